@@ -1,0 +1,5 @@
+//! materia publishes a DuckDB lakehouse's serving layer, shows it to operators in the terminal and to customers on the web.
+//!
+//! This library decides what is true; it knows no terminal, no HTML and no process environment.
+
+pub mod sql;

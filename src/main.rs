@@ -1,0 +1,3 @@
+//! The door: parse, dispatch, print the error, exit.
+
+fn main() {}

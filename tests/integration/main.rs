@@ -1,0 +1,1 @@
+//! One binary that runs the real command.
