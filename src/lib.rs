@@ -2,4 +2,11 @@
 //!
 //! This library decides what is true; it knows no terminal, no HTML and no process environment.
 
+pub mod export;
+pub mod files;
+pub mod lock;
+pub mod settings;
 pub mod sql;
+pub mod target;
+pub mod toml_file;
+pub mod words;

@@ -1,3 +1,7 @@
-//! The door: parse, dispatch, print the error, exit.
+//! The door: everything the command does is in `cli`.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run(std::env::args_os())
+}

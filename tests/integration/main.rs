@@ -1,1 +1,13 @@
-//! One binary that runs the real command.
+//! One binary that runs the real command, as its user would.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking, and skips with a printed reason"
+)]
+
+mod child;
+mod export;
+mod support;

@@ -1,0 +1,202 @@
+//! `materia export`.
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+use clap::{ValueEnum, builder::PossibleValue};
+use materia::{
+    export::{self, ExportError, Finished, Job, Rehearsal},
+    files,
+    settings::SnapshotMode,
+    words,
+};
+
+use super::{Context, Failure, context, print, print_json, progress, signals};
+
+/// Copies every table and view of the serving schema into a new file, audits it, and swaps it in.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What is asked of single tables, and audits written in SQL, stand in materia.toml under [export.tables.NAME] and [[export.audits]].
+
+Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another
+export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+pub(super) struct Args {
+    /// Schema to publish [env: `MATERIA_SCHEMA`] [default: serving]
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: `MATERIA_WAIT`] [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    wait: Option<Duration>,
+    /// How to read the lakehouse while its pipeline wants to go on [env: `MATERIA_SNAPSHOT`] [default: auto]
+    #[arg(long, value_name = "HOW")]
+    snapshot: Option<Snapshot>,
+    /// Generations to keep for rollback, the served one included [env: `MATERIA_KEEP`] [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    keep: Option<u16>,
+    /// DuckDB's memory limit, for example 2GB [env: `MATERIA_MEMORY_LIMIT`] [default: 80 % of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
+    /// Threads to use [env: `MATERIA_THREADS`] [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: `MATERIA_STORAGE_VERSION`] [default: the lakehouse's]
+    #[arg(long, value_name = "VERSION")]
+    storage_version: Option<String>,
+    /// Publish although audits fail; the history says so
+    #[arg(long)]
+    force: bool,
+    /// Keep the staged file of a refused export, as analytics.refused.duckdb
+    #[arg(long)]
+    keep_refused: bool,
+    /// Tell what would be exported and audited, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print events and the result as JSON lines
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+}
+
+/// [`SnapshotMode`] as a flag's value.
+#[derive(Debug, Clone, Copy)]
+struct Snapshot(SnapshotMode);
+
+impl ValueEnum for Snapshot {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(SnapshotMode::Auto), Self(SnapshotMode::Reflink), Self(SnapshotMode::Copy), Self(SnapshotMode::None)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self.0 {
+            SnapshotMode::Auto => ("auto", "reflink where the filesystem can, else none"),
+            SnapshotMode::Reflink => ("reflink", "a copy that shares its blocks (XFS, btrfs): the pipeline waits for milliseconds"),
+            SnapshotMode::Copy => ("copy", "a full private copy: the pipeline waits while it is made"),
+            SnapshotMode::None => ("none", "in place: the pipeline waits until everything has been read"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
+pub(super) fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
+    let (json, quiet, dry_run) = (args.json, args.quiet, args.dry_run);
+    let job = job(context, args)?;
+    let stopped = signals::watch(&job.cancel)?;
+    let mut watch = progress::watcher(json, quiet);
+    if dry_run {
+        let rehearsal = export::rehearse(&job, watch.as_mut());
+        drop(watch);
+        let rehearsal = rehearsal.map_err(|error| failure(&error, &stopped))?;
+        return if json { print_json(&rehearsal) } else { print(&rehearsed(&rehearsal, &job)) }.map(|()| ExitCode::SUCCESS);
+    }
+    let finished = export::export(&job, watch.as_mut());
+    drop(watch);
+    conclude(&finished, &stopped, json, quiet, |finished| published(finished, &job))
+}
+
+/// Prints what came of an attempt.
+pub(super) fn conclude(
+    finished: &Finished,
+    stopped: &signals::Stopped,
+    json: bool,
+    quiet: bool,
+    say: impl Fn(&Finished) -> String,
+) -> Result<ExitCode, Failure> {
+    if json {
+        print_json(&serde_json::json!({ "event": "finished", "record": finished.record }))?;
+    }
+    let mut trouble = String::new();
+    if let Some(error) = &finished.unrecorded {
+        let _ = write!(trouble, "\nmateria: the attempt could not be recorded in the history: {error}");
+    }
+    if let Some(error) = &finished.error {
+        let failure = failure(error, stopped);
+        Err(Failure { message: failure.message + &trouble, ..failure })
+    } else {
+        if !json && !quiet {
+            print(&say(finished))?;
+        }
+        match trouble.trim_start_matches("\nmateria: ") {
+            "" => Ok(ExitCode::SUCCESS),
+            trouble => Err(Failure { message: trouble.to_owned(), code: Failure::FAILED }),
+        }
+    }
+}
+
+fn failure(error: &ExportError, stopped: &signals::Stopped) -> Failure {
+    let code = match error {
+        ExportError::Refused { .. } => Failure::REFUSED,
+        ExportError::LakehouseBusy { .. } | ExportError::TurnBusy { .. } => Failure::BUSY,
+        ExportError::Interrupted => stopped.exit_code().unwrap_or(Failure::FAILED),
+        _ => Failure::FAILED,
+    };
+    Failure { message: error.to_string(), code }
+}
+
+fn job(context: Context, args: Args) -> Result<Job, Failure> {
+    let mut settings = context.settings;
+    let export = &mut settings.export;
+    let overlay = |value: &mut usize, flag: Option<u16>| *value = flag.map_or(*value, usize::from);
+    export.schema = args.schema.unwrap_or_else(|| export.schema.clone());
+    export.wait = args.wait.unwrap_or(export.wait);
+    export.snapshot = args.snapshot.map_or(export.snapshot, |snapshot| snapshot.0);
+    overlay(&mut export.keep, args.keep);
+    export.memory_limit = args.memory_limit.or_else(|| export.memory_limit.clone());
+    export.threads = args.threads.map(usize::from).or(export.threads);
+    export.storage_version = args.storage_version.or_else(|| export.storage_version.clone());
+    export.keep_refused |= args.keep_refused;
+    let mut job = Job::new(&settings).map_err(|error| Failure::usage(format!("cannot follow {}: {error}", settings.serving.display())))?;
+    job.force = args.force;
+    Ok(job)
+}
+
+fn published(finished: &Finished, job: &Job) -> String {
+    let record = &finished.record;
+    let mut text = String::new();
+    for audit in &record.audits_failed {
+        let _ = writeln!(text, "{}: {audit}", if record.forced { "forced" } else { "warning" });
+    }
+    let _ = writeln!(
+        text,
+        "{} {} to {}: {}, {} rows, {} in {}; the pipeline could not write for {}",
+        record.outcome.word(),
+        record.id,
+        job.target.served_path().display(),
+        words::plural(record.tables.len(), "table"),
+        words::count(record.rows()),
+        words::bytes(record.bytes),
+        words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms))),
+        words::duration(Duration::from_millis(record.blocked_ms)),
+    );
+    text
+}
+
+fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
+    let plan = &rehearsal.plan;
+    let mut text = format!(
+        "would export {} from {} ({}, {}) to {}\n\n",
+        words::plural(plan.tables.len(), "table"),
+        job.lakehouse.display(),
+        words::bytes(rehearsal.lakehouse.bytes),
+        plan.lakehouse_version,
+        job.target.served_path().display()
+    );
+    for table in &plan.tables {
+        let rows = table.estimated_rows.map_or_else(|| "view".to_owned(), |rows| format!("about {} rows", words::count(rows)));
+        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows}", table.name, table.columns.len());
+    }
+    let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
+    if let Some(left) = rehearsal.space_left {
+        let _ = writeln!(text, "space left in {}: {}", files::folder_of(job.target.served_path()).display(), words::bytes(left));
+    }
+    match &rehearsal.previous {
+        Some(id) => drop(writeln!(text, "served now: generation {id}")),
+        None => text.push_str("served now: nothing that materia published\n"),
+    }
+    text + "nothing was written\n"
+}
+
+/// Where a context cannot be turned into a target, the reason is in the path that was given.
+pub(super) fn target(context: &context::Context) -> Result<materia::target::Target, Failure> {
+    context.target().map_err(|error| Failure::usage(format!("{error:#}")))
+}

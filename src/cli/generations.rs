@@ -1,0 +1,65 @@
+//! `materia rollback`, `materia pin`, `materia unpin`.
+
+use std::{process::ExitCode, time::Duration};
+
+use materia::{
+    export::{self, Cancel},
+    words,
+};
+
+use super::{
+    Context, Failure,
+    export::{conclude, target},
+    print, progress, signals,
+};
+
+/// Serves an older generation again, by the same atomic step, and records it. `materia status` lists what is kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct RollbackArgs {
+    /// The generation's id or its beginning [default: the newest one older than the served one]
+    #[arg(value_name = "GENERATION")]
+    generation: Option<String>,
+    /// How long to wait for an export that is at work [env: `MATERIA_WAIT`] [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    wait: Option<Duration>,
+    /// Print events and the result as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// A generation is named by its id or by a beginning that only one kept id has.
+#[derive(Debug, clap::Args)]
+pub(super) struct PinArgs {
+    /// The generation's id or its beginning
+    #[arg(value_name = "GENERATION")]
+    generation: String,
+}
+
+pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCode, Failure> {
+    let target = target(context)?;
+    let cancel = Cancel::default();
+    let stopped = signals::watch(&cancel)?;
+    let wait = args.wait.unwrap_or(context.settings.export.wait);
+    let mut watch = progress::watcher(args.json, false);
+    let finished = export::rollback(&target, args.generation.as_deref(), wait, &cancel, watch.as_mut());
+    drop(watch);
+    conclude(&finished, &stopped, args.json, false, |finished| {
+        let record = &finished.record;
+        let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("rolled back: generation {generation} is served, {} rows\n", words::count(record.rows()))
+    })
+}
+
+pub(super) fn pin(context: &Context, args: &PinArgs) -> Result<ExitCode, Failure> {
+    let target = target(context)?;
+    let id = export::find(&target, &args.generation)?;
+    export::pin(&target, &id)?;
+    print(&format!("{id} is pinned: it is kept until `materia unpin {id}`\n")).map(|()| ExitCode::SUCCESS)
+}
+
+pub(super) fn unpin(context: &Context, args: &PinArgs) -> Result<ExitCode, Failure> {
+    let target = target(context)?;
+    let id = export::find(&target, &args.generation)?;
+    export::unpin(&target, &id)?;
+    print(&format!("{id} is not pinned: exports may remove it\n")).map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,60 @@
+//! `materia history`.
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+use materia::{
+    export::{self, Record},
+    words,
+};
+
+use super::{Context, Failure, export::target, print, print_json};
+
+/// Lists attempts, the newest first: when, how they ended, what they published, how long they took.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many attempts to list
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    n: usize,
+    /// Print whole records as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let target = target(context)?;
+    let history = export::history(&target)?;
+    let newest = history.iter().rev().take(args.n);
+    if args.json {
+        for record in newest {
+            print_json(record)?;
+        }
+    } else if history.is_empty() {
+        print(&format!("no attempts are recorded in {}\n", target.history().display()))?;
+    } else {
+        print(&newest.map(line).collect::<String>())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(record: &Record) -> String {
+    let mut text = format!("{}  {:<11} {:>9}", record.id, record.outcome.word(), words::duration(Duration::from_millis(record.total_ms)));
+    if !record.tables.is_empty() {
+        let _ = write!(
+            text,
+            "  {}, {} rows, {}",
+            words::plural(record.tables.len(), "table"),
+            words::count(record.rows()),
+            words::bytes(record.bytes)
+        );
+    }
+    if let Some(generation) = record.generation.as_ref().filter(|generation| **generation != record.id) {
+        let _ = write!(text, "  serving {generation}");
+    }
+    if record.forced {
+        text.push_str("  forced");
+    }
+    if let Some(error) = &record.error {
+        let _ = write!(text, "\n    {}", error.replace('\n', "\n    "));
+    }
+    text + "\n"
+}

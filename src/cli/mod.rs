@@ -1,0 +1,144 @@
+//! The command line: one file for each verb. The only part that reads the environment, prints, and picks exit codes.
+
+mod completions;
+mod context;
+mod export;
+mod generations;
+mod history;
+mod progress;
+mod signals;
+mod status;
+
+use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::context::Context;
+
+/// Publishes a DuckDB lakehouse's serving layer in one atomic step.
+///
+/// A pipeline (SQLMesh, dbt) that writes lakehouse.duckdb locks its own dashboards out of it, and they lock it out. `materia export`
+/// copies the serving schema into a fresh file, audits it, and renames it over analytics.duckdb: readers see the old file or
+/// the new one, whole, and never wait.
+#[derive(Debug, Parser)]
+#[command(name = "materia", version, max_term_width = 120, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    /// Settings file
+    #[arg(long, global = true, value_name = "FILE", help = "Settings file [env: MATERIA_CONFIG] [default: materia.toml, if it exists]")]
+    config: Option<PathBuf>,
+    /// The pipeline's file
+    #[arg(long, global = true, value_name = "FILE", help = "The pipeline's file [env: DUCKDB_PATH] [default: lakehouse.duckdb]")]
+    lakehouse: Option<PathBuf>,
+    /// What is served
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "What is served [env: SERVING_DUCKDB_PATH] [default: analytics.duckdb beside the lakehouse]"
+    )]
+    to: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Settings: flags win over the environment, the environment over materia.toml, materia.toml over the defaults.
+A .env file beside materia.toml is read as if it were part of the environment.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy, 130 or 143 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Publish the lakehouse's serving schema as a new generation
+    Export(export::Args),
+    /// Tell what is served, how old it is, and how the last attempt went
+    Status(status::Args),
+    /// List past attempts
+    History(history::Args),
+    /// Serve an older generation again
+    Rollback(generations::RollbackArgs),
+    /// Keep a generation from being pruned
+    Pin(generations::PinArgs),
+    /// Let a pinned generation be pruned again
+    Unpin(generations::PinArgs),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Why a verb ended without doing what was asked; the message has been formatted for people.
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    const FAILED: u8 = 1;
+    const USAGE: u8 = 2;
+    const REFUSED: u8 = 3;
+    const BUSY: u8 = 4;
+
+    fn usage(problem: impl std::fmt::Display) -> Self {
+        Self { message: problem.to_string(), code: Self::USAGE }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { message: format!("{:#}", error.into()), code: Self::FAILED }
+    }
+}
+
+/// Runs the command that `args` spell, and returns its exit code.
+pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, for standard output and with success.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(Failure::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                let _ = writeln!(std::io::stderr(), "materia: {}", failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    if let Verb::Completions(args) = cli.verb {
+        return completions::run(&args);
+    }
+    let context = Context::load(cli.config, cli.lakehouse, cli.to).map_err(Failure::usage)?;
+    match cli.verb {
+        Verb::Export(args) => export::run(context, args),
+        Verb::Status(args) => status::run(&context, &args),
+        Verb::History(args) => history::run(&context, &args),
+        Verb::Rollback(args) => generations::rollback(&context, &args),
+        Verb::Pin(args) => generations::pin(&context, &args),
+        Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Completions(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as one line of JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    print(&(serde_json::to_string(value)? + "\n"))
+}
+
+/// Clap's reading of a length of time.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    materia::words::parse_duration(text)
+}

@@ -1,0 +1,110 @@
+//! What an attempt shows while it runs: bars on a terminal, lines elsewhere, JSON for machines, or nothing.
+
+use std::{
+    io::{IsTerminal, Write, stderr},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use materia::{
+    export::{Event, Step, Watch},
+    words,
+};
+
+/// Lines that repeat while waiting are said this often where they cannot overwrite one another.
+const REPEAT: Duration = Duration::from_secs(10);
+
+/// The watcher that suits the flags and the place standard error goes to.
+pub(super) fn watcher(json: bool, quiet: bool) -> Box<dyn Watch> {
+    match (json, quiet) {
+        (true, _) => Box::new(JsonLines),
+        (false, true) => Box::new(materia::export::Unwatched),
+        _ if stderr().is_terminal() => Box::new(Bars::new()),
+        _ => Box::new(Lines { said: None }),
+    }
+}
+
+/// One JSON object for each event, on standard output.
+struct JsonLines;
+
+impl Watch for JsonLines {
+    fn event(&mut self, event: &Event<'_>) {
+        let _ = super::print_json(event);
+    }
+}
+
+/// Lines on standard error, for logs.
+struct Lines {
+    said: Option<Instant>,
+}
+
+impl Watch for Lines {
+    fn event(&mut self, event: &Event<'_>) {
+        let line = match event {
+            Event::Waiting { .. } if self.said.is_some_and(|said| said.elapsed() < REPEAT) => return,
+            Event::Waiting { .. } => {
+                self.said = Some(Instant::now());
+                waiting(event)
+            }
+            Event::TableDone { table, rows, ms } => done(table, *rows, *ms),
+            Event::Notice { message } => (*message).to_owned(),
+            Event::Step { .. } | Event::TableBegins { .. } | Event::TableProgress { .. } => return,
+        };
+        let _ = writeln!(stderr(), "{line}");
+    }
+}
+
+/// A live line on the terminal, with finished tables above it.
+struct Bars {
+    bar: ProgressBar,
+    prefix: String,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar, prefix: String::new() }
+    }
+}
+
+impl Watch for Bars {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Step { step: Step::Prune } => self.bar.set_message(String::new()),
+            Event::Step { step } => self.bar.set_message(step.word()),
+            Event::Waiting { .. } => self.bar.set_message(waiting(event)),
+            Event::TableBegins { table, index, of } => {
+                self.prefix = format!("staging {table} ({} of {of})", index + 1);
+                self.bar.set_message(self.prefix.clone());
+            }
+            Event::TableProgress { percent, .. } => self.bar.set_message(format!("{} {percent:.0} %", self.prefix)),
+            Event::TableDone { table, rows, ms } => self.bar.println(done(table, *rows, *ms)),
+            Event::Notice { message } => self.bar.println(*message),
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn waiting(event: &Event<'_>) -> String {
+    match event {
+        Event::Waiting { what, holder, waited, limit } => format!(
+            "{what} is held by {holder}; waited {}, waiting up to {} (--wait)",
+            words::duration(Duration::from_secs(waited.as_secs())),
+            words::duration(*limit)
+        ),
+        _ => String::new(),
+    }
+}
+
+fn done(table: &str, rows: u64, ms: u64) -> String {
+    format!("{table:<32} {:>15} rows  {:>9}", words::count(rows), words::duration(Duration::from_millis(ms)))
+}

@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: the first asks the attempt to stop and clean up, the second ends the process at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI32, Ordering},
+};
+
+use materia::export::Cancel;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+/// Which signal asked to stop, if any.
+#[derive(Clone, Default)]
+pub(super) struct Stopped(Arc<AtomicI32>);
+
+impl Stopped {
+    /// The exit code that tells a shell about the signal.
+    pub(super) fn exit_code(&self) -> Option<u8> {
+        u8::try_from(self.0.load(Ordering::SeqCst)).ok().filter(|signal| *signal > 0).map(|signal| 128 + signal)
+    }
+}
+
+/// Connects the process's signals to `cancel`.
+pub(super) fn watch(cancel: &Cancel) -> std::io::Result<Stopped> {
+    let stopped = Stopped::default();
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (cancel, first) = (cancel.clone(), stopped.clone());
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            if cancel.requested() {
+                std::process::exit(128 + signal);
+            }
+            first.0.store(signal, Ordering::SeqCst);
+            cancel.cancel();
+        }
+    });
+    Ok(stopped)
+}

@@ -1,0 +1,190 @@
+//! `materia status`.
+
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use jiff::Timestamp;
+use materia::{
+    export::{self, Generation, Record, Running},
+    lock::{self, Holder},
+    target::{GenerationId, Served, Target},
+    words,
+};
+
+use super::{Context, Failure, export::target, print, print_json};
+
+/// Tells what is served, how old it is, how the last attempt went, and who holds the lakehouse.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 healthy; 1 when nothing is served, when it is older than --max-age, or when the last attempt did not succeed: fit for a
+monitoring probe.")]
+pub(super) struct Args {
+    /// Older than this is stale, for example 2h [env: `MATERIA_MAX_AGE`] [default: never stale]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    max_age: Option<Duration>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything `materia status` tells.
+#[derive(serde::Serialize)]
+struct Status {
+    healthy: bool,
+    problems: Vec<String>,
+    served: PathBuf,
+    generation: Option<GenerationId>,
+    exported_at: Option<Timestamp>,
+    age_s: Option<u64>,
+    tables: Vec<TableLine>,
+    rows: u64,
+    bytes: Option<u64>,
+    generations: Vec<GenerationLine>,
+    last_attempt: Option<Record>,
+    running: Option<Running>,
+    lakehouse: PathBuf,
+    lakehouse_held_by: Option<Holder>,
+}
+
+#[derive(serde::Serialize)]
+struct TableLine {
+    name: String,
+    rows: u64,
+}
+
+#[derive(serde::Serialize)]
+struct GenerationLine {
+    id: GenerationId,
+    served: bool,
+    pinned: bool,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let target = target(context)?;
+    let max_age = args.max_age.or(context.settings.status.max_age);
+    let status = look(context, &target, max_age)?;
+    if args.json {
+        print_json(&status)?;
+    } else {
+        print(&text(&status))?;
+    }
+    Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(Failure::FAILED) })
+}
+
+fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Status, Failure> {
+    let served = target.served()?;
+    let kept = export::generations(target)?;
+    let manifest = kept.iter().find(|generation| generation.served).and_then(|generation| generation.manifest.clone());
+    let last_attempt = export::history(target)?.pop();
+    let age =
+        manifest.as_ref().map(|manifest| Duration::try_from(Timestamp::now().duration_since(manifest.exported_at)).unwrap_or_default());
+    let lakehouse = context.settings.lakehouse.clone();
+    let mut status = Status {
+        healthy: true,
+        problems: problems(&served, target, age, max_age, last_attempt.as_ref()),
+        served: target.served_path().to_path_buf(),
+        generation: match &served {
+            Served::Generation(id) => Some(id.clone()),
+            Served::Missing | Served::Foreign => None,
+        },
+        exported_at: manifest.as_ref().map(|manifest| manifest.exported_at),
+        age_s: age.map(|age| age.as_secs()),
+        rows: manifest.as_ref().map_or(0, export::Manifest::rows),
+        bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+        tables: manifest
+            .into_iter()
+            .flat_map(|manifest| manifest.tables)
+            .map(|table| TableLine { name: table.name, rows: table.rows })
+            .collect(),
+        generations: kept.into_iter().map(generation_line).collect(),
+        last_attempt,
+        running: export::running(target)?,
+        lakehouse_held_by: lock::writer_of(&lakehouse).ok().flatten(),
+        lakehouse,
+    };
+    status.healthy = status.problems.is_empty();
+    Ok(status)
+}
+
+fn generation_line(generation: Generation) -> GenerationLine {
+    GenerationLine {
+        id: generation.id,
+        served: generation.served,
+        pinned: generation.pinned,
+        rows: generation.manifest.as_ref().map(export::Manifest::rows),
+        bytes: generation.manifest.as_ref().map(|manifest| manifest.bytes),
+    }
+}
+
+fn problems(served: &Served, target: &Target, age: Option<Duration>, max_age: Option<Duration>, last: Option<&Record>) -> Vec<String> {
+    let mut problems = Vec::new();
+    match served {
+        Served::Missing => {
+            problems.push(format!("nothing is served: {} does not exist; run `materia export`", target.served_path().display()));
+        }
+        Served::Foreign => problems
+            .push(format!("{} was not published by materia, or was changed since; run `materia export`", target.served_path().display())),
+        Served::Generation(_) => {}
+    }
+    if let (Some(age), Some(max_age)) = (age, max_age)
+        && age > max_age
+    {
+        problems.push(format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
+    }
+    if let Some(last) = last.filter(|last| !last.outcome.is_success()) {
+        let why = last.error.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
+        problems.push(format!("the last attempt {} was {}: {why}", last.id, last.outcome.word()));
+    }
+    problems
+}
+
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{}", status.served.display());
+    if let Some(generation) = &status.generation {
+        let age = status.age_s.map(|age| format!(", exported {}", words::ago(Duration::from_secs(age)))).unwrap_or_default();
+        let _ = write!(text, "  generation {generation}{age}");
+    }
+    let _ = writeln!(text);
+    for table in &status.tables {
+        let _ = writeln!(text, "  {:<32} {:>15} rows", table.name, words::count(table.rows));
+    }
+    if !status.tables.is_empty() {
+        let size = status.bytes.map(words::bytes).unwrap_or_default();
+        let _ = writeln!(text, "  {:<32} {:>15} rows  {size}", words::plural(status.tables.len(), "table"), words::count(status.rows));
+    }
+    if !status.generations.is_empty() {
+        text.push_str("\nkept generations\n");
+    }
+    for generation in &status.generations {
+        let marks = match (generation.served, generation.pinned) {
+            (true, true) => "served, pinned",
+            (true, false) => "served",
+            (false, true) => "pinned",
+            (false, false) => "",
+        };
+        let rows = generation.rows.map_or_else(|| "?".to_owned(), words::count);
+        let size = generation.bytes.map(words::bytes).unwrap_or_default();
+        let _ = writeln!(text, "{}", format!("  {}  {rows:>15} rows  {size:>9}  {marks}", generation.id).trim_end());
+    }
+    if let Some(last) = &status.last_attempt {
+        let took = words::duration(Duration::from_millis(last.total_ms));
+        let _ = writeln!(text, "\nlast attempt  {} {} in {took}", last.id, last.outcome.word());
+    }
+    if let Some(running) = &status.running {
+        let table = running.table.as_ref().map(|table| format!(" {table}")).unwrap_or_default();
+        let percent = running.percent.map(|percent| format!(" {percent:.0} %")).unwrap_or_default();
+        let _ = writeln!(text, "running now   pid {} is {}{table}{percent}", running.pid, running.step.word());
+    }
+    let lakehouse = status.lakehouse.display();
+    let _ = match &status.lakehouse_held_by {
+        Some(holder) => writeln!(text, "lakehouse     {lakehouse} is held by {holder}"),
+        None if status.lakehouse.exists() => writeln!(text, "lakehouse     {lakehouse} is free"),
+        None => writeln!(text, "lakehouse     {lakehouse} does not exist"),
+    };
+    for problem in &status.problems {
+        let _ = writeln!(text, "attention     {problem}");
+    }
+    text
+}

@@ -1,0 +1,137 @@
+//! What was served before: compared with what is about to be, and never lost.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Cancel, ExportError, Limits, Manifest, Record, TableManifest, audit,
+    engine::Engine,
+    generations,
+    plan::Kind,
+    publish::{link_or_copy, make_folder, write_manifest},
+    watch::Watch,
+};
+use crate::{
+    sql,
+    target::{GenerationId, Served, Target},
+};
+
+/// The manifest of what was served last. A served file that materia did not publish is kept as a generation first.
+pub(super) fn previous(
+    target: &Target,
+    schema: &str,
+    cancel: &Cancel,
+    record: &mut Record,
+    watch: &mut dyn Watch,
+) -> Result<Option<Manifest>, ExportError> {
+    record.previous = match generations::served(target)? {
+        Served::Generation(id) => Some(id),
+        Served::Missing => None,
+        Served::Foreign => adopt(target, schema, cancel, record, watch)?,
+    };
+    // Where the served file is gone or damaged, the last good generation is what the next one is held against.
+    let id = match &record.previous {
+        Some(id) => Some(id.clone()),
+        None => generations::ids(target)?.pop(),
+    };
+    Ok(id.and_then(|id| super::manifest(target, &id)))
+}
+
+/// Keeps a foreign served file as a generation of its own, so that it can be brought back.
+fn adopt(
+    target: &Target,
+    schema: &str,
+    cancel: &Cancel,
+    record: &Record,
+    watch: &mut dyn Watch,
+) -> Result<Option<GenerationId>, ExportError> {
+    let path = target.served_path();
+    if !is_duckdb(path) {
+        if generations::ids(target)?.is_empty() {
+            let why = "what is there now is not a DuckDB database, and materia did not put it there; move it away or name another file";
+            return Err(ExportError::Target { path: path.to_path_buf(), why: why.to_owned() });
+        }
+        watch.notice("the served file is damaged and will be replaced");
+        return Ok(None);
+    }
+    make_folder(target)?;
+    let id = id_of_age(target, record).map_err(|source| ExportError::io("look at", path, source))?;
+    let kept = target.generation(&id);
+    link_or_copy(path, &kept).map_err(|source| ExportError::io("keep the served file as", &kept, source))?;
+    match inspect(target, &id, schema, cancel).and_then(|manifest| write_manifest(target, &manifest)) {
+        Ok(()) => {
+            watch.notice(&format!("the file that was served is kept as generation {id}"));
+            Ok(Some(id))
+        }
+        Err(error) => {
+            let _ = generations::discard(target, &id);
+            let ExportError::Engine { source, .. } = error else { return Err(error) };
+            watch.notice(&format!("the served file cannot be read and will be replaced: {source}"));
+            Ok(None)
+        }
+    }
+}
+
+/// The time the foreign file was last changed, and in any case older than the attempt that finds it.
+fn id_of_age(target: &Target, record: &Record) -> io::Result<GenerationId> {
+    let modified = Timestamp::try_from(fs::metadata(target.served_path())?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH);
+    let latest = record.started_at - SignedDuration::from_secs(1);
+    let mut id = GenerationId::after(modified.min(latest), None);
+    while target.generation(&id).exists() {
+        id = GenerationId::after(modified.min(latest), Some(&id));
+    }
+    Ok(id)
+}
+
+fn is_duckdb(path: &Path) -> bool {
+    let mut start = [0_u8; 12];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start[8..] == b"DUCK"
+}
+
+/// Writes the manifest that a generation lacks by looking into it.
+fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) -> Result<Manifest, ExportError> {
+    let path = target.generation(id);
+    let engine = Engine::alone(&path, &Limits::default(), &target.work().join("spill"), cancel)?;
+    let mut tables = Vec::new();
+    for (name, columns) in audit::contents(&engine, schema)? {
+        let rows = engine.number(&format!("SELECT count(*) FROM {}", sql::path(&[schema, &name])))?;
+        tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns });
+    }
+    Ok(Manifest {
+        id: id.clone(),
+        exported_at: id.time().unwrap_or_default(),
+        lakehouse: None,
+        schema: schema.to_owned(),
+        storage_version: None,
+        bytes: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
+        tables,
+        audits: super::Verdict::default(),
+        forced: false,
+        materia: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Opens a kept generation and compares it with its manifest: only a whole one is brought back.
+pub(super) fn verify(target: &Target, id: &GenerationId, cancel: &Cancel) -> Result<Manifest, ExportError> {
+    let bad = |why: String| ExportError::BadGeneration { id: id.clone(), why };
+    let manifest = super::manifest(target, id).ok_or_else(|| bad("its manifest is missing or unreadable".to_owned()))?;
+    let found = inspect(target, id, &manifest.schema, cancel).map_err(|error| match error {
+        ExportError::Engine { source, .. } => bad(format!("it cannot be read: {source}")),
+        other => other,
+    })?;
+    for table in &manifest.tables {
+        match found.tables.iter().find(|found| found.name == table.name) {
+            None => return Err(bad(format!("{} is not in it any more", table.name))),
+            Some(found) if found.rows != table.rows => {
+                return Err(bad(format!("{} has {} rows, {} when it was published", table.name, found.rows, table.rows)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(manifest)
+}

@@ -1,0 +1,339 @@
+//! The checks a staged file must pass before it is published. The file is opened alone and read-only, as a reader would.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ExportError, Job,
+    engine::Engine,
+    generations::{Manifest, TableManifest},
+    plan::{Column, Plan, STAGED, TablePlan},
+    stage::Staged,
+};
+use crate::{
+    settings::{Severity, SqlAudit, TableSettings},
+    sql, words,
+};
+
+/// One check and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// What was checked: `present`, `columns`, `rows`, `not_empty`, `max_drop`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, or a SQL audit's name.
+    pub name: String,
+    /// The table it was about, if about one.
+    pub table: Option<String>,
+    /// What a failure means.
+    pub severity: Severity,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was found, with numbers.
+    pub found: String,
+}
+
+/// All checks of one export.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Verdict {
+    /// In the order they were made.
+    pub audits: Vec<Audit>,
+}
+
+impl Verdict {
+    /// The checks that failed and refuse the export.
+    pub fn refusals(&self) -> impl Iterator<Item = &Audit> {
+        self.audits.iter().filter(|audit| !audit.passed && audit.severity == Severity::Error)
+    }
+
+    /// The checks that failed and are only reported.
+    pub fn warnings(&self) -> impl Iterator<Item = &Audit> {
+        self.audits.iter().filter(|audit| !audit.passed && audit.severity == Severity::Warn)
+    }
+
+    /// Whether nothing stands in the way of publishing.
+    ///
+    /// # Errors
+    /// [`ExportError::Refused`] with every failed check, unless `force` was given.
+    pub(super) fn allows(&self, force: bool) -> Result<(), ExportError> {
+        let failed: Vec<_> = self.refusals().cloned().collect();
+        if failed.is_empty() || force { Ok(()) } else { Err(ExportError::Refused { failed }) }
+    }
+}
+
+impl std::fmt::Display for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.table {
+            Some(table) => write!(f, "{table} {} ({})", self.found, self.name),
+            None => write!(f, "{} ({})", self.found, self.name),
+        }
+    }
+}
+
+/// The names of the checks that [`audit`] would make, for a dry run.
+pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Vec<String> {
+    let mut names: Vec<String> = ["present", "columns", "rows"].map(str::to_owned).to_vec();
+    if previous.is_some() {
+        names.extend(["lost", "not_empty", "max_drop"].map(str::to_owned));
+    }
+    let asked = |table: &TableSettings| {
+        let unique = table.unique.list().into_iter().map(|key| format!("unique {}", key.join(", ")));
+        let not_null = table.not_null.iter().map(|column| format!("not_null {column}"));
+        let min_rows = table.min_rows.map(|rows| format!("min_rows {}", words::count(rows)));
+        let fresh = table.fresh.as_ref().map(|fresh| format!("fresh {} within {}", fresh.column, words::duration(fresh.within)));
+        not_null.chain(unique).chain(min_rows).chain(fresh).collect::<Vec<_>>()
+    };
+    for table in &plan.tables {
+        let settings = job.tables.get(&table.name).map(asked).unwrap_or_default();
+        names.extend(settings.into_iter().map(|check| format!("{}: {check}", table.name)));
+    }
+    names.extend(job.audits.iter().map(|audit| audit.name.clone()));
+    names
+}
+
+/// Makes every check and returns all results, the failed ones too.
+pub(super) fn audit(engine: &Engine, staged: &Staged, plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Result<Verdict, ExportError> {
+    let found = contents(engine, &plan.schema)?;
+    let mut audit = Auditor { engine, schema: &plan.schema, verdict: Verdict::default() };
+    for (table, copied) in plan.tables.iter().zip(&staged.tables) {
+        audit.against_lakehouse(table, copied.rows, found.get(&table.name))?;
+        let settings = job.tables.get(&table.name).cloned().unwrap_or_default();
+        if let Some(before) = previous.and_then(|manifest| manifest.tables.iter().find(|before| before.name == table.name)) {
+            audit.against_previous(table, copied.rows, before, &settings, job.max_drop);
+        }
+        audit.as_configured(table, copied.rows, &settings)?;
+    }
+    audit.lost(plan, previous, job);
+    audit.unknown_tables(plan, job);
+    for asked in &job.audits {
+        audit.sql(asked)?;
+    }
+    Ok(audit.verdict)
+}
+
+/// Columns of every table in the staged file.
+pub(super) fn contents(engine: &Engine, schema: &str) -> Result<BTreeMap<String, Vec<Column>>, ExportError> {
+    let query = "
+        SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index";
+    let columns = engine.rows(query, &[schema], |row| {
+        let column = Column { name: row.get(1)?, data_type: row.get(2)?, nullable: row.get(3)?, comment: row.get(4)? };
+        Ok((row.get::<_, String>(0)?, column))
+    })?;
+    let mut tables = BTreeMap::<String, Vec<Column>>::new();
+    for (table, column) in columns {
+        tables.entry(table).or_default().push(column);
+    }
+    Ok(tables)
+}
+
+struct Auditor<'a> {
+    engine: &'a Engine,
+    schema: &'a str,
+    verdict: Verdict,
+}
+
+impl Auditor<'_> {
+    fn note(&mut self, name: &str, table: Option<&str>, passed: bool, found: String) {
+        self.verdict.audits.push(Audit {
+            name: name.to_owned(),
+            table: table.map(str::to_owned),
+            severity: Severity::Error,
+            passed,
+            found,
+        });
+    }
+
+    fn from(&self, table: &str) -> String {
+        sql::path(&[STAGED, self.schema, table])
+    }
+
+    /// Every relation is there, with the columns it has in the lakehouse and as many rows as were read from it.
+    fn against_lakehouse(&mut self, table: &TablePlan, read: u64, columns: Option<&Vec<Column>>) -> Result<(), ExportError> {
+        let name = Some(table.name.as_str());
+        let Some(columns) = columns else {
+            self.note("present", name, false, "is not in the staged file".to_owned());
+            return Ok(());
+        };
+        self.note("present", name, true, "is in the staged file".to_owned());
+        let same = *columns == table.columns;
+        let found = if same {
+            format!("has its {}", words::plural(columns.len(), "column"))
+        } else {
+            format!("has other columns than in the lakehouse: {}", differences(&table.columns, columns))
+        };
+        self.note("columns", name, same, found);
+        let rows = self.engine.number(&format!("SELECT count(*) FROM {}", self.from(&table.name)))?;
+        let found = if rows == read {
+            format!("has {} rows", words::count(rows))
+        } else {
+            format!("has {} rows, {} in the lakehouse", words::count(rows), words::count(read))
+        };
+        self.note("rows", name, rows == read, found);
+        Ok(())
+    }
+
+    /// Nothing that was served has become unusable.
+    fn against_previous(&mut self, table: &TablePlan, rows: u64, before: &TableManifest, settings: &TableSettings, max_drop: f64) {
+        let name = Some(table.name.as_str());
+        if before.rows > 0 && !settings.allow_empty {
+            let found = format!("has {} rows, {} in the served generation", words::count(rows), words::count(before.rows));
+            self.note("not_empty", name, rows > 0, found);
+        }
+        let max_drop = settings.max_drop.unwrap_or(max_drop);
+        // An empty table has been judged above: it is either refused or allowed to be empty.
+        if before.rows > 0 && rows > 0 {
+            let dropped = 1.0 - rows as f64 / before.rows as f64;
+            let found = format!(
+                "has {} rows, {} in the served generation (max_drop {} %)",
+                words::count(rows),
+                words::count(before.rows),
+                (max_drop * 100.0).round()
+            );
+            self.note("max_drop", name, dropped <= max_drop, found);
+        }
+        let types = |columns: &[Column]| columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect::<Vec<_>>();
+        let now = types(&table.columns);
+        let gone: Vec<_> = types(&before.columns).into_iter().filter(|column| !now.contains(column)).collect();
+        if !settings.allow_column_changes && !gone.is_empty() {
+            let said: Vec<_> = gone
+                .iter()
+                .map(|(column, was)| match now.iter().find(|(name, _)| name == column) {
+                    Some((_, is)) => format!("{column} was {was} and is {is}"),
+                    None => format!("{column} ({was}) is gone"),
+                })
+                .collect();
+            self.note("columns", name, false, format!("changed columns against the served generation: {}", said.join("; ")));
+        }
+    }
+
+    /// What `materia.toml` asks of this table.
+    fn as_configured(&mut self, table: &TablePlan, rows: u64, settings: &TableSettings) -> Result<(), ExportError> {
+        let name = Some(table.name.as_str());
+        let columns = |names: &[String]| -> Result<String, String> {
+            names.iter().map(|column| known(table, column).map(sql::ident)).collect::<Result<Vec<_>, _>>().map(|quoted| quoted.join(", "))
+        };
+        if let Some(least) = settings.min_rows {
+            self.note("min_rows", name, rows >= least, format!("has {} rows, at least {}", words::count(rows), words::count(least)));
+        }
+        for column in &settings.not_null {
+            let query = known(table, column)
+                .map(|column| format!("SELECT count(*) FROM {} WHERE {} IS NULL", self.from(&table.name), sql::ident(column)));
+            self.counted("not_null", table, query, |nulls| format!("has {} rows without {column}", words::count(nulls)))?;
+        }
+        for key in settings.unique.list() {
+            let query = columns(key)
+                .map(|key| format!("SELECT count(*) FROM (SELECT 1 FROM {} GROUP BY {key} HAVING count(*) > 1)", self.from(&table.name)));
+            self.counted("unique", table, query, |keys| {
+                format!("has {} values of ({}) more than once", words::count(keys), key.join(", "))
+            })?;
+        }
+        if let Some(fresh) = &settings.fresh {
+            self.fresh(table, &fresh.column, fresh.within)?;
+        }
+        Ok(())
+    }
+
+    /// A check that counts offenders and wants none.
+    fn counted(
+        &mut self,
+        check: &str,
+        table: &TablePlan,
+        query: Result<String, String>,
+        say: impl Fn(u64) -> String,
+    ) -> Result<(), ExportError> {
+        let (passed, found) = match query {
+            Ok(query) => judge(self.engine.number(&query), |offenders| (offenders == 0, say(offenders)))?,
+            Err(unknown) => (false, unknown),
+        };
+        self.note(check, Some(&table.name), passed, found);
+        Ok(())
+    }
+
+    fn fresh(&mut self, table: &TablePlan, column: &str, within: Duration) -> Result<(), ExportError> {
+        let (passed, found) = match known(table, column) {
+            Err(unknown) => (false, unknown),
+            Ok(column) => {
+                let query = format!("SELECT epoch_ms(max({})::TIMESTAMP) FROM {}", sql::ident(column), self.from(&table.name));
+                let newest = self.engine.rows(&query, &[], |row| row.get::<_, Option<i64>>(0));
+                judge(newest, |newest| match newest.first().copied().flatten().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+                    None => (false, format!("has no value of {column}")),
+                    Some(newest) => {
+                        let age = Duration::try_from(Timestamp::now().duration_since(newest)).unwrap_or_default();
+                        let found = format!("ends at {column} {newest}, {} ago, at most {}", words::duration(age), words::duration(within));
+                        (age <= within, found)
+                    }
+                })?
+            }
+        };
+        self.note("fresh", Some(&table.name), passed, found);
+        Ok(())
+    }
+
+    /// No table disappears that was served before.
+    fn lost(&mut self, plan: &Plan, previous: Option<&Manifest>, job: &Job) {
+        for before in previous.map(|manifest| manifest.tables.as_slice()).unwrap_or_default() {
+            let allowed = job.tables.get(&before.name).is_some_and(|table| table.allow_lost);
+            if !allowed && !plan.tables.iter().any(|table| table.name == before.name) {
+                let found = format!(
+                    "is not in the lakehouse's {} any more, {} rows in the served generation",
+                    plan.schema,
+                    words::count(before.rows)
+                );
+                self.note("lost", Some(&before.name), false, found);
+            }
+        }
+    }
+
+    /// A section of `materia.toml` about a table that does not exist is probably a slip, and its checks are not being made.
+    fn unknown_tables(&mut self, plan: &Plan, job: &Job) {
+        for (name, settings) in &job.tables {
+            if !settings.allow_lost && !plan.tables.iter().any(|table| table.name == *name) {
+                let nearest = words::nearest(name, plan.tables.iter().map(|table| table.name.as_str()));
+                let help = nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default();
+                self.note("configured", Some(name), false, format!("has settings in [export.tables] and is not in {}{help}", plan.schema));
+            }
+        }
+    }
+
+    fn sql(&mut self, asked: &SqlAudit) -> Result<(), ExportError> {
+        self.engine.quick(&format!("USE {}", sql::path(&[STAGED, self.schema])))?;
+        let query = format!("SELECT count(*) FROM (\n{}\n)", asked.sql.trim().trim_end_matches(';'));
+        let (passed, found) = judge(self.engine.number(&query), |rows| match rows {
+            0 => (true, "returned no rows".to_owned()),
+            1 => (false, "returned 1 row".to_owned()),
+            rows => (false, format!("returned {} rows", words::count(rows))),
+        })?;
+        self.verdict.audits.push(Audit { name: asked.name.clone(), table: None, severity: asked.severity, passed, found });
+        Ok(())
+    }
+}
+
+/// What a check's answer means. A check that cannot be made has failed: its author must know.
+fn judge<T>(answer: Result<T, ExportError>, say: impl FnOnce(T) -> (bool, String)) -> Result<(bool, String), ExportError> {
+    match answer {
+        Ok(answer) => Ok(say(answer)),
+        Err(ExportError::Engine { source, .. }) => Ok((false, format!("could not be checked: {source}"))),
+        Err(other) => Err(other),
+    }
+}
+
+/// The column as the table spells it, or what to say about a name that is none.
+fn known<'a>(table: &'a TablePlan, column: &str) -> Result<&'a str, String> {
+    let lower = column.to_lowercase();
+    if let Some(known) = table.columns.iter().find(|known| known.name.to_lowercase() == lower) {
+        return Ok(&known.name);
+    }
+    let nearest = words::nearest(column, table.columns.iter().map(|column| column.name.as_str()));
+    Err(format!("has no column {column:?}{}", nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default()))
+}
+
+fn differences(wanted: &[Column], found: &[Column]) -> String {
+    let missing = wanted.iter().filter(|column| !found.contains(column));
+    let extra = found.iter().filter(|column| !wanted.contains(column));
+    let said: Vec<_> = missing
+        .map(|column| format!("wanted {} {}", column.name, column.data_type))
+        .chain(extra.map(|column| format!("found {} {}", column.name, column.data_type)))
+        .collect();
+    if said.is_empty() { "in another order".to_owned() } else { said.join("; ") }
+}

@@ -1,0 +1,143 @@
+//! The exporter's own DuckDB: within limits, every statement interruptible.
+
+use std::{
+    path::Path,
+    sync::mpsc::{RecvTimeoutError, channel},
+    time::Duration,
+};
+
+use duckdb::{AccessMode, Config, Connection, Row};
+
+use super::{Cancel, ExportError};
+use crate::sql;
+
+/// How often a running statement is asked for its progress and whether it should stop.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// Bounds on what an export may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// As DuckDB writes it: `2GB`.
+    pub memory: Option<String>,
+    /// Number of threads.
+    pub threads: Option<usize>,
+}
+
+pub(super) struct Engine {
+    connection: Connection,
+    cancel: Cancel,
+}
+
+impl Engine {
+    /// Starts DuckDB in memory; what does not fit there goes to files in `spill`.
+    pub(super) fn start(limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
+        let open = || {
+            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
+            connection.set_query_progress_tracking(true)?;
+            Ok(connection)
+        };
+        Self::of(open(), cancel, "start DuckDB")
+    }
+
+    /// Opens a finished file by itself, as a reader would: read-only, with nothing else within its reach.
+    pub(super) fn alone(path: &Path, limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
+        let open = || {
+            let config = config(limits, spill)?.access_mode(AccessMode::ReadOnly)?.enable_autoload_extension(false)?;
+            let connection = Connection::open_with_flags(path, config)?;
+            connection.execute_batch("SET enable_external_access = false")?;
+            Ok(connection)
+        };
+        Self::of(open(), cancel, &format!("open {}", path.display()))
+    }
+
+    fn of(connection: duckdb::Result<Connection>, cancel: &Cancel, doing: &str) -> Result<Self, ExportError> {
+        let connection = connection.map_err(|source| ExportError::engine(doing, source))?;
+        Ok(Self { connection, cancel: cancel.clone() })
+    }
+
+    /// Runs one statement to its end and returns the number of rows it changed. `progress` gets percentages while it runs.
+    pub(super) fn run(&self, statement: &str, progress: impl FnMut(f64) + Send) -> Result<usize, ExportError> {
+        self.watched(statement, progress, |connection| connection.execute(statement, []))
+    }
+
+    /// Runs statements that are over at once.
+    pub(super) fn quick(&self, statements: &str) -> Result<(), ExportError> {
+        self.watched(statements, |_| (), |connection| connection.execute_batch(statements))
+    }
+
+    /// Reads all rows of a query.
+    pub(super) fn rows<T>(
+        &self,
+        query: &str,
+        values: &[&str],
+        read: impl FnMut(&Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>, ExportError> {
+        self.watched(query, |_| (), |connection| connection.prepare(query)?.query_map(duckdb::params_from_iter(values), read)?.collect())
+    }
+
+    /// Reads a query of one text column.
+    pub(super) fn texts(&self, query: &str, values: &[&str]) -> Result<Vec<String>, ExportError> {
+        self.rows(query, values, |row| row.get(0))
+    }
+
+    /// Reads a query of one number.
+    pub(super) fn number(&self, query: &str) -> Result<u64, ExportError> {
+        self.watched(query, |_| (), |connection| connection.query_row(query, [], |row| row.get(0)))
+    }
+
+    /// Does `work` while a second thread reports its progress and interrupts it when somebody asks to stop.
+    fn watched<T>(
+        &self,
+        statement: &str,
+        mut progress: impl FnMut(f64) + Send,
+        work: impl FnOnce(&Connection) -> duckdb::Result<T>,
+    ) -> Result<T, ExportError> {
+        self.cancel.check()?;
+        let interrupt = self.connection.interrupt_handle();
+        let meter = self.connection.progress_handle();
+        let cancel = &self.cancel;
+        let (done, waiting) = channel::<()>();
+        let result = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
+                    if cancel.requested() {
+                        interrupt.interrupt();
+                    }
+                    if let Some(percent) = meter.query_progress().percentage() {
+                        progress(percent);
+                    }
+                }
+            });
+            let result = work(&self.connection);
+            drop(done);
+            result
+        });
+        self.cancel.check()?;
+        result.map_err(|source| ExportError::engine(&shorten(statement), source))
+    }
+}
+
+fn config(limits: &Limits, spill: &Path) -> duckdb::Result<Config> {
+    let mut config = Config::default().with("temp_directory", spill.to_string_lossy())?;
+    if let Some(memory) = &limits.memory {
+        config = config.max_memory(memory)?;
+    }
+    if let Some(threads) = limits.threads {
+        config = config.threads(i64::try_from(threads).unwrap_or(i64::MAX))?;
+    }
+    Ok(config)
+}
+
+/// `ATTACH` for a path that is given as data.
+pub(super) fn attach(path: &Path, catalog: &str, options: &str) -> String {
+    format!("ATTACH {} AS {} ({options})", sql::literal(&path.to_string_lossy()), sql::ident(catalog))
+}
+
+fn shorten(statement: &str) -> String {
+    const MOST: usize = 120;
+    let one_line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    match one_line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &one_line[..end]),
+        None => one_line,
+    }
+}

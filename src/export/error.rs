@@ -1,0 +1,251 @@
+//! Why an attempt did not publish: each names the thing, says what is wrong and what to do next.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Audit, history::Outcome};
+use crate::{lock::Holder, target::GenerationId, words};
+
+/// Why an attempt did not publish. Whatever it is, what was served before is still served.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Another process writes the lakehouse.
+    #[error(
+        "{} is held by {holder}; gave up after {} (--wait)", path.display(), words::duration(*waited)
+    )]
+    LakehouseBusy {
+        /// The lakehouse.
+        path: PathBuf,
+        /// Who holds it.
+        holder: Box<Holder>,
+        /// For how long it was waited for.
+        waited: Duration,
+    },
+    /// Another exporter is at work.
+    #[error(
+        "another export is at work beside {}: {holder}; gave up after {} (--wait)", target.display(), words::duration(*waited)
+    )]
+    TurnBusy {
+        /// The served file.
+        target: PathBuf,
+        /// The other exporter.
+        holder: Box<Holder>,
+        /// For how long it was waited for.
+        waited: Duration,
+    },
+    /// The lakehouse cannot be read.
+    #[error("{} {why}", path.display())]
+    Lakehouse {
+        /// The lakehouse.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: Unreadable,
+    },
+    /// There is no serving schema.
+    #[error(
+        "{} has no schema {schema:?}; it has {}. Name the one to publish with --schema", path.display(), list(found)
+    )]
+    NoSchema {
+        /// The lakehouse.
+        path: PathBuf,
+        /// The schema that was looked for.
+        schema: String,
+        /// The schemas there are.
+        found: Vec<String>,
+    },
+    /// The serving schema is empty.
+    #[error("{} has nothing in its schema {schema:?}; has the pipeline run?", path.display())]
+    EmptySchema {
+        /// The lakehouse.
+        path: PathBuf,
+        /// The schema.
+        schema: String,
+    },
+    /// A view refers to something that is not there any more.
+    #[error("{relation} cannot be read, so nothing is exported; mend it in the pipeline: {source}")]
+    Unbindable {
+        /// Schema and name.
+        relation: String,
+        /// DuckDB's reason.
+        source: Box<duckdb::Error>,
+    },
+    /// Checks failed.
+    #[error("{}", refusal(failed))]
+    Refused {
+        /// Every failed check.
+        failed: Vec<Audit>,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted; nothing was published")]
+    Interrupted,
+    /// The served path cannot be published to.
+    #[error("cannot publish to {}: {why}", path.display())]
+    Target {
+        /// The served file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Somebody has the served file open for writing.
+    #[error(
+        "{} is open for writing by {holder}; only materia may write it. End that process, or open the file read-only there", path.display()
+    )]
+    ServedHeld {
+        /// The served file.
+        path: PathBuf,
+        /// Who holds it.
+        holder: Box<Holder>,
+    },
+    /// The filesystem cannot share blocks between files.
+    #[error(
+        "--snapshot reflink: {} cannot share blocks with the lakehouse ({source}); use --snapshot copy or none, or put both on one XFS or btrfs filesystem",
+        path.display()
+    )]
+    NoReflink {
+        /// The copy that could not be made.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is not enough room.
+    #[error(
+        "not enough space in {}: {} left, {} needed", folder.display(), words::bytes(*left), words::bytes(*needed)
+    )]
+    NoSpace {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes left.
+        left: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// DuckDB left something beside the staged file, which would keep readers from opening it.
+    #[error("{} is still there although the staged file was closed; nothing was published", companion.display())]
+    NotClosed {
+        /// What is beside it.
+        companion: PathBuf,
+    },
+    /// There is no such generation.
+    #[error("no generation {asked:?} is kept; kept are {}", list(kept))]
+    NoGeneration {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        kept: Vec<String>,
+    },
+    /// A kept generation cannot be served any more.
+    #[error("generation {id} cannot be brought back: {why}")]
+    BadGeneration {
+        /// The generation.
+        id: GenerationId,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The operating system refused something.
+    #[error("cannot {doing} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// A verb phrase.
+        doing: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// DuckDB refused something.
+    #[error("DuckDB could not {doing}: {source}{}", engine_advice(source))]
+    Engine {
+        /// A verb phrase or the statement.
+        doing: String,
+        /// DuckDB's reason.
+        source: duckdb::Error,
+    },
+}
+
+/// What keeps a lakehouse from being read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// There is no such file.
+    #[error("does not exist; name the pipeline's file with --lakehouse, DUCKDB_PATH or materia.toml")]
+    Missing,
+    /// It is a folder.
+    #[error("is a folder; name the file in it")]
+    Folder,
+    /// It has no content.
+    #[error("is empty (0 bytes); has the pipeline ever run?")]
+    Empty,
+    /// It is something else.
+    #[error("is not a DuckDB database")]
+    NotDuckDb,
+    /// A newer DuckDB wrote it.
+    #[error("was written by a newer DuckDB (storage version {version}, this materia reads up to {newest}); update materia")]
+    Newer {
+        /// The file's storage version.
+        version: u64,
+        /// The newest that can be read.
+        newest: u64,
+    },
+    /// It needs a key.
+    #[error("is encrypted; materia cannot read encrypted lakehouses")]
+    Encrypted,
+    /// DuckDB cannot attach it under the name its views use.
+    #[error("cannot be attached: DuckDB keeps the name {0:?} for itself; rename the file and the catalog in the pipeline")]
+    ReservedName(String),
+    /// DuckDB cannot make sense of it.
+    #[error("cannot be read, it is probably truncated or damaged: {0}")]
+    Damaged(Box<duckdb::Error>),
+}
+
+impl ExportError {
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.to_path_buf(), source }
+    }
+
+    pub(super) fn engine(doing: &str, source: duckdb::Error) -> Self {
+        Self::Engine { doing: doing.to_owned(), source }
+    }
+
+    /// How the history calls this end.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused { .. } => Outcome::Refused,
+            Self::Interrupted => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn refusal(failed: &[Audit]) -> String {
+    let mut text = String::from("refused: ");
+    for audit in failed {
+        text.push_str(&audit.to_string());
+        text.push_str("\n         ");
+    }
+    text + "Nothing was published. To publish anyway: materia export --force"
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and run it again",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; materia must be able to write there",
+        _ => "",
+    }
+}
+
+fn engine_advice(error: &duckdb::Error) -> &'static str {
+    let text = error.to_string();
+    if text.contains("No space left on device") {
+        "; free some space and run it again"
+    } else if text.contains("Out of Memory") || text.contains("out of memory") {
+        "; raise --memory-limit or lower --threads"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,209 @@
+//! The kept generations: manifests, pins, pruning, and putting a killed exporter's leftovers in order.
+
+use std::{fs, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ExportError, Verdict,
+    history::Source,
+    plan::{Column, Kind},
+    stage, work,
+};
+use crate::{
+    files,
+    target::{GenerationId, Served, Target},
+};
+
+/// What is known about a generation without opening it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The generation.
+    pub id: GenerationId,
+    /// When its data was read from the lakehouse.
+    pub exported_at: jiff::Timestamp,
+    /// What it was exported from; absent for a file that materia found already served.
+    pub lakehouse: Option<Source>,
+    /// The schema its tables are in.
+    pub schema: String,
+    /// The oldest DuckDB that can read it.
+    pub storage_version: Option<String>,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Its tables.
+    pub tables: Vec<TableManifest>,
+    /// Every check and its result.
+    #[serde(default)]
+    pub audits: Verdict,
+    /// Published although checks failed.
+    #[serde(default)]
+    pub forced: bool,
+    /// The materia that wrote it.
+    pub materia: String,
+}
+
+/// One table of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableManifest {
+    /// Its name.
+    pub name: String,
+    /// What it was in the lakehouse.
+    pub kind: Kind,
+    /// Its rows.
+    pub rows: u64,
+    /// Its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+}
+
+impl Manifest {
+    /// The rows of all its tables.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.rows).sum()
+    }
+}
+
+/// A kept generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// Its identity.
+    pub id: GenerationId,
+    /// Its manifest, unless it is missing or unreadable.
+    pub manifest: Option<Manifest>,
+    /// Whether it is the one being served.
+    pub served: bool,
+    /// Whether it is kept until unpinned.
+    pub pinned: bool,
+}
+
+/// Every kept generation, newest first.
+///
+/// # Errors
+/// The folder of generations or the served file cannot be looked at.
+pub fn list(target: &Target) -> io::Result<Vec<Generation>> {
+    let served = target.served()?;
+    let mut ids = target.generation_ids()?;
+    ids.reverse();
+    let describe = |id: GenerationId| Generation {
+        manifest: manifest(target, &id),
+        served: served == Served::Generation(id.clone()),
+        pinned: target.pin_mark(&id).exists(),
+        id,
+    };
+    Ok(ids.into_iter().map(describe).collect())
+}
+
+/// One generation's manifest, if it can be read.
+#[must_use]
+pub fn manifest(target: &Target, id: &GenerationId) -> Option<Manifest> {
+    serde_json::from_slice(&fs::read(target.manifest(id)).ok()?).ok()
+}
+
+/// Finds a generation by its id or by a beginning that only one id has.
+///
+/// # Errors
+/// [`ExportError::NoGeneration`], with what there is.
+pub fn find(target: &Target, asked: &str) -> Result<GenerationId, ExportError> {
+    let ids = ids(target)?;
+    let mut alike = ids.iter().filter(|id| !asked.is_empty() && id.as_str().starts_with(asked));
+    match (alike.next(), alike.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        _ => Err(ExportError::NoGeneration { asked: asked.to_owned(), kept: ids.iter().map(ToString::to_string).collect() }),
+    }
+}
+
+/// Keeps a generation until it is unpinned. Pinning twice is pinning once.
+///
+/// # Errors
+/// There is no such generation, or its mark cannot be written.
+pub fn pin(target: &Target, id: &GenerationId) -> Result<(), ExportError> {
+    let mark = target.pin_mark(id);
+    fs::write(&mark, b"").map_err(|source| ExportError::io("write", &mark, source))?;
+    // An export may have pruned it just before the mark was there.
+    if !target.generation(id).exists() {
+        let _ = fs::remove_file(&mark);
+        return find(target, id.as_str()).map(drop);
+    }
+    Ok(())
+}
+
+/// Lets a generation be pruned again.
+///
+/// # Errors
+/// Its mark cannot be removed.
+pub fn unpin(target: &Target, id: &GenerationId) -> Result<(), ExportError> {
+    let mark = target.pin_mark(id);
+    files::remove_if_there(&mark).map_err(|source| ExportError::io("remove", &mark, source))
+}
+
+pub(super) fn ids(target: &Target) -> Result<Vec<GenerationId>, ExportError> {
+    target.generation_ids().map_err(|source| ExportError::io("read", &target.generations(), source))
+}
+
+pub(super) fn served(target: &Target) -> Result<Served, ExportError> {
+    target.served().map_err(|source| ExportError::io("look at", target.served_path(), source))
+}
+
+/// Removes all but the newest `keep` generations, the served one and the pinned ones; returns what was removed.
+pub(super) fn prune(target: &Target, keep: usize) -> io::Result<Vec<GenerationId>> {
+    let mut removed = Vec::new();
+    for generation in list(target)?.into_iter().skip(keep) {
+        if !generation.served && !generation.pinned {
+            discard(target, &generation.id)?;
+            removed.push(generation.id);
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes one generation with everything that carries its name.
+pub(super) fn discard(target: &Target, id: &GenerationId) -> io::Result<()> {
+    stage::remove(&target.generation(id))?;
+    for path in [target.manifest(id), target.pin_mark(id), stale_log(target, Some(id))] {
+        files::remove_if_there(&path)?;
+    }
+    Ok(())
+}
+
+/// Where a log goes that somebody left beside the served file.
+pub(super) fn stale_log(target: &Target, id: Option<&GenerationId>) -> PathBuf {
+    target.generations().join(format!("{}.stale-wal", id.map_or("foreign", GenerationId::as_str)))
+}
+
+/// Clears what killed exporters left: the staged file, a generation that was linked but never served, working files.
+pub(super) fn recover(target: &Target) -> Result<(), ExportError> {
+    let problem = |source| ExportError::io("clear what an earlier export left beside", target.served_path(), source);
+    let staged = target.staged();
+    if staged.exists() {
+        // Linked as a generation and never renamed over the served file: nobody has ever read it.
+        if let Served::Generation(id) = target.generation_at(&staged).map_err(problem)?
+            && served(target)? != Served::Generation(id.clone())
+        {
+            discard(target, &id).map_err(problem)?;
+        }
+    }
+    stage::remove(&staged).map_err(problem)?;
+    stage::remove(&target.returning()).map_err(problem)?;
+    work::clear(&target.work()).map_err(problem)?;
+    clear_orphans(target).map_err(problem)
+}
+
+/// Manifests without a file, and half-written ones.
+fn clear_orphans(target: &Target) -> io::Result<()> {
+    let entries = match fs::read_dir(target.generations()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".json").and_then(GenerationId::parse);
+        if name.ends_with(".json.new") || id.is_some_and(|id| !target.generation(&id).exists()) {
+            files::remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! One line for every attempt, whatever came of it.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Audit, How};
+use crate::{
+    lock::{self, Mode},
+    target::{GenerationId, Target},
+};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A new generation is served.
+    Published,
+    /// The lakehouse holds what is served already.
+    Unchanged,
+    /// Checks failed; nothing was published.
+    Refused,
+    /// Something went wrong; nothing was published.
+    Failed,
+    /// Somebody stopped it, or it was killed; nothing was published.
+    Interrupted,
+    /// An older generation is served again.
+    RolledBack,
+}
+
+impl Outcome {
+    /// Whether what is served afterwards is what was wanted.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Published | Self::Unchanged | Self::RolledBack)
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::RolledBack => "rolled back",
+        }
+    }
+}
+
+/// One attempt. Times are UTC; durations are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The attempt's identity; a published generation has the same one.
+    pub id: GenerationId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started_at: jiff::Timestamp,
+    /// When it ended.
+    pub ended_at: jiff::Timestamp,
+    /// The generation that is served because of it.
+    pub generation: Option<GenerationId>,
+    /// The generation that was served before it.
+    pub previous: Option<GenerationId>,
+    /// What was exported from; absent for a rollback.
+    pub lakehouse: Option<Source>,
+    /// The schema that was exported.
+    pub schema: Option<String>,
+    /// How the lakehouse was read.
+    pub snapshot: Option<How>,
+    /// Waited for another exporter and for the lakehouse.
+    #[serde(default)]
+    pub wait_ms: u64,
+    /// For how long a writer of the lakehouse would have been refused.
+    #[serde(default)]
+    pub blocked_ms: u64,
+    /// Copied and wrote out.
+    #[serde(default)]
+    pub stage_ms: u64,
+    /// Checked.
+    #[serde(default)]
+    pub audit_ms: u64,
+    /// Made durable and swapped.
+    #[serde(default)]
+    pub publish_ms: u64,
+    /// Everything together.
+    #[serde(default)]
+    pub total_ms: u64,
+    /// Size of the exported file.
+    #[serde(default)]
+    pub bytes: u64,
+    /// What was copied.
+    #[serde(default)]
+    pub tables: Vec<TableRecord>,
+    /// How many checks passed.
+    #[serde(default)]
+    pub audits_passed: usize,
+    /// The checks that did not pass.
+    #[serde(default)]
+    pub audits_failed: Vec<Audit>,
+    /// Published although checks failed.
+    #[serde(default)]
+    pub forced: bool,
+    /// Why it did not publish.
+    pub error: Option<String>,
+}
+
+/// The lakehouse as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Where.
+    pub path: PathBuf,
+    /// Size of the main file.
+    pub bytes: u64,
+    /// Its storage version, where the attempt got far enough to see it.
+    pub version: Option<String>,
+}
+
+/// One exported table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// Its name.
+    pub name: String,
+    /// Its rows now.
+    pub rows: u64,
+    /// Its rows in the generation served before, if it was there.
+    pub previous_rows: Option<u64>,
+    /// Milliseconds its copy took.
+    pub ms: u64,
+}
+
+impl Record {
+    /// An attempt that has only begun.
+    #[must_use]
+    pub fn begin(id: GenerationId, now: jiff::Timestamp) -> Self {
+        Self {
+            id,
+            outcome: Outcome::Failed,
+            started_at: now,
+            ended_at: now,
+            generation: None,
+            previous: None,
+            lakehouse: None,
+            schema: None,
+            snapshot: None,
+            wait_ms: 0,
+            blocked_ms: 0,
+            stage_ms: 0,
+            audit_ms: 0,
+            publish_ms: 0,
+            total_ms: 0,
+            bytes: 0,
+            tables: Vec::new(),
+            audits_passed: 0,
+            audits_failed: Vec::new(),
+            forced: false,
+            error: None,
+        }
+    }
+
+    /// The rows of all its tables.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.rows).sum()
+    }
+}
+
+/// Every attempt, oldest first. Lines that cannot be read, such as one torn by a crash, are left out.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn read(target: &Target) -> io::Result<Vec<Record>> {
+    let mut text = Vec::new();
+    match File::open(target.history()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        file => drop(file?.read_to_end(&mut text)?),
+    }
+    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// Adds one line, durably. A line that an earlier crash tore is removed first.
+pub(super) fn append(target: &Target, record: &Record) -> io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    let mut file = locked(&target.history())?;
+    let end = heal(&mut file)?;
+    file.seek(SeekFrom::Start(end))?;
+    let written = file.write_all(&line).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A full disk leaves half a line: take it back while we can.
+        let _ = file.set_len(end);
+    }
+    written
+}
+
+fn locked(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    // Held by others for the length of one append only.
+    while lock::try_lock(&file, Mode::Exclusive)?.is_some() {
+        std::thread::yield_now();
+    }
+    Ok(file)
+}
+
+/// Makes the file end with a whole line and returns its length.
+fn heal(file: &mut File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut text = Vec::new();
+    // The last line is looked for from the end, in growing steps: the file may be large.
+    let mut back = 64 * 1024_u64;
+    let last = loop {
+        let from = length.saturating_sub(back);
+        text.clear();
+        file.seek(SeekFrom::Start(from))?;
+        file.take(length - from).read_to_end(&mut text)?;
+        match text.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => break from + at as u64 + 1,
+            None if from == 0 => break 0,
+            None => back *= 8,
+        }
+    };
+    if last == length {
+        return Ok(length);
+    }
+    let torn = usize::try_from(length - last).ok().and_then(|torn| text.len().checked_sub(torn)).map(|at| &text[at..]);
+    if torn.is_some_and(|line| serde_json::from_slice::<Record>(line).is_ok()) {
+        file.seek(SeekFrom::End(0))?;
+        file.write_all(b"\n")?;
+        return Ok(length + 1);
+    }
+    file.set_len(last)?;
+    Ok(last)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn record(millisecond: i64) -> Record {
+        let now = jiff::Timestamp::from_millisecond(1_795_000_000_000 + millisecond).unwrap();
+        Record::begin(GenerationId::after(now, None), now)
+    }
+
+    fn target() -> (tempfile::TempDir, Target) {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(&folder.path().join("analytics.duckdb")).unwrap();
+        (folder, target)
+    }
+
+    #[test]
+    fn a_torn_last_line_is_ignored_and_healed_by_the_next_attempt() {
+        let (_folder, target) = target();
+        append(&target, &record(1)).unwrap();
+        let whole = std::fs::read(target.history()).unwrap();
+        for torn in 1..whole.len() {
+            let mut text = whole.clone();
+            text.extend_from_slice(&whole[..torn]);
+            std::fs::write(target.history(), &text).unwrap();
+            append(&target, &record(2)).unwrap();
+            let ids: Vec<_> = read(&target).unwrap().into_iter().map(|record| record.id).collect();
+            let kept =
+                if torn == whole.len() - 1 { vec![record(1).id, record(1).id, record(2).id] } else { vec![record(1).id, record(2).id] };
+            assert_eq!(ids, kept, "torn after {torn} bytes");
+        }
+    }
+
+    #[test]
+    fn a_line_from_a_later_version_with_more_in_it_is_still_read() {
+        let (_folder, target) = target();
+        append(&target, &record(1)).unwrap();
+        let text = std::fs::read_to_string(target.history()).unwrap().replacen('{', "{\"colour\":\"green\",", 1);
+        std::fs::write(target.history(), text).unwrap();
+        assert_eq!(read(&target).unwrap().len(), 1);
+    }
+}

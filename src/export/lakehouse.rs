@@ -1,0 +1,127 @@
+//! The pipeline's file: waiting until nobody writes it, and holding it still.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{Cancel, ExportError, Unreadable, watch::Event, watch::Watch};
+use crate::{
+    files::FileId,
+    lock::{self, Mode},
+};
+
+/// The newest storage version that the linked DuckDB 2.0 reads.
+const NEWEST_STORAGE: u64 = 69;
+
+/// Names that DuckDB keeps for catalogs of its own.
+const RESERVED_STEMS: [&str; 3] = ["memory", "system", "temp"];
+
+/// Files that belong to a database file: the log of what was committed since its last checkpoint, and a checkpoint's own two.
+pub(super) const COMPANIONS: [&str; 3] = [".wal", ".wal.checkpoint", ".wal.recovery"];
+
+/// The lakehouse, held under a read lock of ours: nobody can write it until this is dropped.
+#[derive(Debug)]
+pub(super) struct Lakehouse {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) bytes: u64,
+    /// How long it took to get the lock.
+    pub(super) waited: Duration,
+    /// When writers began to be refused.
+    pub(super) held_since: Instant,
+}
+
+impl Lakehouse {
+    /// Waits until no other process writes the lakehouse, telling the watcher who does.
+    pub(super) fn wait(path: &Path, limit: Duration, cancel: &Cancel, watch: &mut dyn Watch) -> Result<Self, ExportError> {
+        let begun = Instant::now();
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        loop {
+            cancel.check()?;
+            let file = open(path)?;
+            examine(path, &file)?;
+            // Pages that the pipeline has just written would otherwise be flushed by the copy, while the pipeline waits.
+            let _ = file.sync_data();
+            let locked = lock::try_lock(&file, Mode::Shared).map_err(|source| ExportError::io("lock", path, source))?;
+            let Some(holder) = locked else {
+                let metadata = file.metadata().map_err(|source| ExportError::io("look at", path, source))?;
+                // The pipeline may have replaced the file between our opening and our locking it.
+                if FileId::at(path).ok() != Some(FileId::of(&metadata)) {
+                    continue;
+                }
+                return Ok(Self {
+                    path: path.to_path_buf(),
+                    file,
+                    bytes: metadata.len(),
+                    waited: begun.elapsed(),
+                    held_since: Instant::now(),
+                });
+            };
+            let waited = begun.elapsed();
+            if waited >= limit {
+                return Err(ExportError::LakehouseBusy { path: path.to_path_buf(), holder: Box::new(holder), waited });
+            }
+            watch.event(&Event::Waiting { what: &name, holder: &holder, waited, limit });
+            pause(limit.saturating_sub(waited));
+        }
+    }
+}
+
+/// Sleeps for 50 to 250 ms, not beyond `left`: soon enough to follow the pipeline at once, and not in step with other waiters.
+pub(super) fn pause(left: Duration) {
+    std::thread::sleep(Duration::from_millis(fastrand::u64(50..250)).min(left));
+}
+
+fn open(path: &Path) -> Result<File, ExportError> {
+    let unreadable = |why| ExportError::Lakehouse { path: path.to_path_buf(), why };
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unreadable(Unreadable::Missing),
+        _ => ExportError::io("open", path, error),
+    })?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_dir() => Err(unreadable(Unreadable::Folder)),
+        Ok(_) => Ok(file),
+        Err(source) => Err(ExportError::io("look at", path, source)),
+    }
+}
+
+/// Reads the main header, so that a file DuckDB would reject is rejected with the reason that helps.
+///
+/// Layout: 8 bytes checksum, `DUCK`, storage version, four words of flags (the first one's lowest bit: encrypted), each 8 bytes
+/// little-endian. Source: `MainHeader` in DuckDB's `storage_info.hpp`.
+fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
+    let unreadable = |why| Err(ExportError::Lakehouse { path: path.to_path_buf(), why });
+    let mut header = [0_u8; 28];
+    match file.read_exact_at(&mut header, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            let empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+            return unreadable(if empty { Unreadable::Empty } else { Unreadable::NotDuckDb });
+        }
+        read => read.map_err(|source| ExportError::io("read", path, source))?,
+    }
+    let word = |at: usize| header[at..at + 8].iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+    if &header[8..12] != b"DUCK" {
+        return unreadable(Unreadable::NotDuckDb);
+    }
+    if word(12) > NEWEST_STORAGE {
+        return unreadable(Unreadable::Newer { version: word(12), newest: NEWEST_STORAGE });
+    }
+    if word(20) & 1 == 1 {
+        return unreadable(Unreadable::Encrypted);
+    }
+    Ok(())
+}
+
+/// The catalog name DuckDB gives a file, which is what the views inside it call it: the name up to its first dot.
+pub(super) fn stem(path: &Path) -> Result<String, ExportError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    if stem.is_empty() || RESERVED_STEMS.contains(&stem.to_lowercase().as_str()) {
+        return Err(ExportError::Lakehouse { path: path.to_path_buf(), why: Unreadable::ReservedName(stem.to_owned()) });
+    }
+    Ok(stem.to_owned())
+}

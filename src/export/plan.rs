@@ -1,0 +1,185 @@
+//! What there is to export: every relation of the serving schema, as it binds now.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ExportError, Job, Unreadable, engine, engine::Engine, snapshot::Snapshot};
+use crate::sql;
+
+/// The staged file's catalog while it is written.
+pub(super) const STAGED: &str = "_export";
+
+/// A catalog name for a lakehouse whose own would be mistaken for a schema in it.
+const NEUTRAL: &str = "_lakehouse";
+
+/// Everything that will be exported, and how.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The catalog the lakehouse is attached under.
+    #[serde(skip)]
+    pub(super) catalog: String,
+    /// The serving schema, spelled as in the lakehouse.
+    pub schema: String,
+    /// The lakehouse's own storage version.
+    pub lakehouse_version: String,
+    /// The storage version of the exported file, for example `v1.0.0`.
+    pub storage_version: String,
+    /// In the order they are exported: by name.
+    pub tables: Vec<TablePlan>,
+}
+
+/// One relation of the serving schema.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// What it is in the lakehouse.
+    pub kind: Kind,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+    /// `ORDER BY` of the exported table.
+    pub order_by: Vec<String>,
+    /// DuckDB's own estimate of the rows; `None` for a view.
+    pub estimated_rows: Option<u64>,
+}
+
+/// Table or view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A base table.
+    Table,
+    /// A view.
+    View,
+}
+
+/// One column of a relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as DuckDB writes it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether it may hold nulls.
+    pub nullable: bool,
+    /// Its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+impl Plan {
+    /// Attaches the snapshot and looks at everything in its serving schema. One relation that does not bind refuses the whole.
+    pub(super) fn make(engine: &Engine, snapshot: &Snapshot, job: &Job) -> Result<Self, ExportError> {
+        let mut catalog = snapshot.stem.clone();
+        attach(engine, snapshot, &catalog, job)?;
+        let schema = find_schema(engine, &catalog, job)?;
+        let mut relations = relations(engine, &catalog, &schema, job)?;
+        if relations.is_empty() {
+            return Err(ExportError::EmptySchema { path: job.lakehouse.clone(), schema });
+        }
+        let mut bound = bind_all(engine, &catalog, &schema, &mut relations);
+        // In `serving.duckdb`, `serving.x` could be a schema's or a catalog's: another catalog name settles it, unless views use the first.
+        if bound.is_err() && catalog.eq_ignore_ascii_case(&schema) {
+            engine.quick(&format!("USE memory; DETACH {}", sql::ident(&catalog)))?;
+            attach(engine, snapshot, NEUTRAL, job)?;
+            if bind_all(engine, NEUTRAL, &schema, &mut relations).is_ok() {
+                bound = Ok(());
+                NEUTRAL.clone_into(&mut catalog);
+            }
+        }
+        bound?;
+        let lakehouse_version = storage_version(engine, &catalog)?;
+        let storage_version = job.storage_version.clone().unwrap_or_else(|| lakehouse_version.clone());
+        Ok(Self { catalog, lakehouse_version, schema, storage_version, tables: relations })
+    }
+}
+
+fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Result<(), ExportError> {
+    engine.quick(&engine::attach(&snapshot.path, catalog, "READ_ONLY")).map_err(|error| match error {
+        ExportError::Engine { source, .. } => {
+            ExportError::Lakehouse { path: job.lakehouse.clone(), why: Unreadable::Damaged(Box::new(source)) }
+        }
+        other => other,
+    })?;
+    // A view may name a table of the main schema alone: it is looked up where the pipeline would have.
+    engine.quick(&format!("USE {}", sql::path(&[catalog, "main"])))
+}
+
+fn find_schema(engine: &Engine, catalog: &str, job: &Job) -> Result<String, ExportError> {
+    let query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? AND NOT internal ORDER BY schema_name";
+    let schemas = engine.texts(query, &[catalog])?;
+    let exact = schemas.iter().find(|schema| **schema == job.schema);
+    match exact.or_else(|| schemas.iter().find(|schema| schema.to_lowercase() == job.schema.to_lowercase())) {
+        Some(schema) => Ok(schema.clone()),
+        None => Err(ExportError::NoSchema { path: job.lakehouse.clone(), schema: job.schema.clone(), found: schemas }),
+    }
+}
+
+fn relations(engine: &Engine, catalog: &str, schema: &str, job: &Job) -> Result<Vec<TablePlan>, ExportError> {
+    let query = "
+        SELECT table_name AS name, true AS is_table, comment, estimated_size FROM duckdb_tables()
+        WHERE database_name = $1 AND schema_name = $2 AND NOT temporary
+        UNION ALL
+        SELECT view_name, false, comment, NULL FROM duckdb_views()
+        WHERE database_name = $1 AND schema_name = $2 AND NOT temporary AND NOT internal
+        ORDER BY name";
+    engine.rows(query, &[catalog, schema], |row| {
+        let name: String = row.get(0)?;
+        let order_by = job.tables.get(&name).map(|table| table.order_by.clone()).unwrap_or_default();
+        Ok(TablePlan {
+            name,
+            kind: if row.get(1)? { Kind::Table } else { Kind::View },
+            comment: row.get(2)?,
+            columns: Vec::new(),
+            order_by,
+            estimated_rows: row.get(3)?,
+        })
+    })
+}
+
+/// Binds every relation and fills in its columns: names and types as they bind, nullability and comments as declared.
+fn bind_all(engine: &Engine, catalog: &str, schema: &str, relations: &mut [TablePlan]) -> Result<(), ExportError> {
+    let declared = declared_columns(engine, catalog, schema)?;
+    for table in relations {
+        let describe = format!("DESCRIBE SELECT * FROM {}", sql::path(&[catalog, schema, &table.name]));
+        let bound = engine.rows(&describe, &[], |row| Ok((row.get(0)?, row.get(1)?)));
+        let bound: Vec<(String, String)> = bound.map_err(|error| match error {
+            ExportError::Engine { source, .. } => {
+                ExportError::Unbindable { relation: format!("{schema}.{}", table.name), source: Box::new(source) }
+            }
+            other => other,
+        })?;
+        table.columns = bound
+            .into_iter()
+            .map(|(name, data_type)| {
+                let (nullable, comment) = declared.get(&(table.name.clone(), name.clone())).cloned().unwrap_or((true, None));
+                Column { name, data_type, nullable, comment }
+            })
+            .collect();
+    }
+    Ok(())
+}
+
+/// Nullability and comment by relation and column, for the whole schema at once: asking for each relation would be quadratic.
+type Declared = HashMap<(String, String), (bool, Option<String>)>;
+
+fn declared_columns(engine: &Engine, catalog: &str, schema: &str) -> Result<Declared, ExportError> {
+    let query = "
+        SELECT table_name, column_name, is_nullable, comment FROM duckdb_columns()
+        WHERE database_name = ? AND schema_name = ?";
+    let columns = engine.rows(query, &[catalog, schema], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
+    Ok(columns.into_iter().collect())
+}
+
+/// The oldest DuckDB that reads the lakehouse: `v1.0.0+` is told by the file's tags.
+fn storage_version(engine: &Engine, catalog: &str) -> Result<String, ExportError> {
+    let query = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = ?";
+    let tag = engine.texts(query, &[catalog])?.pop().unwrap_or_default();
+    // Storage older than v1.0.0 is only read by today's DuckDB, never written: v1.0.0 is the oldest it can write.
+    let version = tag.trim_end_matches('+');
+    Ok(if version.starts_with("v0.") || version.is_empty() { "v1.0.0".to_owned() } else { version.to_owned() })
+}

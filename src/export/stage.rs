@@ -1,0 +1,118 @@
+//! Copying the plan's tables into the staged file, in one transaction.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use super::{
+    ExportError,
+    engine::{self, Engine},
+    lakehouse::COMPANIONS,
+    plan::{Plan, STAGED, TablePlan},
+    snapshot::ms_since,
+    watch::{Event, Step, Watch},
+};
+use crate::{files, sql};
+
+/// A finished file that nobody reads yet. Removes itself when dropped, unless it was published or kept.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) path: PathBuf,
+    /// In the plan's order.
+    pub(super) tables: Vec<StagedTable>,
+    pub(super) bytes: u64,
+    keep: bool,
+}
+
+/// What copying one table gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StagedTable {
+    pub(super) name: String,
+    /// Rows that DuckDB read from the lakehouse and wrote.
+    pub(super) rows: u64,
+    pub(super) ms: u64,
+}
+
+impl Staged {
+    /// The file has got another name and must not be removed.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+/// Removes a database file and its companions.
+pub(super) fn remove(path: &Path) -> std::io::Result<()> {
+    files::remove_if_there(path)?;
+    COMPANIONS.iter().try_for_each(|ending| files::remove_if_there(&files::with_suffix(path, ending)))
+}
+
+/// Copies every table, attached to attached, and closes both files.
+pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn Watch) -> Result<Staged, ExportError> {
+    watch.step(Step::Stage);
+    let mut staged = Staged { path, tables: Vec::with_capacity(plan.tables.len()), bytes: 0, keep: false };
+    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
+    engine.quick(&engine::attach(&staged.path, STAGED, &options))?;
+    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[STAGED, &plan.schema])))?;
+    for (index, table) in plan.tables.iter().enumerate() {
+        watch.event(&Event::TableBegins { table: &table.name, index, of: plan.tables.len() });
+        let begun = Instant::now();
+        let rows = copy(engine, plan, table, watch)?;
+        let done = StagedTable { name: table.name.clone(), rows, ms: ms_since(begun) };
+        watch.event(&Event::TableDone { table: &done.name, rows: done.rows, ms: done.ms });
+        staged.tables.push(done);
+    }
+    watch.step(Step::Checkpoint);
+    engine.run("COMMIT", |_| ())?;
+    engine.run(&format!("CHECKPOINT {}", sql::ident(STAGED)), |_| ())?;
+    let catalog = sql::ident(&plan.catalog);
+    engine.quick(&format!("USE memory; DETACH {}; DETACH {catalog}", sql::ident(STAGED)))?;
+    staged.bytes = check_closed(&staged.path)?;
+    Ok(staged)
+}
+
+/// Copies one table and returns its rows.
+fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) -> Result<u64, ExportError> {
+    let to = sql::path(&[STAGED, &plan.schema, &table.name]);
+    let from = sql::path(&[&plan.catalog, &plan.schema, &table.name]);
+    // An empty table first: declaring a column not null costs a scan once there are rows.
+    engine.quick(&format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA"))?;
+    for column in table.columns.iter().filter(|column| !column.nullable) {
+        engine.quick(&format!("ALTER TABLE {to} ALTER COLUMN {} SET NOT NULL", sql::ident(&column.name)))?;
+    }
+    let order = match table.order_by.as_slice() {
+        [] => String::new(),
+        terms => format!(" ORDER BY {}", terms.join(", ")),
+    };
+    let progress = |percent| watch.event(&Event::TableProgress { table: &table.name, percent });
+    let rows = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress)?;
+    if let Some(comment) = &table.comment {
+        engine.quick(&format!("COMMENT ON TABLE {to} IS {}", sql::literal(comment)))?;
+    }
+    for column in &table.columns {
+        if let Some(comment) = &column.comment {
+            engine.quick(&format!("COMMENT ON COLUMN {to}.{} IS {}", sql::ident(&column.name), sql::literal(comment)))?;
+        }
+    }
+    Ok(rows as u64)
+}
+
+/// The file's size, once nothing that belongs to it is still beside it.
+fn check_closed(path: &Path) -> Result<u64, ExportError> {
+    for ending in COMPANIONS {
+        let companion = files::with_suffix(path, ending);
+        if companion.exists() {
+            return Err(ExportError::NotClosed { companion });
+        }
+    }
+    fs::metadata(path).map(|metadata| metadata.len()).map_err(|source| ExportError::io("look at", path, source))
+}

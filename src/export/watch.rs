@@ -1,0 +1,157 @@
+//! How progress leaves the library: the terminal's bars, JSON lines and the exporter's own announcement are all watchers.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::lock::Holder;
+
+/// The steps of an attempt, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Waiting for another exporter.
+    Turn,
+    /// Clearing what a killed exporter left.
+    Recover,
+    /// Waiting for the lakehouse.
+    Wait,
+    /// Taking a private view of the lakehouse.
+    Snapshot,
+    /// Finding out what there is to export.
+    Plan,
+    /// Copying tables into the staged file.
+    Stage,
+    /// Writing the staged file out and closing it.
+    Checkpoint,
+    /// Checking the staged file.
+    Audit,
+    /// Making the staged file durable.
+    Sync,
+    /// Writing the manifest.
+    Manifest,
+    /// Keeping the staged file as a generation.
+    Link,
+    /// Moving it over the served file: the swap.
+    Rename,
+    /// Making the swap durable.
+    SyncFolder,
+    /// Writing the history.
+    Record,
+    /// Removing generations that need not be kept.
+    Prune,
+}
+
+impl Step {
+    /// What is being done, in words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Turn => "waiting for its turn",
+            Self::Recover => "clearing up",
+            Self::Wait => "waiting for the lakehouse",
+            Self::Snapshot => "taking a snapshot",
+            Self::Plan => "planning",
+            Self::Stage => "staging",
+            Self::Checkpoint => "writing out",
+            Self::Audit => "auditing",
+            Self::Sync | Self::Manifest | Self::Link | Self::Rename | Self::SyncFolder => "publishing",
+            Self::Record => "recording",
+            Self::Prune => "pruning",
+        }
+    }
+
+    /// Every step, in order.
+    pub const ALL: [Self; 15] = [
+        Self::Turn,
+        Self::Recover,
+        Self::Wait,
+        Self::Snapshot,
+        Self::Plan,
+        Self::Stage,
+        Self::Checkpoint,
+        Self::Audit,
+        Self::Sync,
+        Self::Manifest,
+        Self::Link,
+        Self::Rename,
+        Self::SyncFolder,
+        Self::Record,
+        Self::Prune,
+    ];
+}
+
+/// Something a watcher may want to show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// A step begins.
+    Step {
+        /// Which.
+        step: Step,
+    },
+    /// Somebody is in the way; said again and again while waiting.
+    Waiting {
+        /// `lakehouse.duckdb`, or `the export of analytics.duckdb`.
+        what: &'a str,
+        /// Who holds it.
+        holder: &'a Holder,
+        /// Waited so far.
+        waited: Duration,
+        /// Until when.
+        limit: Duration,
+    },
+    /// A table's copy begins.
+    TableBegins {
+        /// Its name.
+        table: &'a str,
+        /// Counted from 0.
+        index: usize,
+        /// How many tables there are.
+        of: usize,
+    },
+    /// How far a table's copy is, as DuckDB estimates it.
+    TableProgress {
+        /// Its name.
+        table: &'a str,
+        /// 0 to 100.
+        percent: f64,
+    },
+    /// A table has been copied.
+    TableDone {
+        /// Its name.
+        table: &'a str,
+        /// Its rows.
+        rows: u64,
+        /// Milliseconds it took.
+        ms: u64,
+    },
+    /// Something the operator should know although nothing failed.
+    Notice {
+        /// In words.
+        message: &'a str,
+    },
+}
+
+/// Receives the events of one attempt, in order, from whichever thread they happen on.
+pub trait Watch: Send {
+    /// Takes one event. It is called on the exporter's own time and should return at once.
+    fn event(&mut self, event: &Event<'_>);
+}
+
+/// Watches nothing.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn event(&mut self, _: &Event<'_>) {}
+}
+
+impl dyn Watch + '_ {
+    pub(super) fn step(&mut self, step: Step) {
+        self.event(&Event::Step { step });
+    }
+
+    pub(super) fn notice(&mut self, message: &str) {
+        self.event(&Event::Notice { message });
+    }
+}

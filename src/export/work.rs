@@ -1,0 +1,40 @@
+//! The working folder of one attempt.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::ExportError;
+
+/// A folder beside the target for the private copy and for what does not fit into memory; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Work(PathBuf);
+
+impl Work {
+    pub(super) fn begin(path: PathBuf) -> Result<Self, ExportError> {
+        clear(&path).and_then(|()| fs::create_dir(&path)).map_err(|source| ExportError::io("make the working folder", &path, source))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn spill(&self) -> PathBuf {
+        self.0.join("spill")
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let _ = clear(&self.0);
+    }
+}
+
+pub(super) fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

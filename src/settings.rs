@@ -1,0 +1,358 @@
+//! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::{
+    toml_file::{self, FileError},
+    words,
+};
+
+/// Looks a variable up in the process environment or in the `.env` file beside `materia.toml`.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Everything materia can be told, with the defaults filled in and every path made usable from the current folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The pipeline's file. `lakehouse` / `DUCKDB_PATH`; default `lakehouse.duckdb`.
+    pub lakehouse: PathBuf,
+    /// What is served. `serving` / `SERVING_DUCKDB_PATH`; default `analytics.duckdb` beside the lakehouse.
+    pub serving: PathBuf,
+    /// How exports are made.
+    pub export: ExportSettings,
+    /// What counts as healthy.
+    pub status: StatusSettings,
+}
+
+/// The `[export]` section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportSettings {
+    /// The schema that is published. `schema` / `MATERIA_SCHEMA`.
+    pub schema: String,
+    /// How long to wait for the lakehouse, or for another exporter. `wait` / `MATERIA_WAIT`.
+    #[serde(deserialize_with = "duration")]
+    pub wait: Duration,
+    /// How the lakehouse is read while its pipeline goes on. `snapshot` / `MATERIA_SNAPSHOT`.
+    pub snapshot: SnapshotMode,
+    /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
+    pub keep: usize,
+    /// The largest share of its rows that a table may lose between two generations, 0 to 1.
+    pub max_drop: f64,
+    /// DuckDB's memory limit for the export, for example `2GB`. `memory_limit` / `MATERIA_MEMORY_LIMIT`; default: DuckDB's own, 80 % of the machine.
+    pub memory_limit: Option<String>,
+    /// Threads for the export. `threads` / `MATERIA_THREADS`; default: one for each core.
+    pub threads: Option<usize>,
+    /// The DuckDB version that must be able to read the export, for example `v1.0.0`. `storage_version` / `MATERIA_STORAGE_VERSION`; default: the lakehouse's own.
+    pub storage_version: Option<String>,
+    /// Keeps the staged file of a refused export for inspection.
+    pub keep_refused: bool,
+    /// What is asked of single tables, by name.
+    pub tables: BTreeMap<String, TableSettings>,
+    /// Checks written in SQL over the staged file.
+    pub audits: Vec<SqlAudit>,
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self {
+            schema: "serving".to_owned(),
+            wait: Duration::from_secs(300),
+            snapshot: SnapshotMode::Auto,
+            keep: 3,
+            max_drop: 0.5,
+            memory_limit: None,
+            threads: None,
+            storage_version: None,
+            keep_refused: false,
+            tables: BTreeMap::new(),
+            audits: Vec::new(),
+        }
+    }
+}
+
+/// How the lakehouse is read while its pipeline wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotMode {
+    /// `reflink` where the filesystem can, else `none`.
+    #[default]
+    Auto,
+    /// A copy that shares its blocks with the original (XFS, btrfs): milliseconds, whatever the size.
+    Reflink,
+    /// A full private copy: the pipeline waits for the copy only.
+    Copy,
+    /// No copy: the pipeline waits until the export has read everything.
+    None,
+}
+
+impl SnapshotMode {
+    /// Every mode by the name it has in flags and files.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("auto", Self::Auto), ("reflink", Self::Reflink), ("copy", Self::Copy), ("none", Self::None)];
+}
+
+/// `[export.tables.<name>]`: what is asked of one table.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableSettings {
+    /// Columns to sort the exported table by, as in SQL's `ORDER BY`.
+    pub order_by: Vec<String>,
+    /// Columns that may hold no null.
+    pub not_null: Vec<String>,
+    /// A key (a list of columns), or several (a list of lists).
+    pub unique: Keys,
+    /// The least number of rows.
+    pub min_rows: Option<u64>,
+    /// The newest value of a column must be younger than this.
+    pub fresh: Option<Fresh>,
+    /// Overrides the export's `max_drop` for this table.
+    pub max_drop: Option<f64>,
+    /// The table may be empty although it was not before.
+    pub allow_empty: bool,
+    /// The table may be missing although it was served before.
+    pub allow_lost: bool,
+    /// Columns may be removed or change their type.
+    pub allow_column_changes: bool,
+}
+
+/// One key or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected a list of column names, or a list of such lists")]
+pub enum Keys {
+    /// `unique = ["country_code", "market_year"]`: the columns together.
+    One(Vec<String>),
+    /// `unique = [["id"], ["country_code", "market_year"]]`.
+    Several(Vec<Vec<String>>),
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Keys {
+    /// Each key's columns.
+    #[must_use]
+    pub fn list(&self) -> Vec<&[String]> {
+        match self {
+            Self::One(columns) if columns.is_empty() => Vec::new(),
+            Self::One(columns) => vec![columns],
+            Self::Several(keys) => keys.iter().map(Vec::as_slice).collect(),
+        }
+    }
+}
+
+/// `fresh = { column = "report_date", within = "10d" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fresh {
+    /// A date or timestamp column.
+    pub column: String,
+    /// The greatest age of its newest value.
+    #[serde(deserialize_with = "duration")]
+    pub within: Duration,
+}
+
+/// `[[export.audits]]`: SQL over the staged file; every row it returns is a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlAudit {
+    /// What the audit is called in reports.
+    pub name: String,
+    /// The query. Table names are looked up in the exported schema.
+    pub sql: String,
+    /// Whether a failure refuses the export.
+    #[serde(default)]
+    pub severity: Severity,
+}
+
+/// What a failed audit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is published.
+    #[default]
+    Error,
+    /// It is reported, and the export goes on.
+    Warn,
+}
+
+/// The `[status]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatusSettings {
+    /// Older than this is stale. `max_age` / `MATERIA_MAX_AGE`; default: never stale.
+    #[serde(deserialize_with = "optional_duration")]
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    lakehouse: Option<PathBuf>,
+    serving: Option<PathBuf>,
+    export: ExportSettings,
+    status: StatusSettings,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// In `materia.toml`.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// In the environment or `.env`.
+    #[error("{variable}: {problem}")]
+    Variable {
+        /// The variable's name.
+        variable: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+}
+
+impl Settings {
+    /// Merges the environment over `materia.toml` (path and content, where there is one) over the defaults.
+    ///
+    /// Paths in the file are relative to the file's folder, paths in the environment to the current one.
+    ///
+    /// # Errors
+    /// The first setting that is unknown or has an unusable value.
+    pub fn load(file: Option<(&Path, &str)>, env: Lookup) -> Result<Self, SettingsError> {
+        let (mut file, folder) = match file {
+            Some((path, text)) => (toml_file::parse::<File>(path, text)?, crate::files::folder_of(path).to_path_buf()),
+            None => (File::default(), PathBuf::new()),
+        };
+        let folder = if folder == Path::new(".") { PathBuf::new() } else { folder };
+        let export = &mut file.export;
+        overlay(env, "MATERIA_SCHEMA", &mut export.schema, |text| Ok(text.to_owned()))?;
+        overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
+        overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
+        overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not a number of generations"))
+        })?;
+        overlay(env, "MATERIA_MEMORY_LIMIT", &mut export.memory_limit, |text| Ok(Some(text.to_owned())))?;
+        overlay(env, "MATERIA_THREADS", &mut export.threads, |text| {
+            text.parse().map(Some).map_err(|_| format!("{text:?} is not a number of threads"))
+        })?;
+        overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
+        overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
+
+        let lakehouse = env("DUCKDB_PATH")
+            .map(PathBuf::from)
+            .or_else(|| file.lakehouse.map(|path| folder.join(path)))
+            .unwrap_or_else(|| folder.join("lakehouse.duckdb"));
+        let serving = env("SERVING_DUCKDB_PATH")
+            .map(PathBuf::from)
+            .or_else(|| file.serving.map(|path| folder.join(path)))
+            .unwrap_or_else(|| Self::serving_beside(&lakehouse));
+        Ok(Self { lakehouse, serving, export: file.export, status: file.status })
+    }
+
+    /// Where a lakehouse's export is served unless told otherwise.
+    #[must_use]
+    pub fn serving_beside(lakehouse: &Path) -> PathBuf {
+        lakehouse.with_file_name("analytics.duckdb")
+    }
+}
+
+/// A [`SnapshotMode`] by its name.
+///
+/// # Errors
+/// The text to show, with the nearest name.
+pub fn parse_snapshot(text: &str) -> Result<SnapshotMode, String> {
+    SnapshotMode::NAMES
+        .iter()
+        .find_map(|(name, mode)| (*name == text).then_some(*mode))
+        .ok_or_else(|| format!("{text:?} is not a way to snapshot; use auto, reflink, copy or none"))
+}
+
+fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn(&str) -> Result<T, String>) -> Result<(), SettingsError> {
+    if let Some(text) = env(variable).filter(|text| !text.is_empty()) {
+        *value = parse(&text).map_err(|problem| SettingsError::Variable { variable, problem })?;
+    }
+    Ok(())
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    words::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    fn complaint(text: &str) -> String {
+        Settings::load(Some((Path::new("etc/materia.toml"), text)), &nothing).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+        let text = "lakehouse = 'lake.duckdb'\n[export]\nkeep = 7\nwait = '10s'";
+        let env = |name: &str| (name == "MATERIA_WAIT").then(|| "1m".to_owned());
+        let settings = Settings::load(Some((Path::new("etc/materia.toml"), text)), &env).unwrap();
+        assert_eq!(settings.lakehouse, Path::new("etc/lake.duckdb"));
+        assert_eq!(settings.serving, Path::new("etc/analytics.duckdb"));
+        assert_eq!(settings.export.keep, 7);
+        assert_eq!(settings.export.wait, Duration::from_secs(60));
+        assert_eq!(settings.export.schema, "serving");
+    }
+
+    #[test]
+    fn operators_variables_name_the_two_files() {
+        let env = |name: &str| match name {
+            "DUCKDB_PATH" => Some("/data/lakehouse.duckdb".to_owned()),
+            "SERVING_DUCKDB_PATH" => Some("/srv/analytics.duckdb".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::load(Some((Path::new("materia.toml"), "serving = 'x.duckdb'")), &env).unwrap();
+        assert_eq!(settings.lakehouse, Path::new("/data/lakehouse.duckdb"));
+        assert_eq!(settings.serving, Path::new("/srv/analytics.duckdb"));
+    }
+
+    #[test]
+    fn every_mistake_in_the_file_names_its_place_and_the_nearest_key() {
+        assert_eq!(complaint("[export]\nkep = 3"), "etc/materia.toml:2: unknown key \"kep\"; did you mean \"keep\"?");
+        assert_eq!(complaint("[exprt]\nkeep = 3"), "etc/materia.toml:1: unknown key \"exprt\"; did you mean \"export\"?");
+        assert_eq!(
+            complaint("[export.tables.orders]\nnotnull = ['a']"),
+            "etc/materia.toml:2: unknown key \"notnull\"; did you mean \"not_null\"?"
+        );
+        assert_eq!(complaint("[export]\nsnapshot = 'refling'"), "etc/materia.toml:2: unknown value \"refling\"; did you mean \"reflink\"?");
+        assert_eq!(
+            complaint("[export]\nwait = 'soon'"),
+            "etc/materia.toml:2: \"soon\" is not a length of time; write for example 90s, 5m, 2h, 1h30m or 10d"
+        );
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        let env = |name: &str| (name == "MATERIA_KEEP").then(|| "many".to_owned());
+        let error = Settings::load(None, &env).unwrap_err();
+        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations");
+    }
+
+    #[test]
+    fn a_key_may_be_one_or_several() {
+        let read = |text: &str| toml::from_str::<TableSettings>(text).unwrap().unique.list().len();
+        assert_eq!(read("unique = ['a', 'b']"), 1);
+        assert_eq!(read("unique = [['a'], ['b', 'c']]"), 2);
+        assert_eq!(read(""), 0);
+    }
+}

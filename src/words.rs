@@ -1,0 +1,133 @@
+//! Figures as people read and write them: durations, sizes, counts, and the nearest name to a mistyped one.
+
+use std::time::Duration;
+
+/// `0.42 s`, `12 s`, `3 min 12 s`, `2 h 5 min`, `4 d 3 h`: two units at most.
+#[must_use]
+pub fn duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big} {big_unit}"),
+        _ => format!("{big} {big_unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0 if span.as_millis() < 10 => format!("{} ms", span.as_millis()),
+        0..10 => format!("{:.2} s", span.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// How long ago something was: `just now`, `12 s ago`, `3 min 12 s ago`.
+#[must_use]
+pub fn ago(span: Duration) -> String {
+    match span.as_secs() {
+        0 => "just now".to_owned(),
+        seconds => format!("{} ago", duration(Duration::from_secs(seconds)).replace(".00", "")),
+    }
+}
+
+/// `512 B`, `1.8 MB`, `2.4 GB`: decimal units, as disks and DuckDB's own settings count.
+#[must_use]
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if size < 1_000 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1_000.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if value < 999.95 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = next;
+    }
+    if value < 9.995 { format!("{value:.2} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// `1,500,000`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 table`, `6 tables`.
+#[must_use]
+pub fn plural(number: usize, one: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {one}{ending}", count(number as u64))
+}
+
+/// Reads `90s`, `5m`, `2h`, `1d`, `1h 30m`, `5 minutes`.
+///
+/// # Errors
+/// The text to show: what was given and what is understood.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let trimmed = text.trim();
+    // A day is 24 hours here: ages and waits are lengths of time, not calendar dates.
+    let span: jiff::Span = trimmed.parse().map_err(|_| not_a_duration(text))?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| not_a_duration(text))?;
+    Duration::try_from(length).map_err(|_| not_a_duration(text))
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!("{text:?} is not a length of time; write for example 90s, 5m, 2h, 1h30m or 10d")
+}
+
+/// The candidate that `name` is most likely a slip of, if any comes close.
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let said: Vec<_> =
+            [3, 420, 12_000, 192_000, 3_600_000, 7_500_000, 90_000_000].map(|ms| duration(Duration::from_millis(ms))).to_vec();
+        assert_eq!(said, ["3 ms", "0.42 s", "12 s", "3 min 12 s", "1 h", "2 h 5 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn sizes_and_counts_read_as_people_say_them() {
+        let said = [512, 3_420_160, 999_999, 12_300_000_000].map(bytes);
+        assert_eq!(said, ["512 B", "3.42 MB", "1.00 MB", "12.3 GB"]);
+        assert_eq!([0, 999, 1_000, 1_500_000].map(count), ["0", "999", "1,000", "1,500,000"]);
+    }
+
+    #[test]
+    fn durations_are_understood_the_way_operators_write_them() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("2h", 7_200), ("10d", 864_000), ("1h30m", 5_400), ("5 min", 300)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "soon", "-2h"] {
+            assert!(parse_duration(text).is_err_and(|why| why.contains("5m")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_finds_the_name_that_was_meant() {
+        assert_eq!(nearest("seris", ["title", "series", "x"]), Some("series"));
+        assert_eq!(nearest("colour", ["title", "series"]), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What the tests share: a place of their own with a lakehouse in it, and the real command.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use duckdb::Connection;
+use tempfile::TempDir;
+
+/// A folder with a lakehouse, where one test runs the command.
+pub(crate) struct Site {
+    folder: TempDir,
+}
+
+/// What the command printed and returned.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Site {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A lakehouse with what `sql` makes, in the storage version that SQLMesh's DuckDB writes.
+    pub(crate) fn with(sql: &str) -> Self {
+        let site = Self::empty();
+        site.make(&site.lakehouse(), sql);
+        site
+    }
+
+    /// Two small tables in `serving`: `numbers` (1,000 rows) and `names` (3 rows).
+    pub(crate) fn small() -> Self {
+        Self::with(
+            "CREATE SCHEMA serving;
+             CREATE TABLE serving.numbers AS SELECT i AS id, i * 1.5 AS value FROM range(1000) t(i);
+             CREATE TABLE serving.names AS SELECT * FROM (VALUES (1, 'ä'), (2, 'b'), (3, NULL)) t(id, name);",
+        )
+    }
+
+    /// A copy of the lakehouse that SQLMesh wrote, or `None`, with the reason printed, where the shared files are absent.
+    pub(crate) fn sqlmesh() -> Option<Self> {
+        let original = shared("fixtures/lakehouse.duckdb")?;
+        let site = Self::empty();
+        fs::write(site.lakehouse(), fs::read(original).unwrap()).unwrap();
+        Some(site)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn lakehouse(&self) -> PathBuf {
+        self.path("lakehouse.duckdb")
+    }
+
+    pub(crate) fn served(&self) -> PathBuf {
+        self.path("analytics.duckdb")
+    }
+
+    /// Makes a database file of storage version v1.0.0, or adds to one.
+    pub(crate) fn make(&self, path: &Path, sql: &str) {
+        let connection = Connection::open_in_memory().unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let attach = format!("ATTACH '{}' AS \"{name}\" (STORAGE_VERSION 'v1.0.0'); USE \"{name}\".main;", path.display());
+        connection.execute_batch(&attach).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection.execute_batch(&format!("CHECKPOINT \"{name}\"; USE memory; DETACH \"{name}\";")).unwrap();
+    }
+
+    /// Changes the lakehouse, as a pipeline run does.
+    pub(crate) fn change(&self, sql: &str) {
+        self.make(&self.lakehouse(), sql);
+    }
+
+    /// The command in this folder, with no setting from outside.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_materia"));
+        command.args(args).current_dir(self.folder());
+        for variable in ["DUCKDB_PATH", "SERVING_DUCKDB_PATH", "MATERIA_CONFIG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&self.command(args).output().unwrap())
+    }
+
+    /// Runs the command and expects success.
+    pub(crate) fn ok(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "materia {args:?}: {ran:#?}");
+        ran
+    }
+
+    /// Asks the served file a question whose answer is one number, as an unrelated reader would.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        number(&self.served(), sql)
+    }
+
+    /// The names in the folder, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        names(self.folder())
+    }
+
+    /// The history, oldest first.
+    pub(crate) fn history(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path("analytics.history.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Ran {
+    pub(crate) fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Opens a database read-only in an instance of its own and asks for one number.
+pub(crate) fn number(path: &Path, sql: &str) -> i64 {
+    reading(path).query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// A read-only connection to a database file.
+pub(crate) fn reading(path: &Path) -> Connection {
+    let config = duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly).unwrap();
+    Connection::open_with_flags(path, config).unwrap()
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A file of the shared test data, or `None`, with the reason printed.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is not there", path.display());
+    None
+}
