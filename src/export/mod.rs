@@ -144,7 +144,7 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
         publish::check_unheld(&job.target)?;
         let previous = adopt::previous(&job.target, &job.schema, &job.cancel, record, watch)?;
         let work = Work::begin(job.target.work())?;
-        let (plan, mut staged) = read_lakehouse(job, &work, record, watch)?;
+        let (plan, mut staged, read_at) = read_lakehouse(job, &work, record, watch)?;
         record.tables = table_records(&staged, previous.as_ref());
 
         watch.step(Step::Audit);
@@ -163,7 +163,7 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
         }
 
         let publishing = Instant::now();
-        let manifest = describe(record, &plan, &staged, verdict);
+        let manifest = describe(record, &plan, &staged, read_at, verdict);
         job.cancel.check()?;
         publish::publish(staged, &job.target, &manifest, watch)?;
         record.publish_ms = ms_since(publishing);
@@ -321,8 +321,10 @@ fn recover(target: &Target, abandoned: Option<Running>, watch: &mut dyn Watch) -
     Ok(())
 }
 
-/// From the lakehouse to a closed staged file; the pipeline is free again when this returns.
-fn read_lakehouse(job: &Job, work: &Work, record: &mut Record, watch: &mut dyn Watch) -> Result<(Plan, Staged), ExportError> {
+/// From the lakehouse to a closed staged file, and when its data was read; the pipeline is free again when this returns.
+fn read_lakehouse(job: &Job, work: &Work, record: &mut Record, watch: &mut dyn Watch) -> Result<(Plan, Staged, Timestamp), ExportError> {
+    // Starting DuckDB takes a while: not while the pipeline is kept out.
+    let engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
     watch.step(Step::Wait);
     let lakehouse = match Lakehouse::wait(&job.lakehouse, job.wait, &job.cancel, watch) {
         Err(ExportError::LakehouseBusy { path, holder, waited }) => {
@@ -339,8 +341,7 @@ fn read_lakehouse(job: &Job, work: &Work, record: &mut Record, watch: &mut dyn W
     let snapshot = Snapshot::take(lakehouse, job.snapshot, work, &job.cancel, watch)?;
     record.snapshot = Some(snapshot.how);
     record.blocked_ms = ms(snapshot.blocked());
-    let staging = Instant::now();
-    let engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
+    let (staging, read_at) = (Instant::now(), Timestamp::now());
     watch.step(Step::Plan);
     let plan = Plan::make(&engine, &snapshot, job)?;
     if let Some(source) = &mut record.lakehouse {
@@ -352,7 +353,7 @@ fn read_lakehouse(job: &Job, work: &Work, record: &mut Record, watch: &mut dyn W
     record.blocked_ms = ms(snapshot.release());
     record.stage_ms = ms_since(staging);
     record.bytes = staged.bytes;
-    Ok((plan, staged))
+    Ok((plan, staged, read_at))
 }
 
 fn table_records(staged: &Staged, previous: Option<&Manifest>) -> Vec<TableRecord> {
@@ -366,7 +367,7 @@ fn table_records(staged: &Staged, previous: Option<&Manifest>) -> Vec<TableRecor
     staged.tables.iter().map(record).collect()
 }
 
-fn describe(record: &Record, plan: &Plan, staged: &Staged, audits: Verdict) -> Manifest {
+fn describe(record: &Record, plan: &Plan, staged: &Staged, read_at: Timestamp, audits: Verdict) -> Manifest {
     let tables = plan.tables.iter().zip(&staged.tables).map(|(table, copied)| TableManifest {
         name: table.name.clone(),
         kind: table.kind,
@@ -376,7 +377,7 @@ fn describe(record: &Record, plan: &Plan, staged: &Staged, audits: Verdict) -> M
     });
     Manifest {
         id: record.id.clone(),
-        exported_at: Timestamp::now(),
+        exported_at: read_at,
         lakehouse: record.lakehouse.clone(),
         schema: plan.schema.clone(),
         storage_version: Some(plan.storage_version.clone()),

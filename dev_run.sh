@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Everything on one machine.
+#
+#   ./dev_run.sh          prepares, builds, makes the demo lakehouse (or refreshes it), publishes it and shows the status
+#   ./dev_run.sh test     every check: formatting, lints, unit, snapshot and integration tests
+#   ./dev_run.sh bench    the measurements, as ratios
+#
+# Wants Rust, a C compiler and Python. What is built goes to CARGO_TARGET_DIR, or to a cache folder outside the checkout.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/materia
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+demo=${MATERIA_DEMO:-demo}
+
+say() { printf '\n== %s\n' "$*"; }
+need() { command -v "$1" >/dev/null 2>&1 || { printf 'dev_run.sh: %s is missing; install it with: %s\n' "$1" "$2" >&2; exit 1; }; }
+
+prepare() {
+    need cargo "curl https://sh.rustup.rs -sSf | sh"
+    need cc "apt-get install gcc libc6-dev"
+    need python3 "apt-get install python3 python3-pip python3-venv"
+    # As given; else what the duckdb crate downloads by itself; else, where that is out of reach, out of the Python wheel.
+    if [ -z "${DUCKDB_LIB_DIR:-}" ] && ! reaches_duckdb; then
+        say "libduckdb from the Python wheel"
+        DUCKDB_LIB_DIR=$(infra/libduckdb.sh)
+        export DUCKDB_LIB_DIR
+    fi
+}
+
+reaches_duckdb() {
+    command -v curl >/dev/null 2>&1 && curl --silent --fail --head --max-time 5 --output /dev/null https://install.duckdb.org/v2.0.0/duckdb-shared-libs-linux-amd64.tar.gz
+}
+
+# A Python with the DuckDB that SQLMesh installs today, for the tests in which an unrelated reader opens what we publish.
+other_reader() {
+    local venv=$cache/python-duckdb-1.5.6
+    if ! "$venv/bin/python" -c 'import duckdb; assert duckdb.__version__ == "1.5.6"' 2>/dev/null; then
+        rm -rf "$venv"
+        python3 -m venv "$venv" && "$venv/bin/pip" --quiet --disable-pip-version-check install duckdb==1.5.6 || return 0
+    fi
+    export MATERIA_TEST_PYTHON=$venv/bin/python
+}
+
+run_tests() {
+    say "formatting"
+    cargo fmt --check
+    if command -v shellcheck >/dev/null 2>&1; then
+        say "shell scripts"
+        shellcheck dev_run.sh .ci/run infra/*.sh
+    fi
+    say "lints"
+    cargo clippy --all-targets --locked -- -D warnings
+    say "tests"
+    other_reader
+    # A snapshot that differs is a failure here, never an update.
+    INSTA_UPDATE=no cargo test --locked
+}
+
+run_demo() {
+    cargo build --locked
+    local materia=$CARGO_TARGET_DIR/debug/materia
+    say "materia demo $demo"
+    if [ -e "$demo/lakehouse.duckdb" ]; then "$materia" demo "$demo" --refresh; else "$materia" demo "$demo"; fi
+    say "materia export"
+    (cd "$demo" && "$materia" export)
+    say "materia status"
+    (cd "$demo" && "$materia" status)
+}
+
+case ${1:-} in
+    "") prepare; run_demo ;;
+    test) prepare; run_tests ;;
+    bench) prepare; cargo bench --locked ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
