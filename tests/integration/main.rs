@@ -10,4 +10,7 @@
 
 mod child;
 mod export;
+mod python;
+mod sqlmesh;
 mod support;
+mod xfs;
