@@ -2,4 +2,5 @@
 //!
 //! This library decides what is true; it knows no terminal, no HTML and no process environment.
 
+pub mod demo;
 pub mod sql;
