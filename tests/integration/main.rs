@@ -1,1 +1,3 @@
 //! One binary that runs the real command.
+
+mod demo;
