@@ -50,10 +50,7 @@ impl Landing {
 
     /// The folder as a SQL literal in which nothing but the models' own wildcards is a wildcard.
     pub(super) fn literal(&self) -> Result<String, DemoError> {
-        let folder = self.folder.to_str().ok_or_else(|| {
-            let problem = io::Error::new(io::ErrorKind::InvalidFilename, "its name is not UTF-8, which DuckDB needs; rename it");
-            DemoError::file("read the landing folder", &self.folder, problem)
-        })?;
+        let folder = super::utf8("read the landing folder", &self.folder)?;
         let plain: String =
             folder.chars().map(|c| if matches!(c, '[' | '*' | '?') { format!("[{c}]") } else { c.to_string() }).collect();
         Ok(crate::sql::literal(&plain))
