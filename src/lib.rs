@@ -2,6 +2,7 @@
 //!
 //! This library decides what is true; it knows no terminal, no HTML and no process environment.
 
+pub mod demo;
 pub mod export;
 pub mod files;
 pub mod lock;

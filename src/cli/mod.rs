@@ -2,6 +2,7 @@
 
 mod completions;
 mod context;
+mod demo;
 mod export;
 mod generations;
 mod history;
@@ -49,6 +50,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Make a realistic lakehouse to try materia with
+    Demo(demo::Args),
     /// Publish the lakehouse's serving schema as a new generation
     Export(export::Args),
     /// Tell what is served, how old it is, and how the last attempt went
@@ -110,8 +113,11 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    if let Verb::Completions(args) = cli.verb {
-        return completions::run(&args);
+    // These two work without settings, even where the settings are wrong.
+    match &cli.verb {
+        Verb::Completions(args) => return completions::run(args),
+        Verb::Demo(args) => return demo::run(args),
+        _ => {}
     }
     let context = Context::load(cli.config, cli.lakehouse, cli.to).map_err(Failure::usage)?;
     match cli.verb {
@@ -121,7 +127,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
-        Verb::Completions(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions(_) | Verb::Demo(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

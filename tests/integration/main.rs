@@ -9,6 +9,7 @@
 )]
 
 mod child;
+mod demo;
 mod export;
 mod python;
 mod sqlmesh;

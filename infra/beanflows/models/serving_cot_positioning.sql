@@ -1,0 +1,28 @@
+MODEL (
+  name serving.cot_positioning,
+  kind FULL,
+  description 'Weekly positions of traders in Coffee C futures and options (ICE Futures US), disaggregated. One contract is 37,500 lb, about 283.5 bags of 60 kg. Source: CFTC Commitments of Traders, public domain',
+  column_descriptions (
+    report_date = 'Date of the positions: the close of business on a Tuesday as a rule; CFTC publishes on the Friday after. CFTC COT',
+    open_interest = 'Open interest, all traders, contracts. CFTC COT',
+    managed_money_long = 'Managed money (funds and commodity trading advisors), long positions, contracts. CFTC COT',
+    managed_money_short = 'Managed money (funds and commodity trading advisors), short positions, contracts. CFTC COT',
+    managed_money_net = 'Managed money, long minus short, contracts; above zero when funds bet on a rise. CFTC COT',
+    producer_net = 'Producers, merchants, processors and users, long minus short, contracts; below zero when they hedge what they hold. CFTC COT',
+    swap_dealer_net = 'Swap dealers, long minus short, contracts. CFTC COT',
+    cot_index_3y = 'Where managed_money_net stands between its lowest (0) and highest (100) of the last 156 weeks, this one included; empty in the first week. Derived from CFTC COT'
+  )
+);
+SELECT
+  report_date,
+  open_interest,
+  managed_money_long,
+  managed_money_short,
+  managed_money_net,
+  producer_net,
+  swap_dealer_net,
+  (100.0 * (managed_money_net - MIN(managed_money_net) OVER w)
+    / NULLIF(MAX(managed_money_net) OVER w - MIN(managed_money_net) OVER w, 0))::DOUBLE AS cot_index_3y
+FROM staging.cot
+WINDOW w AS (ORDER BY report_date ROWS BETWEEN 155 PRECEDING AND CURRENT ROW)
+ORDER BY report_date
