@@ -6,6 +6,7 @@ pub mod demo;
 pub mod export;
 pub mod files;
 pub mod lock;
+pub mod reader;
 pub mod settings;
 pub mod sql;
 pub mod target;

@@ -12,6 +12,7 @@ mod child;
 mod demo;
 mod export;
 mod python;
+mod reader;
 mod sqlmesh;
 mod support;
 mod xfs;

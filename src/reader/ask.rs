@@ -1,0 +1,324 @@
+//! One question from its asker to the engine and back.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant},
+};
+
+use duckdb::{
+    Connection,
+    arrow::{
+        datatypes::{Field, Schema, SchemaRef},
+        record_batch::RecordBatch,
+    },
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Limits, Pin, Query, Reader, ReaderError,
+    generation::{Generation, GenerationInfo},
+    guard,
+    lanes::{LaneKind, PATIENCE},
+    shared::Shared,
+    watchdog::{Ticket, Why, lock},
+};
+
+/// A whole answer. Every batch has the columns of `schema`.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The generation it belongs to.
+    pub generation: Arc<GenerationInfo>,
+    /// Its columns: names in lower case.
+    pub schema: SchemaRef,
+    /// Its rows, in order.
+    pub batches: Vec<RecordBatch>,
+    /// How many rows there are.
+    pub rows: usize,
+    /// How much memory they take.
+    pub bytes: usize,
+}
+
+/// What makes two questions the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    query: Query,
+    limits: Limits,
+}
+
+type Outcome = Result<Arc<Answer>, ReaderError>;
+
+/// One execution that several askers may be waiting for. When the last one goes away, it is interrupted.
+pub(super) struct Asking {
+    ticket: Arc<Ticket>,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Asking {
+    pub(super) fn stop(&self, why: Why) {
+        self.ticket.stop(why);
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.outcome.borrow().is_none() {
+            self.ticket.stop(Why::Abandoned);
+        }
+    }
+}
+
+/// Executions under way in one generation.
+pub(super) type UnderWay = Mutex<HashMap<Key, Weak<Asking>>>;
+
+/// A question on its way to a thread that answers it.
+pub(super) struct Job {
+    generation: Arc<Generation>,
+    key: Key,
+    ticket: Arc<Ticket>,
+    reply: Reply,
+    spent: Duration,
+}
+
+enum Reply {
+    Whole(watch::Sender<Option<Outcome>>),
+    Stream(mpsc::Sender<Result<RecordBatch, ReaderError>>),
+}
+
+impl Job {
+    /// Whether nobody waits for it any more.
+    pub(super) fn given_up(&self) -> bool {
+        match &self.reply {
+            Reply::Whole(outcome) => outcome.is_closed() || outcome.borrow().is_some(),
+            Reply::Stream(batches) => batches.is_closed(),
+        }
+    }
+
+    /// Tells its askers that there is no reader any more.
+    pub(super) fn abandon(self) {
+        let gone = self.generation.gone();
+        match self.reply {
+            Reply::Whole(outcome) => drop(outcome.send_replace(Some(Err(gone)))),
+            // Dropping the sender ends the stream.
+            Reply::Stream(_) => {}
+        }
+    }
+
+    fn fail(self, error: ReaderError) {
+        match self.reply {
+            Reply::Whole(outcome) => drop(outcome.send_replace(Some(Err(error)))),
+            // A full channel has a reader that is about to learn from its end that something was wrong.
+            Reply::Stream(batches) => drop(batches.blocking_send(Err(error))),
+        }
+    }
+}
+
+impl Pin {
+    /// Asks a question of this generation. The same question asked before, or by somebody else right now, is answered once.
+    ///
+    /// Dropping the future interrupts the question, unless somebody else waits for it too.
+    ///
+    /// # Errors
+    /// Every [`ReaderError`].
+    pub fn ask(&self, query: Query, limits: Limits) -> impl Future<Output = Outcome> + Send + 'static {
+        let (reader, generation) = (self.reader.clone(), self.generation.clone());
+        async move {
+            let key = Key { query, limits };
+            if let Some(answer) = generation.cache.get(&key) {
+                return Ok(answer);
+            }
+            let asking = join(&reader.shared, &generation, key)?;
+            let mut outcome = asking.outcome.clone();
+            let reply = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+            reply.unwrap_or_else(|| Err(generation.gone()))
+        }
+    }
+
+    /// Asks a question whose answer is delivered batch by batch, as fast as it is taken.
+    ///
+    /// # Errors
+    /// Every [`ReaderError`]; later ones come out of the stream.
+    pub fn stream(&self, query: Query, limits: Limits) -> Result<Stream, ReaderError> {
+        const AHEAD: usize = 2;
+        let (batches, receiver) = mpsc::channel(AHEAD);
+        // A sender of its own would keep the stream from ever ending.
+        let expired = batches.downgrade();
+        let until = Instant::now() + limits.wait;
+        let expire = move || drop(expired.upgrade().map(|batches| batches.try_send(Err(busy(limits.wait)))));
+        let ticket = Ticket::queued(until, &self.reader.shared.watchdog, Box::new(expire));
+        let key = Key { query, limits };
+        self.generation.watch_stream(&ticket);
+        let job =
+            Job { generation: self.generation.clone(), key, ticket: ticket.clone(), reply: Reply::Stream(batches), spent: Duration::ZERO };
+        match self.reader.shared.lanes.push(LaneKind::Stream, job) {
+            Ok(()) => Ok(Stream { generation: self.generation.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
+            Err(_) => Err(busy(limits.wait)),
+        }
+    }
+}
+
+/// An answer that is delivered batch by batch. Dropping it interrupts the question.
+pub struct Stream {
+    /// The generation it belongs to.
+    pub generation: Arc<GenerationInfo>,
+    batches: mpsc::Receiver<Result<RecordBatch, ReaderError>>,
+    ticket: Arc<Ticket>,
+    _reader: Reader,
+}
+
+impl Stream {
+    /// The next batch; the first one may be empty and tells the columns. `None` after the last one or after an error.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, ReaderError>> {
+        self.batches.recv().await
+    }
+
+    /// As [`Stream::next`], for threads that may wait. Must not be called from asynchronous code.
+    pub fn blocking_next(&mut self) -> Option<Result<RecordBatch, ReaderError>> {
+        self.batches.blocking_recv()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.ticket.stop(Why::Abandoned);
+    }
+}
+
+fn busy(waited: Duration) -> ReaderError {
+    ReaderError::Busy { retry_after: waited.max(Duration::from_secs(1)) }
+}
+
+/// Joins the execution that is under way, or starts one.
+fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Result<Arc<Asking>, ReaderError> {
+    let mut under_way = lock(&generation.under_way);
+    if let Some(asking) = under_way.get(&key).and_then(Weak::upgrade) {
+        return Ok(asking);
+    }
+    let (sender, outcome) = watch::channel(None);
+    let (expired, wait) = (sender.clone(), key.limits.wait);
+    let expire = move || {
+        expired.send_if_modified(|outcome| {
+            let first = outcome.is_none();
+            if first {
+                *outcome = Some(Err(busy(wait)));
+            }
+            first
+        });
+    };
+    let ticket = Ticket::queued(Instant::now() + wait, &shared.watchdog, Box::new(expire));
+    let asking = Arc::new(Asking { ticket: ticket.clone(), outcome });
+    under_way.retain(|_, asking| asking.strong_count() > 0);
+    under_way.insert(key.clone(), Arc::downgrade(&asking));
+    drop(under_way);
+    let lane = if shared.slow.get(&key.query.sql).is_some() { LaneKind::Long } else { LaneKind::Short };
+    let job = Job { generation: generation.clone(), key, ticket, reply: Reply::Whole(sender), spent: Duration::ZERO };
+    if let Err(job) = shared.lanes.push(lane, job) {
+        // Somebody may have joined meanwhile and waits for this execution.
+        job.fail(busy(wait));
+    }
+    Ok(asking)
+}
+
+/// Answers jobs of one lane until the reader is gone.
+pub(super) fn work(shared: &Arc<Shared>, lane: LaneKind, slot: usize) {
+    while let Some(job) = shared.lanes.pop(lane) {
+        serve(shared, lane, slot, job);
+    }
+}
+
+fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
+    let generation = job.generation.clone();
+    let connection = lock(&generation.slots[slot]);
+    let Some(connection) = connection.as_ref() else {
+        return job.fail(generation.gone());
+    };
+    let begun = Instant::now();
+    let limit = job.key.limits.time;
+    let deadline = begun + limit.saturating_sub(job.spent);
+    let preempt = (lane == LaneKind::Short).then(|| begun + PATIENCE);
+    if job.given_up() {
+        return;
+    }
+    if !job.ticket.begin(connection.interrupt_handle(), deadline, preempt) {
+        return job.fail(generation.gone());
+    }
+    // Arrow's conversions may panic on data they do not know; the thread and the connection must survive that.
+    let result = catch_unwind(AssertUnwindSafe(|| execute(shared, &generation, connection, &job)))
+        .unwrap_or_else(|_| Err(ReaderError::Engine { message: "the answer could not be converted".to_owned() }));
+    let why = job.ticket.end();
+    match (result, why) {
+        (Ok(Some(answer)), _) => {
+            let answer = Arc::new(answer);
+            generation.cache.insert(job.key.clone(), answer.clone());
+            lock(&generation.under_way).remove(&job.key);
+            if let Reply::Whole(outcome) = job.reply {
+                outcome.send_replace(Some(Ok(answer)));
+            }
+        }
+        (Ok(None), _) | (Err(_), Some(Why::Abandoned | Why::Expired)) => {}
+        (Err(_), Some(Why::Preempted)) => {
+            shared.slow.insert(job.key.query.sql.clone(), ());
+            job.spent += begun.elapsed();
+            if job.ticket.queue_again(Instant::now() + job.key.limits.wait)
+                && let Err(job) = shared.lanes.push(LaneKind::Long, job)
+            {
+                let wait = job.key.limits.wait;
+                job.fail(busy(wait));
+            }
+        }
+        (Err(_), Some(Why::TimedOut)) => job.fail(ReaderError::TimedOut { limit }),
+        (Err(_), Some(Why::Retired)) => job.fail(generation.gone()),
+        (Err(error), None) => job.fail(error),
+    }
+}
+
+/// Runs the query; `None` when its rows have been delivered as a stream.
+fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connection, job: &Job) -> Result<Option<Answer>, ReaderError> {
+    let Key { query, limits } = &job.key;
+    guard::check(connection, &query.sql, &shared.checked)?;
+    let failed = |error: duckdb::Error| ReaderError::engine(&error);
+    let mut statement = connection.prepare(&query.sql).map_err(failed)?;
+    let mut values = Vec::with_capacity(statement.parameter_count());
+    for index in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(index).map_err(failed)?;
+        let value = query.values.iter().find(|(known, _)| *known == name);
+        let missing = || ReaderError::Refused { reason: format!("the question needs a value for ${name}") };
+        values.push(value.ok_or_else(missing)?.1.value());
+    }
+    let mut stream = statement.stream_arrow(duckdb::params_from_iter(values)).map_err(failed)?;
+    let schema = lower_case(&stream.get_schema());
+    let renamed = |batch: RecordBatch| {
+        RecordBatch::try_new(schema.clone(), batch.columns().to_vec()).map_err(|error| ReaderError::Engine { message: error.to_string() })
+    };
+    let (mut rows, mut bytes, mut batches) = (0, 0, Vec::new());
+    if let Reply::Stream(reply) = &job.reply
+        && reply.blocking_send(Ok(RecordBatch::new_empty(schema.clone()))).is_err()
+    {
+        return Ok(None);
+    }
+    for batch in &mut stream {
+        let batch = renamed(batch.map_err(failed)?)?;
+        rows += batch.num_rows();
+        bytes += batch.get_array_memory_size();
+        if rows > limits.rows {
+            return Err(ReaderError::TooLarge { what: "rows", limit: limits.rows as u64 });
+        }
+        if bytes > limits.bytes {
+            return Err(ReaderError::TooLarge { what: "bytes", limit: limits.bytes as u64 });
+        }
+        match &job.reply {
+            Reply::Whole(_) => batches.push(batch),
+            Reply::Stream(reply) if reply.blocking_send(Ok(batch)).is_err() => return Ok(None),
+            Reply::Stream(_) => {}
+        }
+    }
+    let whole = matches!(job.reply, Reply::Whole(_));
+    Ok(whole.then(|| Answer { generation: generation.info.clone(), schema: schema.clone(), batches, rows, bytes }))
+}
+
+fn lower_case(schema: &Schema) -> SchemaRef {
+    let lower = |field: &Arc<Field>| field.as_ref().clone().with_name(field.name().to_lowercase());
+    Arc::new(Schema::new_with_metadata(schema.fields().iter().map(lower).collect::<Vec<_>>(), schema.metadata().clone()))
+}

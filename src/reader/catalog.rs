@@ -1,0 +1,121 @@
+//! What there is to ask about: tables, columns, and what is in them.
+
+use duckdb::arrow::{
+    array::{Array, AsArray},
+    datatypes::Int64Type,
+    record_batch::RecordBatch,
+};
+
+use super::{Limits, Pin, Query, ReaderError};
+use crate::sql;
+
+/// The tables of a generation, by name.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Catalog {
+    /// In the order of their names.
+    pub tables: Vec<TableInfo>,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TableInfo {
+    /// Its name.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its description.
+    pub comment: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnInfo>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ColumnInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type, as DuckDB writes it.
+    pub data_type: String,
+    /// Whether it may hold nulls.
+    pub nullable: bool,
+    /// Its description.
+    pub comment: Option<String>,
+}
+
+/// What is in one column.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ColumnSummary {
+    /// Its smallest value, as text.
+    pub min: Option<String>,
+    /// Its largest value, as text.
+    pub max: Option<String>,
+    /// About how many different values it has.
+    pub approx_distinct: u64,
+    /// How many nulls it has.
+    pub nulls: u64,
+}
+
+impl Pin {
+    /// Every table and column of this generation. Asked once for each generation, remembered with its answers.
+    ///
+    /// # Errors
+    /// As [`Pin::ask`].
+    pub async fn catalog(&self) -> Result<Catalog, ReaderError> {
+        let columns = "
+            SELECT t.table_name, t.estimated_size::BIGINT, t.comment, c.column_name, c.data_type, c.is_nullable::BIGINT, c.comment AS about
+            FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
+            WHERE t.schema_name = current_schema() AND t.database_name = current_database()
+            ORDER BY t.table_name, c.column_index";
+        let answer = self.ask(Query::new(columns), Limits { rows: usize::MAX, ..Limits::page() }).await?;
+        let mut tables = Vec::<TableInfo>::new();
+        for batch in &answer.batches {
+            for row in 0..batch.num_rows() {
+                let name = text(batch, 0, row).unwrap_or_default();
+                let column = ColumnInfo {
+                    name: text(batch, 3, row).unwrap_or_default(),
+                    data_type: text(batch, 4, row).unwrap_or_default(),
+                    nullable: number(batch, 5, row) != 0,
+                    comment: text(batch, 6, row),
+                };
+                match tables.last_mut().filter(|table| table.name == name) {
+                    Some(table) => table.columns.push(column),
+                    None => {
+                        tables.push(TableInfo { name, rows: number(batch, 1, row), comment: text(batch, 2, row), columns: vec![column] })
+                    }
+                }
+            }
+        }
+        Ok(Catalog { tables })
+    }
+
+    /// Smallest, largest, number of different values and of nulls of one column, by reading all of it.
+    ///
+    /// # Errors
+    /// As [`Pin::ask`].
+    pub async fn summarize(&self, table: &str, column: &str) -> Result<ColumnSummary, ReaderError> {
+        let (table, column) = (sql::ident(table), sql::ident(column));
+        let query = format!(
+            "SELECT min({column})::VARCHAR, max({column})::VARCHAR, approx_count_distinct({column})::BIGINT,
+                    (count(*) - count({column}))::BIGINT FROM {table}"
+        );
+        let answer = self.ask(Query::new(&query), Limits::page()).await?;
+        let batch = answer.batches.first().filter(|batch| batch.num_rows() == 1);
+        let batch = batch.ok_or_else(|| ReaderError::Engine { message: format!("{table} gave no summary") })?;
+        Ok(ColumnSummary {
+            min: text(batch, 0, 0),
+            max: text(batch, 1, 0),
+            approx_distinct: number(batch, 2, 0),
+            nulls: number(batch, 3, 0),
+        })
+    }
+}
+
+fn text(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
+    let texts = batch.column(column).as_string_opt::<i32>()?;
+    (!texts.is_null(row)).then(|| texts.value(row).to_owned())
+}
+
+fn number(batch: &RecordBatch, column: usize, row: usize) -> u64 {
+    let numbers = batch.column(column).as_primitive_opt::<Int64Type>();
+    numbers.filter(|numbers| !numbers.is_null(row)).and_then(|numbers| u64::try_from(numbers.value(row)).ok()).unwrap_or_default()
+}

@@ -1,0 +1,277 @@
+//! Following the swap: one thread notices that another file is being served, opens it, and makes it the current generation.
+//!
+//! Questions go on with the generation they have. The thread looks every [`EVERY`], and at once when a pin finds another file; looking
+//! is one `stat`, which works on every filesystem, where change notifications do not.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, atomic::Ordering, mpsc::Receiver},
+    time::{Duration, Instant, SystemTime},
+};
+
+use duckdb::Connection;
+use jiff::Timestamp;
+use quick_cache::sync::Cache;
+
+use super::{
+    ByBytes, Generation, GenerationInfo, Problem, Shared,
+    generation::Retired,
+    instance::{Attached, Blank, catalog_name},
+    watchdog::lock,
+};
+use crate::{
+    export,
+    files::FileId,
+    target::{GenerationId, Served},
+};
+
+/// How often the served path is looked at without being asked.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// How often a file that could not be opened is tried again although it looks the same: permissions are not seen in it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Enough to tell that something else stands at the served path, or that it was changed in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    id: FileId,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Seen {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
+        Self { id: FileId::of(metadata), bytes: metadata.size(), modified: metadata.modified().ok() }
+    }
+}
+
+/// Wakes the following thread.
+#[derive(Default)]
+pub(super) struct Alarm {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Alarm {
+    pub(super) fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.bell.notify_one();
+    }
+
+    fn wait(&self, most: Duration) {
+        let mut rung = lock(&self.rung);
+        if !*rung {
+            rung = self.bell.wait_timeout(rung, most).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *rung = false;
+    }
+}
+
+/// The following thread's own state.
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    /// Made ahead, so that a swap only has to attach.
+    spare: Option<Blank>,
+    /// When the last attempt to open failed, and what it was about.
+    failed: Option<(Option<Seen>, Instant)>,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, spare: None, failed: None }
+    }
+
+    /// Follows until the reader is gone.
+    pub(super) fn run(mut self) {
+        while !self.shared.over.load(Ordering::SeqCst) {
+            self.look();
+            if self.spare.is_none() {
+                self.spare = Blank::new(&self.shared.limits).ok();
+            }
+            self.retire();
+            self.shared.alarm.wait(EVERY);
+        }
+    }
+
+    /// Looks at the served path and opens what is new there.
+    pub(super) fn look(&mut self) {
+        let found = match fs::metadata(self.shared.target.served_path()) {
+            Ok(metadata) => Ok(Some(Seen::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        let seen = found.as_ref().ok().copied().flatten();
+        if found.is_ok() && seen.is_some() && seen == *lock(&self.shared.seen) {
+            self.recovered(seen);
+            return;
+        }
+        if self.failed.is_some_and(|(about, at)| about == seen && at.elapsed() < AGAIN) {
+            return;
+        }
+        let opened = match found {
+            Ok(Some(seen)) => self.open(seen),
+            Ok(None) => Err(format!("{} does not exist", self.shared.target.served_path().display())),
+            Err(why) => Err(why),
+        };
+        match opened {
+            Ok(generation) => {
+                self.failed = None;
+                *lock(&self.shared.seen) = seen;
+                self.swap(generation);
+            }
+            Err(reason) => {
+                self.failed = Some((seen, Instant::now()));
+                self.replace_damaged(seen);
+                self.problem(reason);
+            }
+        }
+    }
+
+    /// The file that is being served already is back in its place.
+    fn recovered(&mut self, seen: Option<Seen>) {
+        if self.failed.take_if(|(about, _)| *about != seen).is_some() {
+            let mut state = write(&self.shared.state);
+            state.problem = None;
+        }
+    }
+
+    /// Opens what stands at the served path, by a name that no later swap can give to another file where there is one.
+    fn open(&mut self, seen: Seen) -> Result<Generation, String> {
+        let target = &self.shared.target;
+        let metadata = fs::metadata(target.served_path()).map_err(|error| error.to_string())?;
+        if !metadata.is_file() {
+            return Err(format!("{} is not a file", target.served_path().display()));
+        }
+        let id = match target.served() {
+            Ok(Served::Generation(id)) => Some(id),
+            _ => None,
+        };
+        let linked = id.as_ref().map(|id| target.generation(id)).filter(|link| fs::File::open(link).is_ok());
+        let path = linked.unwrap_or_else(|| target.served_path().to_path_buf());
+        let generation = self.open_file(&path, id)?;
+        // Without a name of its own, the file that was opened may be one that was swapped in meanwhile: look again.
+        match fs::metadata(&path) {
+            Ok(metadata) if Seen::of(&metadata) == seen => Ok(generation),
+            _ => Err(format!("{} was replaced while it was opened", path.display())),
+        }
+    }
+
+    fn open_file(&mut self, path: &PathBuf, id: Option<GenerationId>) -> Result<Generation, String> {
+        let shared = &self.shared;
+        let limits = &shared.limits;
+        let wrong = |error: duckdb::Error| error.to_string();
+        let bytes = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
+        let manifest = id.as_ref().and_then(|id| export::manifest(&shared.target, id));
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.bytes != bytes) {
+            return Err(format!("{} has {bytes} bytes, {} when it was published", path.display(), manifest.bytes));
+        }
+        let schema = manifest.as_ref().map_or(shared.schema.as_str(), |manifest| manifest.schema.as_str());
+        let catalog = catalog_name(shared.target.served_path(), schema);
+        let blank = match self.spare.take() {
+            Some(spare) => spare,
+            None => Blank::new(limits).map_err(wrong)?,
+        };
+        let Attached { connections, schema } = blank.attach(path, &catalog, schema, limits).map_err(wrong)?;
+        warm(&connections).map_err(wrong)?;
+        let info = GenerationInfo {
+            sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,
+            id,
+            exported_at: manifest.map(|manifest| manifest.exported_at),
+            opened_at: Timestamp::now(),
+            bytes,
+            schema,
+        };
+        Ok(Generation {
+            info: Arc::new(info),
+            slots: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),
+            cache: Cache::with_weighter(1_000, limits.cache, ByBytes),
+            under_way: Mutex::default(),
+            streams: Mutex::default(),
+            reaper: shared.reaper.clone(),
+        })
+    }
+
+    /// The one pointer swap.
+    fn swap(&self, generation: Generation) {
+        let info = generation.info.clone();
+        let former = write(&self.shared.current).replace(Arc::new(generation));
+        {
+            let mut state = write(&self.shared.state);
+            state.generation = Some(info.clone());
+            state.problem = None;
+        }
+        if let Some(former) = former {
+            lock(&self.shared.retired).push(Retired { generation: Arc::downgrade(&former), since: Instant::now() });
+        }
+        self.shared.announce.send_replace(Some(info));
+    }
+
+    fn problem(&self, reason: String) {
+        let mut state = write(&self.shared.state);
+        let since = state.problem.as_ref().filter(|problem| problem.reason == reason).map_or_else(Timestamp::now, |problem| problem.since);
+        state.problem = Some(Problem { since, reason });
+    }
+
+    /// Where the file being served was changed in place, its open generation cannot be trusted any more: the newest kept one that opens
+    /// takes its place. The problem stays until the served path is whole again.
+    fn replace_damaged(&mut self, seen: Option<Seen>) {
+        let current = *lock(&self.shared.seen);
+        let damaged = current.zip(seen).filter(|(current, seen)| current.id == seen.id && current != seen);
+        let Some((_, seen)) = damaged else { return };
+        for id in self.shared.target.generation_ids().unwrap_or_default().into_iter().rev() {
+            let path = self.shared.target.generation(&id);
+            if FileId::at(&path).is_ok_and(|kept| kept != seen.id)
+                && let Ok(generation) = self.open_file(&path, Some(id))
+            {
+                self.swap(generation);
+                // Not tried again for the same damage.
+                *lock(&self.shared.seen) = None;
+                return;
+            }
+        }
+    }
+
+    /// Closes former generations that have been held for longer than any question may take.
+    fn retire(&self) {
+        let drain = self.shared.limits.drain;
+        let mut overdue = Vec::new();
+        lock(&self.shared.retired).retain(|retired| match retired.generation.upgrade() {
+            None => false,
+            Some(generation) if retired.since.elapsed() > drain => {
+                overdue.push(generation);
+                false
+            }
+            Some(_) => true,
+        });
+        overdue.iter().for_each(|generation| generation.retire());
+    }
+}
+
+/// Reads the catalog and every table's outline once, so that the first questions do not have to, and a damaged file is noticed here.
+fn warm(connections: &[Connection]) -> duckdb::Result<()> {
+    const MOST: usize = 100;
+    let Some(connection) = connections.first() else { return Ok(()) };
+    let query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = current_schema() AND database_name = current_database()";
+    let tables: Vec<String> = connection.prepare(query)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for table in tables.iter().take(MOST) {
+        connection.query_row(&format!("SELECT count(*) FROM {}", crate::sql::ident(table)), [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Closes what generations leave behind.
+pub(super) fn reap(closing: &Receiver<Vec<Connection>>) {
+    for connections in closing {
+        drop(connections);
+    }
+}
+
+pub(super) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}

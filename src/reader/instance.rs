@@ -1,0 +1,85 @@
+//! One DuckDB instance for each generation: nothing is shared between two generations, so nothing can be mixed.
+
+use std::path::Path;
+
+use duckdb::{Config, Connection};
+
+use super::ReaderLimits;
+use crate::sql;
+
+/// An instance that knows no file yet. Making one takes far longer than attaching a file to it, so one is always made ahead.
+pub(super) struct Blank(Connection);
+
+impl Blank {
+    pub(super) fn new(limits: &ReaderLimits) -> duckdb::Result<Self> {
+        let spill = limits.spill.as_ref().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut config = Config::default().enable_autoload_extension(false)?.with("temp_directory", spill)?;
+        if let Some(threads) = limits.threads {
+            config = config.threads(i64::try_from(threads).unwrap_or(i64::MAX))?;
+        }
+        // The generation before this one may still be answering: each gets half of what the reader may use.
+        config = match limits.memory {
+            Some(bytes) => config.max_memory(&format!("{}B", bytes / 2))?,
+            None => config,
+        };
+        let connection = Connection::open_in_memory_with_flags(config)?;
+        if limits.memory.is_none() {
+            connection.execute_batch("SET memory_limit = '25%'")?;
+        }
+        Ok(Self(connection))
+    }
+
+    /// Attaches a file under `catalog`, and nothing can be changed or reached any more: read-only, one file, settings locked.
+    ///
+    /// Returns the connections on which table names are looked up in `schema`, each bounded in time and memory.
+    pub(super) fn attach(self, path: &Path, catalog: &str, schema: &str, limits: &ReaderLimits) -> duckdb::Result<Attached> {
+        let Self(first) = self;
+        let file = sql::literal(&path.to_string_lossy());
+        first.execute_batch(&format!("ATTACH {file} AS {} (READ_ONLY)", sql::ident(catalog)))?;
+        let known: i64 = first.query_row(
+            "SELECT count(*) FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?",
+            [catalog, schema],
+            |row| row.get(0),
+        )?;
+        let schema = if known > 0 { schema } else { "main" };
+        let mut slots: Vec<Connection> = (1..limits.slots()).map(|_| first.try_clone()).collect::<Result<_, _>>()?;
+        slots.push(first);
+        for connection in &slots {
+            connection.execute_batch(&format!("USE {}", sql::path(&[catalog, schema])))?;
+            bound(connection, limits)?;
+        }
+        slots[0].execute_batch("SET enable_external_access = false; SET lock_configuration = true")?;
+        Ok(Attached { connections: slots, schema: schema.to_owned() })
+    }
+}
+
+/// A generation's connections, ready for questions.
+pub(super) struct Attached {
+    pub(super) connections: Vec<Connection>,
+    pub(super) schema: String,
+}
+
+/// The engine's own bounds, behind the watchdog's; DuckDB 1.5 has neither of them.
+fn bound(connection: &Connection, limits: &ReaderLimits) -> duckdb::Result<()> {
+    let longest = limits.drain.as_millis();
+    let mut settings = vec![("max_execution_time", longest.to_string())];
+    settings.extend(limits.question_memory.map(|bytes| ("operator_memory_limit", format!("'{bytes}B'"))));
+    for (name, value) in settings {
+        match connection.execute_batch(&format!("SET {name} = {value}")) {
+            Err(error) if error.to_string().contains("unrecognized configuration parameter") => {}
+            set => set?,
+        }
+    }
+    Ok(())
+}
+
+/// What the file served at `path` is called inside: its stem, unless DuckDB keeps that name for itself or a schema has it too.
+pub(super) fn catalog_name(path: &Path, schema: &str) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let taken = ["memory", "system", "temp", ""];
+    if taken.contains(&stem.to_lowercase().as_str()) || stem.eq_ignore_ascii_case(schema) {
+        "materia".to_owned()
+    } else {
+        stem.into_owned()
+    }
+}

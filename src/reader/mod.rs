@@ -1,0 +1,222 @@
+//! The shared reader: everybody who looks at the served file does it through here.
+//!
+//! A [`Reader`] follows the swap without dropping a question, and keeps every question inside its limits. [`Reader::pin`] gives one
+//! generation; everything asked of that [`Pin`] is answered from it.
+
+mod ask;
+mod catalog;
+mod error;
+mod follow;
+mod generation;
+mod guard;
+mod instance;
+mod lanes;
+mod query;
+mod shared;
+mod watchdog;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+pub use ask::{Answer, Stream};
+pub use catalog::{Catalog, ColumnInfo, ColumnSummary, TableInfo};
+pub use error::ReaderError;
+pub use generation::GenerationInfo;
+use jiff::Timestamp;
+pub use query::{Limits, Param, Query};
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+use self::{
+    follow::{Alarm, Follower, Seen, read},
+    generation::{ByBytes, Generation},
+    lanes::{LaneKind, Lanes},
+    shared::Shared,
+    watchdog::{Watchdog, lock},
+};
+use crate::target::Target;
+
+/// What one reader may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderLimits {
+    /// Memory for all of DuckDB's work and caches, in bytes; `None` is half of the machine's. Each generation's engine gets half of it,
+    /// so that the current one and one that is being drained stay within it together.
+    pub memory: Option<u64>,
+    /// Memory for one question's sorts and hash tables, in bytes; `None` leaves it to the engine.
+    pub question_memory: Option<u64>,
+    /// DuckDB's threads; `None` is one for each core.
+    pub threads: Option<usize>,
+    /// Short questions answered at once.
+    pub short: usize,
+    /// Long questions answered at once.
+    pub long: usize,
+    /// Streams delivered at once.
+    pub streams: usize,
+    /// Questions that may wait in each lane.
+    pub queue: usize,
+    /// Memory for the answers remembered of one generation, in bytes.
+    pub cache: u64,
+    /// How long a former generation may still be held.
+    pub drain: Duration,
+    /// Where questions that do not fit into memory may write temporary files; `None` is nowhere.
+    pub spill: Option<PathBuf>,
+}
+
+impl Default for ReaderLimits {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            question_memory: None,
+            threads: None,
+            short: 4,
+            long: 2,
+            streams: 8,
+            queue: 256,
+            cache: 64 << 20,
+            drain: Duration::from_secs(3_600),
+            spill: None,
+        }
+    }
+}
+
+impl ReaderLimits {
+    fn slots(&self) -> usize {
+        self.short + self.long + self.streams
+    }
+}
+
+/// What is being served, and what is wrong, if anything.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct State {
+    /// The current generation; `None` until there has been one.
+    pub generation: Option<Arc<GenerationInfo>>,
+    /// Why what stands at the served path now is not what is being served.
+    pub problem: Option<Problem>,
+}
+
+/// Something that keeps a reader from following.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Since when.
+    pub since: Timestamp,
+    /// In words.
+    pub reason: String,
+}
+
+/// Follows a served file and answers questions about it. Cheap to clone; when the last clone and the last pin are gone, its threads end.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    _threads: Arc<Threads>,
+}
+
+/// Ends the threads when the last reader goes.
+struct Threads(Arc<Shared>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
+        self.0.alarm.ring();
+        for job in self.0.lanes.close() {
+            job.abandon();
+        }
+        self.0.watchdog.stop();
+    }
+}
+
+impl Reader {
+    /// Opens a reader on the served path. The file need not exist yet: the reader becomes available by itself when it appears.
+    ///
+    /// # Errors
+    /// The path is a loop of links, or the system has no more threads.
+    pub fn open(served: &Path, schema: &str, limits: ReaderLimits) -> io::Result<Self> {
+        let (reaper, closing) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            target: Target::new(served)?,
+            schema: schema.to_owned(),
+            lanes: Lanes::new(limits.queue),
+            watchdog: Watchdog::start()?,
+            checked: Cache::new(10_000),
+            slow: Cache::new(10_000),
+            current: RwLock::new(None),
+            retired: Mutex::default(),
+            state: RwLock::new(State { generation: None, problem: None }),
+            seen: Mutex::new(None),
+            alarm: Alarm::default(),
+            sequence: AtomicU64::new(0),
+            announce: watch::Sender::new(None),
+            reaper,
+            over: AtomicBool::new(false),
+            limits,
+        });
+        let threads = Arc::new(Threads(shared.clone()));
+        let start = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(work).map(drop);
+        start("reader-reaper", Box::new(move || follow::reap(&closing)))?;
+        let mut follower = Follower::new(shared.clone());
+        // The first questions find a generation where there is one.
+        follower.look();
+        start("reader-follow", Box::new(move || follower.run()))?;
+        let limits = &shared.limits;
+        let lanes = [(LaneKind::Short, limits.short), (LaneKind::Long, limits.long), (LaneKind::Stream, limits.streams)];
+        let kinds = lanes.into_iter().flat_map(|(kind, threads)| std::iter::repeat_n(kind, threads));
+        for (slot, kind) in kinds.enumerate() {
+            let own = shared.clone();
+            start("reader-answer", Box::new(move || ask::work(&own, kind, slot)))?;
+        }
+        Ok(Self { shared, _threads: threads })
+    }
+
+    /// The generation to ask. Takes one `stat` of the served path; when another file stands there, it is opened in the background and
+    /// later pins get it.
+    ///
+    /// # Errors
+    /// [`ReaderError::Unavailable`] until there has been a generation.
+    pub fn pin(&self) -> Result<Pin, ReaderError> {
+        let found = fs::metadata(self.shared.target.served_path()).ok().map(|metadata| Seen::of(&metadata));
+        if found.is_some() && found != *lock(&self.shared.seen) {
+            self.shared.alarm.ring();
+        }
+        let current = read(&self.shared.current).clone();
+        current.map(|generation| Pin { reader: self.clone(), generation }).ok_or_else(|| {
+            let problem = read(&self.shared.state).problem.clone();
+            let problem = problem.unwrap_or_else(|| Problem { since: Timestamp::now(), reason: "it is being opened".to_owned() });
+            ReaderError::Unavailable { since: problem.since, reason: problem.reason }
+        })
+    }
+
+    /// What is being served, and what is wrong, if anything.
+    #[must_use]
+    pub fn state(&self) -> State {
+        read(&self.shared.state).clone()
+    }
+
+    /// Announces every change of the current generation.
+    #[must_use]
+    pub fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
+        self.shared.announce.subscribe()
+    }
+}
+
+/// One generation, held for as long as this lives. Cheap to clone.
+#[derive(Clone)]
+pub struct Pin {
+    reader: Reader,
+    generation: Arc<Generation>,
+}
+
+impl Pin {
+    /// Which generation it is.
+    #[must_use]
+    pub fn generation(&self) -> &Arc<GenerationInfo> {
+        &self.generation.info
+    }
+}

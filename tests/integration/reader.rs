@@ -1,0 +1,217 @@
+//! The shared reader on real published files, while other processes publish.
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use duckdb::arrow::{array::AsArray, datatypes::Int64Type};
+use materia::reader::{Answer, Limits, Pin, Query, Reader, ReaderError, ReaderLimits, State};
+
+use crate::support::{Site, eventually, wait};
+
+pub(crate) fn open(site: &Site) -> Reader {
+    Reader::open(&site.served(), "serving", ReaderLimits::default()).unwrap()
+}
+
+pub(crate) fn ask(pin: &Pin, sql: &str) -> Result<Arc<Answer>, ReaderError> {
+    wait(pin.ask(Query::new(sql), Limits::page()))
+}
+
+/// The first column's first value.
+pub(crate) fn int(answer: &Answer) -> i64 {
+    answer.batches[0].column(0).as_primitive::<Int64Type>().value(0)
+}
+
+fn count(reader: &Reader, table: &str) -> i64 {
+    int(&ask(&reader.pin().unwrap(), &format!("SELECT count(*) FROM {table}")).unwrap())
+}
+
+#[test]
+fn fifty_threads_that_ask_at_once_get_correct_counts_and_lower_case_columns() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let reader = open(&site);
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                let pin = reader.pin().unwrap();
+                let answer = ask(&pin, "SELECT count(*) AS \"ROWS\", max(ID) AS Largest FROM numbers").unwrap();
+                assert_eq!(int(&answer), 1000);
+                let names: Vec<_> = answer.schema.fields().iter().map(|field| field.name().as_str()).collect();
+                assert_eq!(names, ["rows", "largest"]);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_reader_opened_before_there_is_a_file_serves_it_when_it_appears() {
+    let site = Site::small();
+    let reader = open(&site);
+    let Err(ReaderError::Unavailable { reason, .. }) = reader.pin().map(drop) else { panic!("there is nothing to pin") };
+    assert!(reason.contains("does not exist"), "{reason}");
+    site.ok(&["export"]);
+    eventually("the reader serves the new file", || reader.pin().is_ok());
+    assert_eq!(count(&reader, "numbers"), 1000);
+    assert_eq!(reader.state().problem, None);
+}
+
+#[test]
+fn a_page_reads_one_generation_even_when_another_one_is_published_meanwhile() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let reader = open(&site);
+    let page = reader.pin().unwrap();
+    site.change("INSERT INTO serving.numbers VALUES (1000, 1)");
+    site.ok(&["export"]);
+    let mut generations = reader.generations();
+    wait(generations.wait_for(|info| info.as_ref().is_some_and(|info| info.sequence == 2))).unwrap();
+    assert_eq!(int(&ask(&page, "SELECT count(*) FROM numbers").unwrap()), 1000);
+    assert_eq!(count(&reader, "numbers"), 1001);
+}
+
+#[test]
+fn values_are_bound_by_name_and_never_become_sql() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let pin = open(&site).pin().unwrap();
+    let query = Query::new("SELECT count(*) FROM names WHERE name = $name OR id = ANY($ids)")
+        .bind("name", "b'; DROP TABLE names; --")
+        .bind("ids", vec![1_i64, 3])
+        .bind("not used by this panel", 1_i64);
+    assert_eq!(int(&wait(pin.ask(query, Limits::page())).unwrap()), 2);
+    let error = ask(&pin, "SELECT * FROM names WHERE id = $id").unwrap_err();
+    assert_eq!(error.to_string(), "refused: the question needs a value for $id");
+}
+
+#[test]
+fn an_answer_knows_its_generation_and_the_catalog_tells_tables_columns_and_summaries() {
+    let site = Site::with(
+        "CREATE SCHEMA serving; CREATE TABLE serving.t (id BIGINT NOT NULL, name VARCHAR);
+         INSERT INTO serving.t SELECT i, CASE WHEN i % 2 = 0 THEN 'n' || i END FROM range(10) r(i);
+         COMMENT ON TABLE serving.t IS 'Things'; COMMENT ON COLUMN serving.t.id IS 'Which';",
+    );
+    site.ok(&["export"]);
+    let pin = open(&site).pin().unwrap();
+    let id = site.history()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(pin.generation().id.as_ref().unwrap().as_str(), id);
+    assert!(pin.generation().exported_at.is_some());
+    let catalog = wait(pin.catalog()).unwrap();
+    assert_eq!(catalog.tables.len(), 1);
+    let table = &catalog.tables[0];
+    assert_eq!((table.name.as_str(), table.rows, table.comment.as_deref()), ("t", 10, Some("Things")));
+    assert_eq!((table.columns[0].data_type.as_str(), table.columns[0].nullable), ("BIGINT", false));
+    assert_eq!(table.columns[0].comment.as_deref(), Some("Which"));
+    let summary = wait(pin.summarize("t", "name")).unwrap();
+    assert_eq!((summary.min.as_deref(), summary.max.as_deref(), summary.nulls), (Some("n0"), Some("n8"), 5));
+}
+
+#[test]
+fn a_stream_delivers_all_rows_of_one_generation_at_its_readers_pace() {
+    let site = Site::with("CREATE SCHEMA serving; CREATE TABLE serving.big AS SELECT i FROM range(500000) t(i);");
+    site.ok(&["export"]);
+    let reader = open(&site);
+    let mut stream = reader.pin().unwrap().stream(Query::new("SELECT i FROM big"), Limits::download()).unwrap();
+    let first = stream.blocking_next().unwrap().unwrap();
+    assert_eq!((first.num_rows(), first.num_columns()), (0, 1));
+    site.change("DELETE FROM serving.big WHERE i > 400000");
+    site.ok(&["export"]);
+    eventually("the reader has followed", || reader.pin().unwrap().generation().sequence == 2);
+    let mut rows = 0;
+    while let Some(batch) = stream.blocking_next() {
+        rows += batch.unwrap().num_rows();
+    }
+    assert_eq!(rows, 500_000);
+}
+
+#[test]
+fn whatever_happens_to_the_served_file_the_last_good_generation_is_served_and_the_reason_is_told() {
+    type Fault = (&'static str, fn(&Site), &'static str);
+    let faults: [Fault; 5] = [
+        ("deleted", |site| fs::remove_file(site.served()).unwrap(), "does not exist"),
+        (
+            "replaced by garbage",
+            |site| replace(site, |path| fs::write(path, "not a database".repeat(10_000)).unwrap()),
+            "not a valid DuckDB",
+        ),
+        ("replaced by an empty file", |site| replace(site, |path| fs::write(path, "").unwrap()), "analytics"),
+        (
+            "replaced by a folder",
+            |site| {
+                fs::remove_file(site.served()).unwrap();
+                fs::create_dir(site.served()).unwrap();
+            },
+            "is not a file",
+        ),
+        ("truncated in place", |site| fs::OpenOptions::new().write(true).open(site.served()).unwrap().set_len(20_000).unwrap(), "bytes"),
+    ];
+    for (name, break_it, told) in faults {
+        let site = Site::small();
+        site.ok(&["export"]);
+        site.change("INSERT INTO serving.numbers VALUES (1000, 1)");
+        site.ok(&["export"]);
+        let reader = open(&site);
+        break_it(&site);
+        let problem = |state: &State| state.problem.as_ref().map(|problem| problem.reason.clone()).unwrap_or_default();
+        eventually(&format!("{name}: the reason is told"), || problem(&reader.state()).contains(told));
+        let rows = count(&reader, "numbers");
+        // A file changed in place is damaged for everybody who has it open: the generation before it takes its place.
+        assert_eq!(rows, if name == "truncated in place" { 1000 } else { 1001 }, "{name}");
+        if site.served().is_dir() {
+            fs::remove_dir(site.served()).unwrap();
+        }
+        site.change("INSERT INTO serving.numbers VALUES (1001, 1)");
+        site.ok(&["export"]);
+        eventually(&format!("{name}: the reader recovers"), || reader.state().problem.is_none());
+        eventually(&format!("{name}: the new generation is served"), || count(&reader, "numbers") == 1002);
+    }
+}
+
+fn replace(site: &Site, make: impl Fn(&std::path::Path)) {
+    let other = site.path("other");
+    make(&other);
+    fs::rename(other, site.served()).unwrap();
+}
+
+#[test]
+fn two_swaps_within_a_millisecond_end_at_the_second() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    site.change("INSERT INTO serving.numbers VALUES (1000, 1)");
+    site.ok(&["export"]);
+    let reader = open(&site);
+    let kept: Vec<_> = fs::read_dir(site.path("analytics.generations")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = kept.into_iter().filter(|path| path.extension().is_some_and(|end| end == "duckdb")).collect();
+    files.sort();
+    for _ in 0..50 {
+        for (path, name) in files.iter().zip(["a", "b"]) {
+            fs::hard_link(path, site.path(name)).unwrap();
+        }
+        for name in ["a", "b"] {
+            // A rename of a file over another name of itself leaves both.
+            fs::rename(site.path(name), site.served()).unwrap();
+            let _ = fs::remove_file(site.path(name));
+        }
+        eventually("the second one is served", || count(&reader, "numbers") == 1001);
+    }
+}
+
+#[test]
+fn a_swap_is_noticed_within_a_quarter_of_a_second_without_traffic() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let reader = open(&site);
+    let mut generations = reader.generations();
+    generations.borrow_and_update();
+    site.ok(&["export"]);
+    let swapped = fs::metadata(site.served()).unwrap().modified().unwrap();
+    wait(generations.changed()).unwrap();
+    let noticed = swapped.elapsed().unwrap();
+    // The export writes history and prunes after the swap, all of which counts here.
+    assert!(noticed < Duration::from_secs(2), "{noticed:?}");
+    let begun = Instant::now();
+    assert_eq!(reader.pin().unwrap().generation().sequence, 2);
+    assert!(begun.elapsed() < Duration::from_millis(250));
+}
