@@ -21,7 +21,7 @@ use super::{
     Limits, Pin, Query, Reader, ReaderError,
     generation::{Generation, GenerationInfo},
     guard,
-    lanes::{LaneKind, PATIENCE},
+    lanes::LaneKind,
     shared::Shared,
     watchdog::{Ticket, Why, lock},
 };
@@ -237,7 +237,7 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
     let begun = Instant::now();
     let limit = job.key.limits.time;
     let deadline = begun + limit.saturating_sub(job.spent);
-    let preempt = (lane == LaneKind::Short).then(|| begun + PATIENCE);
+    let preempt = (lane == LaneKind::Short).then(|| begun + shared.lanes.patience(shared.limits.short));
     if job.given_up() {
         return;
     }

@@ -1,7 +1,7 @@
 //! Who answers which question when.
 //!
-//! Short questions must not wait behind long ones. A question starts in the short lane; if it has not ended after [`PATIENCE`], it makes
-//! room and starts again in the long lane, and questions of the same text go there at once from then on. Streams, which last as
+//! Short questions must not wait behind long ones. A question starts in the short lane; if it has not ended after a while (the more wait
+//! behind it, the shorter: see [`Lanes::patience`]), it makes room and starts again in the long lane, and questions of the same text go there at once from then on. Streams, which last as
 //! long as their reader takes, have a lane of their own. Every lane has a fixed number of threads, each with its own connection in every
 //! generation, and a bounded queue.
 
@@ -13,8 +13,8 @@ use std::{
 
 use super::{ask::Job, watchdog::lock};
 
-/// How long a question counts as short.
-pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a question counts as short when nobody waits behind it, and when very many do.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(20)];
 
 /// The lanes, by their place in [`Lanes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,13 @@ impl Lanes {
         drop(queue);
         lane.ready.notify_one();
         Ok(())
+    }
+
+    /// For how long a question may keep a place in the short lane, which has `threads` of them.
+    pub(super) fn patience(&self, threads: usize) -> Duration {
+        let waiting = lock(&self.lane(LaneKind::Short).queue).jobs.len() / threads.max(1);
+        let [most, least] = PATIENCE;
+        (most / u32::try_from(waiting + 1).unwrap_or(u32::MAX)).max(least)
     }
 
     /// Waits for a job; `None` when the reader is gone.

@@ -62,6 +62,10 @@ fn part_of_another_process() {
     let argument = Path::new(&argument);
     match part.as_str() {
         "writer" => hold(&duckdb::Connection::open(argument).unwrap()),
+        "publisher" => {
+            println!("{READY}");
+            crate::soak::publish_all(argument);
+        }
         other => panic!("no part is called {other}"),
     }
 }

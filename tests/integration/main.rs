@@ -13,6 +13,8 @@ mod demo;
 mod export;
 mod python;
 mod reader;
+mod reader_limits;
+mod soak;
 mod sqlmesh;
 mod support;
 mod xfs;

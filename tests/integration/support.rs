@@ -36,7 +36,7 @@ impl Site {
     /// A lakehouse with what `sql` makes, in the storage version that SQLMesh's DuckDB writes.
     pub(crate) fn with(sql: &str) -> Self {
         let site = Self::empty();
-        site.make(&site.lakehouse(), sql);
+        Self::make(&site.lakehouse(), sql);
         site
     }
 
@@ -74,7 +74,7 @@ impl Site {
     }
 
     /// Makes a database file of storage version v1.0.0, or adds to one.
-    pub(crate) fn make(&self, path: &Path, sql: &str) {
+    pub(crate) fn make(path: &Path, sql: &str) {
         let connection = Connection::open_in_memory().unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let attach = format!("ATTACH '{}' AS \"{name}\" (STORAGE_VERSION 'v1.0.0'); USE \"{name}\".main;", path.display());
@@ -85,7 +85,7 @@ impl Site {
 
     /// Changes the lakehouse, as a pipeline run does.
     pub(crate) fn change(&self, sql: &str) {
-        self.make(&self.lakehouse(), sql);
+        Self::make(&self.lakehouse(), sql);
     }
 
     /// The command in this folder, with no setting from outside.

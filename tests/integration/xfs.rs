@@ -12,7 +12,7 @@ use crate::support::{Site, number};
 fn a_reflink_keeps_the_pipeline_of_a_large_lakehouse_out_for_milliseconds_only() {
     let Some(mount) = Mount::xfs() else { return };
     let lakehouse = mount.path.join("lakehouse.duckdb");
-    mount.site.make(
+    Site::make(
         &lakehouse,
         "CREATE SCHEMA serving; CREATE SCHEMA raw;
          CREATE TABLE serving.numbers AS SELECT i FROM range(1000) t(i);
