@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    ExportError,
+    ExportError, Unreadable,
     engine::{self, Engine},
-    lakehouse::COMPANIONS,
+    lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
     snapshot::ms_since,
     watch::{Event, Step, Watch},
@@ -94,7 +94,12 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
         terms => format!(" ORDER BY {}", terms.join(", ")),
     };
     let progress = |percent| watch.event(&Event::TableProgress { table: &table.name, percent });
-    let rows = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress)?;
+    let rows = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress).map_err(|error| match error {
+        ExportError::Engine { source, .. } if is_damage(&source) => {
+            ExportError::Lakehouse { path: plan.lakehouse.clone(), why: Unreadable::Damaged(Box::new(source)) }
+        }
+        other => other,
+    })?;
     if let Some(comment) = &table.comment {
         engine.quick(&format!("COMMENT ON TABLE {to} IS {}", sql::literal(comment)))?;
     }
