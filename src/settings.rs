@@ -43,6 +43,7 @@ pub struct ExportSettings {
     /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
     pub keep: usize,
     /// The largest share of its rows that a table may lose between two generations, 0 to 1.
+    #[serde(deserialize_with = "share")]
     pub max_drop: f64,
     /// DuckDB's memory limit for the export, for example `2GB`. `memory_limit` / `MATERIA_MEMORY_LIMIT`; default: DuckDB's own, 80 % of the machine.
     pub memory_limit: Option<String>,
@@ -112,6 +113,7 @@ pub struct TableSettings {
     /// The newest value of a column must be younger than this.
     pub fresh: Option<Fresh>,
     /// Overrides the export's `max_drop` for this table.
+    #[serde(deserialize_with = "optional_share")]
     pub max_drop: Option<f64>,
     /// The table may be empty although it was not before.
     pub allow_empty: bool,
@@ -245,12 +247,11 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
-        let lakehouse = env("DUCKDB_PATH")
-            .map(PathBuf::from)
-            .or_else(|| file.lakehouse.map(|path| folder.join(path)))
-            .unwrap_or_else(|| folder.join("lakehouse.duckdb"));
-        let serving = env("SERVING_DUCKDB_PATH")
-            .map(PathBuf::from)
+        // A variable that is set to nothing, as compose files do, is not set.
+        let path = |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let lakehouse =
+            path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
+        let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
         Ok(Self { lakehouse, serving, export: file.export, status: file.status })
@@ -283,6 +284,18 @@ fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     words::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(serde::de::Error::custom(format!("{share} is not a share from 0 to 1; half of the rows is 0.5")))
+}
+
+fn optional_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    share(deserializer).map(Some)
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -339,6 +352,18 @@ mod tests {
             complaint("[export]\nwait = 'soon'"),
             "etc/materia.toml:2: \"soon\" is not a length of time; write for example 90s, 5m, 2h, 1h30m or 10d"
         );
+    }
+
+    #[test]
+    fn a_share_that_would_allow_every_loss_is_not_taken() {
+        assert_eq!(complaint("[export]\nmax_drop = 20"), "etc/materia.toml:2: 20 is not a share from 0 to 1; half of the rows is 0.5");
+        assert!(complaint("[export.tables.orders]\nmax_drop = -0.1").starts_with("etc/materia.toml:2: -0.1 is not a share"));
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_not_set() {
+        let settings = Settings::load(None, &|_| Some(String::new())).unwrap();
+        assert_eq!(settings, Settings::load(None, &nothing).unwrap());
     }
 
     #[test]

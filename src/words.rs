@@ -62,6 +62,19 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
+/// `1 row`, `1,500,000 rows`.
+#[must_use]
+pub fn rows(number: u64) -> String {
+    format!("{} row{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `50 %`, `2.5 %`: a share of 0 to 1, to a hundredth of a percent.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// `1 table`, `6 tables`.
 #[must_use]
 pub fn plural(number: usize, one: &str) -> String {
@@ -113,6 +126,8 @@ mod tests {
         let said = [512, 3_420_160, 999_999, 12_300_000_000].map(bytes);
         assert_eq!(said, ["512 B", "3.42 MB", "1.00 MB", "12.3 GB"]);
         assert_eq!([0, 999, 1_000, 1_500_000].map(count), ["0", "999", "1,000", "1,500,000"]);
+        assert_eq!([0, 1, 2_000].map(rows), ["0 rows", "1 row", "2,000 rows"]);
+        assert_eq!([0.0, 0.004, 0.025, 0.5, 1.0].map(percent), ["0 %", "0.4 %", "2.5 %", "50 %", "100 %"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn load(config: Option<PathBuf>, lakehouse: Option<PathBuf>, to: Option<PathBuf>) -> anyhow::Result<Self> {
-        let named = config.or_else(|| env::var_os("MATERIA_CONFIG").map(PathBuf::from));
+        let named = config.or_else(|| env::var_os("MATERIA_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
         let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,

@@ -20,25 +20,25 @@ What is asked of single tables, and audits written in SQL, stand in materia.toml
 Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another
 export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
 pub(super) struct Args {
-    /// Schema to publish [env: `MATERIA_SCHEMA`] [default: serving]
+    /// Schema to publish [env: MATERIA_SCHEMA] [default: serving]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: `MATERIA_WAIT`] [default: 5m]
+    /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     wait: Option<Duration>,
-    /// How to read the lakehouse while its pipeline wants to go on [env: `MATERIA_SNAPSHOT`] [default: auto]
+    /// How to read the lakehouse while its pipeline wants to go on [env: MATERIA_SNAPSHOT] [default: auto]
     #[arg(long, value_name = "HOW")]
     snapshot: Option<Snapshot>,
-    /// Generations to keep for rollback, the served one included [env: `MATERIA_KEEP`] [default: 3]
+    /// Generations to keep for rollback, the served one included [env: MATERIA_KEEP] [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     keep: Option<u16>,
-    /// DuckDB's memory limit, for example 2GB [env: `MATERIA_MEMORY_LIMIT`] [default: 80 % of the machine's]
+    /// DuckDB's memory limit, for example 2GB [env: MATERIA_MEMORY_LIMIT] [default: 80 % of the machine's]
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
-    /// Threads to use [env: `MATERIA_THREADS`] [default: one for each core]
+    /// Threads to use [env: MATERIA_THREADS] [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: `MATERIA_STORAGE_VERSION`] [default: the lakehouse's]
+    /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: MATERIA_STORAGE_VERSION] [default: the lakehouse's]
     #[arg(long, value_name = "VERSION")]
     storage_version: Option<String>,
     /// Publish although audits fail; the history says so
@@ -106,7 +106,8 @@ pub(super) fn conclude(
         print_json(&serde_json::json!({ "event": "finished", "record": finished.record }))?;
     }
     let mut trouble = String::new();
-    if let Some(error) = &finished.unrecorded {
+    // Without its folder there is no history either; the error itself has said so.
+    if let Some(error) = finished.unrecorded.as_ref().filter(|error| error.kind() != std::io::ErrorKind::NotFound) {
         let _ = write!(trouble, "\nmateria: the attempt could not be recorded in the history: {error}");
     }
     if let Some(error) = &finished.error {
@@ -158,12 +159,12 @@ fn published(finished: &Finished, job: &Job) -> String {
     }
     let _ = writeln!(
         text,
-        "{} {} to {}: {}, {} rows, {} in {}; the pipeline could not write for {}",
+        "{} {} to {}: {}, {}, {} in {}; the pipeline could not write for {}",
         record.outcome.word(),
         record.id,
         job.target.served_path().display(),
         words::plural(record.tables.len(), "table"),
-        words::count(record.rows()),
+        words::rows(record.rows()),
         words::bytes(record.bytes),
         words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms))),
         words::duration(Duration::from_millis(record.blocked_ms)),

@@ -19,7 +19,7 @@ pub(super) struct RollbackArgs {
     /// The generation's id or its beginning [default: the newest one older than the served one]
     #[arg(value_name = "GENERATION")]
     generation: Option<String>,
-    /// How long to wait for an export that is at work [env: `MATERIA_WAIT`] [default: 5m]
+    /// How long to wait for an export that is at work [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     wait: Option<Duration>,
     /// Print events and the result as JSON lines

@@ -1,5 +1,7 @@
 //! The command line: one file for each verb. The only part that reads the environment, prints, and picks exit codes.
 
+#![allow(clippy::doc_markdown, reason = "doc comments here are help texts")]
+
 mod completions;
 mod context;
 mod export;

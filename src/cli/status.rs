@@ -18,7 +18,7 @@ use super::{Context, Failure, export::target, print, print_json};
 Exit codes: 0 healthy; 1 when nothing is served, when it is older than --max-age, or when the last attempt did not succeed: fit for a
 monitoring probe.")]
 pub(super) struct Args {
-    /// Older than this is stale, for example 2h [env: `MATERIA_MAX_AGE`] [default: never stale]
+    /// Older than this is stale, for example 2h [env: MATERIA_MAX_AGE] [default: never stale]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     max_age: Option<Duration>,
     /// Print as JSON

@@ -65,7 +65,7 @@ pub enum ExportError {
         schema: String,
     },
     /// A view refers to something that is not there any more.
-    #[error("{relation} cannot be read, so nothing is exported; mend it in the pipeline: {source}")]
+    #[error("{relation} cannot be read, so nothing is exported; mend it in the pipeline: {}", reason(source))]
     Unbindable {
         /// Schema and name.
         relation: String,
@@ -155,7 +155,7 @@ pub enum ExportError {
         source: io::Error,
     },
     /// DuckDB refused something.
-    #[error("DuckDB could not {doing}: {source}{}", engine_advice(source))]
+    #[error("DuckDB could not {doing}: {}{}", reason(source), engine_advice(source))]
     Engine {
         /// A verb phrase or the statement.
         doing: String,
@@ -193,6 +193,9 @@ pub enum Unreadable {
     /// DuckDB cannot attach it under the name its views use.
     #[error("cannot be attached: DuckDB keeps the name {0:?} for itself; rename the file and the catalog in the pipeline")]
     ReservedName(String),
+    /// It stands where exports put their own files, and would be cleared away.
+    #[error("has a name that exports use for their own files there; serve from another folder with --to, or rename it")]
+    OurOwnName,
     /// DuckDB cannot make sense of it.
     #[error("cannot be read, it is probably truncated or damaged: {0}")]
     Damaged(Box<duckdb::Error>),
@@ -239,12 +242,20 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// DuckDB's reason without the excerpt of the statement, which is ours and not the reader's.
+pub(super) fn reason(error: &duckdb::Error) -> String {
+    let text = error.to_string();
+    text.split("\nLINE ").next().unwrap_or_default().trim_end().to_owned()
+}
+
 fn engine_advice(error: &duckdb::Error) -> &'static str {
     let text = error.to_string();
     if text.contains("No space left on device") {
         "; free some space and run it again"
     } else if text.contains("Out of Memory") || text.contains("out of memory") {
         "; raise --memory-limit or lower --threads"
+    } else if text.contains("not supported in storage versions prior to") {
+        "; ask for that one with --storage-version, or change the type in the pipeline"
     } else {
         ""
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ExportError, Job, Unreadable, engine, engine::Engine, snapshot::Snapshot};
 use crate::sql;
 
-/// The staged file's catalog while it is written.
+/// The staged file's catalog: its name up to the dot.
 pub(super) const STAGED: &str = "_export";
 
 /// A catalog name for a lakehouse whose own would be mistaken for a schema in it.
