@@ -8,6 +8,12 @@
     reason = "a test that cannot go on says so by panicking, and skips with a printed reason"
 )]
 
+mod audits;
 mod child;
+mod cli;
 mod export;
+mod input;
+mod names;
 mod support;
+mod types;
+mod walls;
