@@ -46,7 +46,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCod
     conclude(&finished, &stopped, args.json, false, |finished| {
         let record = &finished.record;
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("rolled back: generation {generation} is served, {} rows\n", words::count(record.rows()))
+        format!("rolled back: generation {generation} is served, {}\n", words::rows(record.rows()))
     })
 }
 

@@ -41,9 +41,9 @@ fn line(record: &Record) -> String {
     if !record.tables.is_empty() {
         let _ = write!(
             text,
-            "  {}, {} rows, {}",
+            "  {}, {}, {}",
             words::plural(record.tables.len(), "table"),
-            words::count(record.rows()),
+            words::rows(record.rows()),
             words::bytes(record.bytes)
         );
     }

@@ -140,6 +140,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(serde_json::to_string(value)? + "\n"))
 }
 
+/// A count of rows as a column of a list: figures and units stand below one another.
+fn rows_cell(rows: u64) -> String {
+    format!("{:>15} {:<4}", materia::words::count(rows), if rows == 1 { "row" } else { "rows" })
+}
+
 /// Clap's reading of a length of time.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     materia::words::parse_duration(text)

@@ -10,7 +10,7 @@ use materia::{
     words,
 };
 
-use super::{Context, Failure, export::target, print, print_json};
+use super::{Context, Failure, export::target, print, print_json, rows_cell};
 
 /// Tells what is served, how old it is, how the last attempt went, and who holds the lakehouse.
 #[derive(Debug, clap::Args)]
@@ -148,11 +148,11 @@ fn text(status: &Status) -> String {
     }
     let _ = writeln!(text);
     for table in &status.tables {
-        let _ = writeln!(text, "  {:<32} {:>15} rows", table.name, words::count(table.rows));
+        let _ = writeln!(text, "{}", format!("  {:<32} {}", table.name, rows_cell(table.rows)).trim_end());
     }
     if !status.tables.is_empty() {
         let size = status.bytes.map(words::bytes).unwrap_or_default();
-        let _ = writeln!(text, "  {:<32} {:>15} rows  {size}", words::plural(status.tables.len(), "table"), words::count(status.rows));
+        let _ = writeln!(text, "  {:<32} {}  {size}", words::plural(status.tables.len(), "table"), rows_cell(status.rows));
     }
     if !status.generations.is_empty() {
         text.push_str("\nkept generations\n");
@@ -164,9 +164,9 @@ fn text(status: &Status) -> String {
             (false, true) => "pinned",
             (false, false) => "",
         };
-        let rows = generation.rows.map_or_else(|| "?".to_owned(), words::count);
+        let rows = generation.rows.map_or_else(|| format!("{:>20}", "manifest missing"), rows_cell);
         let size = generation.bytes.map(words::bytes).unwrap_or_default();
-        let _ = writeln!(text, "{}", format!("  {}  {rows:>15} rows  {size:>9}  {marks}", generation.id).trim_end());
+        let _ = writeln!(text, "{}", format!("  {}  {rows}  {size:>9}  {marks}", generation.id).trim_end());
     }
     if let Some(last) = &status.last_attempt {
         let took = words::duration(Duration::from_millis(last.total_ms));

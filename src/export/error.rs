@@ -72,6 +72,12 @@ pub enum ExportError {
         /// DuckDB's reason.
         source: Box<duckdb::Error>,
     },
+    /// The file cannot be written for that DuckDB.
+    #[error("there is no DuckDB {asked:?} to write for; give --storage-version a release, for example v1.0.0, v1.5.0 or v2.0.0")]
+    NoStorageVersion {
+        /// What was asked for.
+        asked: String,
+    },
     /// Checks failed.
     #[error("{}", refusal(failed))]
     Refused {

@@ -62,7 +62,12 @@ pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn
     let mut staged = Staged { path, tables: Vec::with_capacity(plan.tables.len()), bytes: 0, keep: false };
     let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
     let to = catalog_beside(&plan.catalog);
-    engine.quick(&engine::attach(&staged.path, to, &options))?;
+    engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
+        ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
+            ExportError::NoStorageVersion { asked: plan.storage_version.clone() }
+        }
+        other => other,
+    })?;
     engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
     for (index, table) in plan.tables.iter().enumerate() {
         watch.event(&Event::TableBegins { table: &table.name, index, of: plan.tables.len() });
