@@ -12,6 +12,7 @@ pub fn duration(span: Duration) -> String {
     };
     match seconds {
         0 if span.as_millis() < 10 => format!("{} ms", span.as_millis()),
+        1..10 if span.subsec_millis() == 0 => format!("{seconds} s"),
         0..10 => format!("{:.2} s", span.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
@@ -25,7 +26,7 @@ pub fn duration(span: Duration) -> String {
 pub fn ago(span: Duration) -> String {
     match span.as_secs() {
         0 => "just now".to_owned(),
-        seconds => format!("{} ago", duration(Duration::from_secs(seconds)).replace(".00", "")),
+        seconds => format!("{} ago", duration(Duration::from_secs(seconds))),
     }
 }
 
@@ -116,9 +117,10 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_say_them() {
-        let said: Vec<_> =
-            [3, 420, 12_000, 192_000, 3_600_000, 7_500_000, 90_000_000].map(|ms| duration(Duration::from_millis(ms))).to_vec();
-        assert_eq!(said, ["3 ms", "0.42 s", "12 s", "3 min 12 s", "1 h", "2 h 5 min", "1 d 1 h"]);
+        let said: Vec<_> = [3, 420, 1_000, 1_250, 12_000, 192_000, 3_600_000, 7_500_000, 90_000_000]
+            .map(|ms| duration(Duration::from_millis(ms)))
+            .to_vec();
+        assert_eq!(said, ["3 ms", "0.42 s", "1 s", "1.25 s", "12 s", "3 min 12 s", "1 h", "2 h 5 min", "1 d 1 h"]);
     }
 
     #[test]

@@ -5,20 +5,21 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
     export::{self, ExportError, Finished, Job, Rehearsal},
-    files,
     settings::SnapshotMode,
     words,
 };
 
 use super::{Context, Failure, context, print, print_json, progress, signals};
 
+/// Publish the lakehouse's serving schema as a new generation
+///
 /// Copies every table and view of the serving schema into a new file, audits it, and swaps it in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What is asked of single tables, and audits written in SQL, stand in materia.toml under [export.tables.NAME] and [[export.audits]].
 
-Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another
-export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Schema to publish [env: MATERIA_SCHEMA] [default: serving]
     #[arg(long, value_name = "NAME")]
@@ -108,19 +109,16 @@ pub(super) fn conclude(
     let mut trouble = String::new();
     // Without its folder there is no history either; the error itself has said so.
     if let Some(error) = finished.unrecorded.as_ref().filter(|error| error.kind() != std::io::ErrorKind::NotFound) {
-        let _ = write!(trouble, "\nmateria: the attempt could not be recorded in the history: {error}");
+        let _ = write!(trouble, "the attempt could not be recorded in the history: {error}");
     }
     if let Some(error) = &finished.error {
         let failure = failure(error, stopped);
-        Err(Failure { message: failure.message + &trouble, ..failure })
+        Err(Failure { message: format!("{}\n{trouble}", failure.message).trim_end().to_owned(), ..failure })
     } else {
         if !json && !quiet {
             print(&say(finished))?;
         }
-        match trouble.trim_start_matches("\nmateria: ") {
-            "" => Ok(ExitCode::SUCCESS),
-            trouble => Err(Failure { message: trouble.to_owned(), code: Failure::FAILED }),
-        }
+        if trouble.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure { message: trouble, code: Failure::FAILED }) }
     }
 }
 
@@ -188,7 +186,7 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
     }
     let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
     if let Some(left) = rehearsal.space_left {
-        let _ = writeln!(text, "space left in {}: {}", files::folder_of(job.target.served_path()).display(), words::bytes(left));
+        let _ = writeln!(text, "space left beside {}: {}", job.target.served_path().display(), words::bytes(left));
     }
     match &rehearsal.previous {
         Some(id) => drop(writeln!(text, "served now: generation {id}")),

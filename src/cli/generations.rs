@@ -13,7 +13,9 @@ use super::{
     print, progress, signals,
 };
 
-/// Serves an older generation again, by the same atomic step, and records it. `materia status` lists what is kept.
+/// Serve an older generation again
+///
+/// By the same atomic step as an export; the history records it. "materia status" lists what is kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArgs {
     /// The generation's id or its beginning [default: the newest one older than the served one]

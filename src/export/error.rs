@@ -135,9 +135,9 @@ pub enum ExportError {
         companion: PathBuf,
     },
     /// There is no such generation.
-    #[error("no generation {asked:?} is kept; kept are {}", list(kept))]
+    #[error("{}", no_generation(asked, kept))]
     NoGeneration {
-        /// What was asked for.
+        /// What was asked for; empty for the one before the served one.
         asked: String,
         /// What there is.
         kept: Vec<String>,
@@ -229,6 +229,14 @@ impl ExportError {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn no_generation(asked: &str, kept: &[String]) -> String {
+    match (asked, kept) {
+        (_, []) => "no generation is kept yet; an export makes the first".to_owned(),
+        ("", _) => format!("no generation older than the served one is kept; kept are {}", list(kept)),
+        _ => format!("{asked:?} is not the beginning of exactly one kept generation; kept are {}", list(kept)),
+    }
 }
 
 fn refusal(failed: &[Audit]) -> String {

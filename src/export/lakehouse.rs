@@ -46,7 +46,8 @@ impl Lakehouse {
         loop {
             cancel.check()?;
             // DuckDB follows links too: the log is beside the file they lead to, and the catalog has that file's name.
-            let path = &files::follow_links(path).map_err(|source| ExportError::io("follow", path, source))?;
+            let real = files::follow_links(path).map_err(|source| ExportError::io("follow", path, source))?;
+            let path = real.as_path();
             let file = open(path)?;
             examine(path, &file)?;
             // Pages that the pipeline has just written would otherwise be flushed by the copy, while the pipeline waits.

@@ -7,6 +7,7 @@
     clippy::print_stderr,
     reason = "a test that cannot go on says so by panicking, and skips with a printed reason"
 )]
+#![allow(clippy::format_push_string, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
 mod audits;
 mod child;
@@ -14,6 +15,7 @@ mod cli;
 mod export;
 mod input;
 mod names;
+mod screen;
 mod support;
 mod types;
 mod walls;
