@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,6 +42,7 @@ pub struct ExportSettings {
     /// How the lakehouse is read while its pipeline goes on. `snapshot` / `MATERIA_SNAPSHOT`.
     pub snapshot: SnapshotMode,
     /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
+    #[serde(deserialize_with = "at_least_one")]
     pub keep: usize,
     /// The largest share of its rows that a table may lose between two generations, 0 to 1.
     #[serde(deserialize_with = "share")]
@@ -48,6 +50,7 @@ pub struct ExportSettings {
     /// DuckDB's memory limit for the export, for example `2GB`. `memory_limit` / `MATERIA_MEMORY_LIMIT`; default: DuckDB's own, 80 % of the machine.
     pub memory_limit: Option<String>,
     /// Threads for the export. `threads` / `MATERIA_THREADS`; default: one for each core.
+    #[serde(deserialize_with = "some_at_least_one")]
     pub threads: Option<usize>,
     /// The DuckDB version that must be able to read the export, for example `v1.0.0`. `storage_version` / `MATERIA_STORAGE_VERSION`; default: the lakehouse's own.
     pub storage_version: Option<String>,
@@ -238,11 +241,11 @@ impl Settings {
         overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
         overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
         overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
-            text.parse().map_err(|_| format!("{text:?} is not a number of generations"))
+            text.parse().map(NonZeroUsize::get).map_err(|_| format!("{text:?} is not a number of generations, at least 1"))
         })?;
         overlay(env, "MATERIA_MEMORY_LIMIT", &mut export.memory_limit, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_THREADS", &mut export.threads, |text| {
-            text.parse().map(Some).map_err(|_| format!("{text:?} is not a number of threads"))
+            text.parse().map(NonZeroUsize::get).map(Some).map_err(|_| format!("{text:?} is not a number of threads, at least 1"))
         })?;
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
@@ -284,6 +287,17 @@ fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     words::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("0 is too few, at least 1")),
+        number => Ok(number),
+    }
+}
+
+fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    at_least_one(deserializer).map(Some)
 }
 
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -361,6 +375,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_kept_or_run_with_less_than_one() {
+        assert_eq!(complaint("[export]\nkeep = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
+        assert_eq!(complaint("[export]\nthreads = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
+        for variable in ["MATERIA_KEEP", "MATERIA_THREADS"] {
+            let error = Settings::load(None, &|name| (name == variable).then(|| "0".to_owned())).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{variable}: \"0\" is not a number of ")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_variable_that_is_set_to_nothing_is_not_set() {
         let settings = Settings::load(None, &|_| Some(String::new())).unwrap();
         assert_eq!(settings, Settings::load(None, &nothing).unwrap());
@@ -370,7 +394,7 @@ mod tests {
     fn a_wrong_variable_is_named() {
         let env = |name: &str| (name == "MATERIA_KEEP").then(|| "many".to_owned());
         let error = Settings::load(None, &env).unwrap_err();
-        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations");
+        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations, at least 1");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use clap::builder::NonEmptyStringValueParser;
 use materia::{
     export::{self, Cancel},
     words,
@@ -19,7 +20,7 @@ use super::{
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArgs {
     /// The generation's id or its beginning [default: the newest one older than the served one]
-    #[arg(value_name = "GENERATION")]
+    #[arg(value_name = "GENERATION", value_parser = NonEmptyStringValueParser::new())]
     generation: Option<String>,
     /// How long to wait for an export that is at work [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
@@ -33,7 +34,7 @@ pub(super) struct RollbackArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct PinArgs {
     /// The generation's id or its beginning
-    #[arg(value_name = "GENERATION")]
+    #[arg(value_name = "GENERATION", value_parser = NonEmptyStringValueParser::new())]
     generation: String,
 }
 

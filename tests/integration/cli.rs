@@ -150,6 +150,7 @@ fn wrong_usage_ends_with_2_and_says_what_was_meant() {
     wrong("usage_wait", &["export", "--wait", "soon"]);
     wrong("usage_keep", &["export", "--keep", "0"]);
     wrong("usage_missing", &["pin"]);
+    wrong("usage_empty", &["rollback", ""]);
     wrong("usage_quiet_json", &["export", "--quiet", "--json"]);
     wrong("usage_config", &["status", "--config", "nowhere.toml"]);
     for (name, text) in [

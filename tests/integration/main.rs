@@ -7,7 +7,7 @@
     clippy::print_stderr,
     reason = "a test that cannot go on says so by panicking, and skips with a printed reason"
 )]
-#![allow(clippy::format_push_string, clippy::unused_self, reason = "what reads most plainly will do in a test")]
+#![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
 mod audits;
 mod child;
