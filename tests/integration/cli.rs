@@ -113,6 +113,17 @@ fn a_held_lakehouse_is_shown_with_its_holder() {
     let shown = |args: &[&str]| Screen::of(&site).with_pid(writer.process.id()).show(args, &site.run(args));
     assert_screen("status_lakehouse_held", &shown(&["status"]));
     assert_screen("export_busy", &shown(&["export", "--wait", "1s"]));
+    let json = |args: &[&str]| -> Vec<serde_json::Value> {
+        let veiled = |line| Screen::of(&site).with_pid(writer.process.id()).veiled(serde_json::from_str(line).unwrap());
+        site.run(args).stdout.lines().map(veiled).collect()
+    };
+    screen::settings().bind(|| {
+        let held = json(&["status", "--json"]).remove(0)["lakehouse_held_by"].take();
+        insta::assert_json_snapshot!("json_status_held", held);
+        // How often it is said is a matter of time.
+        let waiting = json(&["export", "--json", "--wait", "1s"]).into_iter().find(|event| event["event"] == "waiting");
+        insta::assert_json_snapshot!("json_waiting", waiting);
+    });
     assert_screen("export_busy_no_wait", &shown(&["export", "--wait", "0s", "--quiet"]));
     writer.end();
 }

@@ -80,10 +80,7 @@ impl Screen {
 
     fn veil_pid(&self, text: &str) -> String {
         match self.pid {
-            Some(pid) => {
-                assert!(text.contains(&format!("(pid {pid}")), "{text}");
-                text.replace(&format!("(pid {pid}"), "(pid <pid>")
-            }
+            Some(pid) => text.replace(&format!("(pid {pid}"), "(pid <pid>"),
             None => text.to_owned(),
         }
     }
@@ -97,9 +94,14 @@ impl Screen {
         match value {
             Value::Object(object) => object.into_iter().map(|(key, value)| (key.clone(), self.veiled_at(&key, value))).collect(),
             Value::Array(values) => values.into_iter().map(|value| self.veiled_at(key, value)).collect(),
+            Value::Number(number) if key == "limit_ms" => number.into(),
             Value::Number(number) if key == "ms" || key.ends_with("_ms") || key == "age_s" => {
                 assert!(number.as_u64().is_some_and(|number| number < 600_000), "{key}: {number}");
                 format!("<{key}>").into()
+            }
+            Value::Number(number) if key == "pid" => {
+                assert_eq!(number.as_u64(), self.pid.map(u64::from), "another process is named");
+                "<pid>".into()
             }
             Value::Number(number) if key == "space_left" => {
                 assert!(number.as_u64().is_some_and(|number| number > 0));
