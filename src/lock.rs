@@ -16,7 +16,7 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
     libc,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How a lock shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,23 @@ pub struct Holder {
     /// The holder's command, shortened to program and first arguments.
     pub command: Option<String>,
     /// For how long the holding process has been running: an upper bound, since the system does not record when a lock was taken.
+    #[serde(rename = "running_ms", with = "optional_ms", default)]
     pub running: Option<Duration>,
+}
+
+/// Durations in JSON are whole milliseconds.
+mod optional_ms {
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+    // serde's signature
+    #[allow(clippy::ref_option)]
+    pub(super) fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(Duration::from_millis))
+    }
 }
 
 impl std::fmt::Display for Holder {

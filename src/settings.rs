@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,12 +42,15 @@ pub struct ExportSettings {
     /// How the lakehouse is read while its pipeline goes on. `snapshot` / `MATERIA_SNAPSHOT`.
     pub snapshot: SnapshotMode,
     /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
+    #[serde(deserialize_with = "at_least_one")]
     pub keep: usize,
     /// The largest share of its rows that a table may lose between two generations, 0 to 1.
+    #[serde(deserialize_with = "share")]
     pub max_drop: f64,
     /// DuckDB's memory limit for the export, for example `2GB`. `memory_limit` / `MATERIA_MEMORY_LIMIT`; default: DuckDB's own, 80 % of the machine.
     pub memory_limit: Option<String>,
     /// Threads for the export. `threads` / `MATERIA_THREADS`; default: one for each core.
+    #[serde(deserialize_with = "some_at_least_one")]
     pub threads: Option<usize>,
     /// The DuckDB version that must be able to read the export, for example `v1.0.0`. `storage_version` / `MATERIA_STORAGE_VERSION`; default: the lakehouse's own.
     pub storage_version: Option<String>,
@@ -112,6 +116,7 @@ pub struct TableSettings {
     /// The newest value of a column must be younger than this.
     pub fresh: Option<Fresh>,
     /// Overrides the export's `max_drop` for this table.
+    #[serde(deserialize_with = "optional_share")]
     pub max_drop: Option<f64>,
     /// The table may be empty although it was not before.
     pub allow_empty: bool,
@@ -236,21 +241,20 @@ impl Settings {
         overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
         overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
         overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
-            text.parse().map_err(|_| format!("{text:?} is not a number of generations"))
+            text.parse().map(NonZeroUsize::get).map_err(|_| format!("{text:?} is not a number of generations, at least 1"))
         })?;
         overlay(env, "MATERIA_MEMORY_LIMIT", &mut export.memory_limit, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_THREADS", &mut export.threads, |text| {
-            text.parse().map(Some).map_err(|_| format!("{text:?} is not a number of threads"))
+            text.parse().map(NonZeroUsize::get).map(Some).map_err(|_| format!("{text:?} is not a number of threads, at least 1"))
         })?;
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
-        let lakehouse = env("DUCKDB_PATH")
-            .map(PathBuf::from)
-            .or_else(|| file.lakehouse.map(|path| folder.join(path)))
-            .unwrap_or_else(|| folder.join("lakehouse.duckdb"));
-        let serving = env("SERVING_DUCKDB_PATH")
-            .map(PathBuf::from)
+        // A variable that is set to nothing, as compose files do, is not set.
+        let path = |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let lakehouse =
+            path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
+        let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
         Ok(Self { lakehouse, serving, export: file.export, status: file.status })
@@ -283,6 +287,29 @@ fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     words::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("0 is too few, at least 1")),
+        number => Ok(number),
+    }
+}
+
+fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    at_least_one(deserializer).map(Some)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(serde::de::Error::custom(format!("{share} is not a share from 0 to 1; half of the rows is 0.5")))
+}
+
+fn optional_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    share(deserializer).map(Some)
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -342,10 +369,32 @@ mod tests {
     }
 
     #[test]
+    fn a_share_that_would_allow_every_loss_is_not_taken() {
+        assert_eq!(complaint("[export]\nmax_drop = 20"), "etc/materia.toml:2: 20 is not a share from 0 to 1; half of the rows is 0.5");
+        assert!(complaint("[export.tables.orders]\nmax_drop = -0.1").starts_with("etc/materia.toml:2: -0.1 is not a share"));
+    }
+
+    #[test]
+    fn nothing_is_kept_or_run_with_less_than_one() {
+        assert_eq!(complaint("[export]\nkeep = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
+        assert_eq!(complaint("[export]\nthreads = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
+        for variable in ["MATERIA_KEEP", "MATERIA_THREADS"] {
+            let error = Settings::load(None, &|name| (name == variable).then(|| "0".to_owned())).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{variable}: \"0\" is not a number of ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_not_set() {
+        let settings = Settings::load(None, &|_| Some(String::new())).unwrap();
+        assert_eq!(settings, Settings::load(None, &nothing).unwrap());
+    }
+
+    #[test]
     fn a_wrong_variable_is_named() {
         let env = |name: &str| (name == "MATERIA_KEEP").then(|| "many".to_owned());
         let error = Settings::load(None, &env).unwrap_err();
-        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations");
+        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations, at least 1");
     }
 
     #[test]

@@ -42,7 +42,22 @@ fn explain(message: &str) -> String {
         };
         return format!("unknown {kind} {given:?}; {help}");
     }
-    message.to_owned()
+    match message.rsplit_once("expected ") {
+        Some((before, wanted)) => format!("{before}expected {}", in_words(wanted)),
+        None => message.to_owned(),
+    }
+}
+
+/// What a Rust type is called by people who write TOML.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "usize" | "u64" | "u32" | "u16" | "i64" => "a whole number",
+        "f64" => "a number",
+        "a string" => "text in quotes",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_wrong_type_and_broken_syntax_are_told_with_their_line() {
-        assert_eq!(complaint("title = 'x'"), "supply.toml:1: invalid type: string \"x\", expected u32");
+        assert_eq!(complaint("title = 'x'"), "supply.toml:1: invalid type: string \"x\", expected a whole number");
         assert!(complaint("series = 'a'\ntitle = = 2").starts_with("supply.toml:2: "));
     }
 }

@@ -12,6 +12,7 @@ pub fn duration(span: Duration) -> String {
     };
     match seconds {
         0 => format!("{} ms", span.as_millis()),
+        1..10 if span.subsec_millis() == 0 => format!("{seconds} s"),
         1..10 => format!("{:.2} s", span.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
@@ -25,7 +26,7 @@ pub fn duration(span: Duration) -> String {
 pub fn ago(span: Duration) -> String {
     match span.as_secs() {
         0 => "just now".to_owned(),
-        seconds => format!("{} ago", duration(Duration::from_secs(seconds)).replacen(".00", "", 1)),
+        seconds => format!("{} ago", duration(Duration::from_secs(seconds))),
     }
 }
 
@@ -60,6 +61,19 @@ pub fn count(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// `1 row`, `1,500,000 rows`.
+#[must_use]
+pub fn rows(number: u64) -> String {
+    format!("{} row{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `50 %`, `2.5 %`: a share of 0 to 1, to a hundredth of a percent.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// `1 table`, `6 tables`.
@@ -103,9 +117,10 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_say_them() {
-        let said: Vec<_> =
-            [3, 420, 12_000, 192_000, 3_600_000, 7_500_000, 90_000_000].map(|ms| duration(Duration::from_millis(ms))).to_vec();
-        assert_eq!(said, ["3 ms", "420 ms", "12 s", "3 min 12 s", "1 h", "2 h 5 min", "1 d 1 h"]);
+        let said: Vec<_> = [3, 420, 1_000, 1_250, 12_000, 192_000, 3_600_000, 7_500_000, 90_000_000]
+            .map(|ms| duration(Duration::from_millis(ms)))
+            .to_vec();
+        assert_eq!(said, ["3 ms", "420 ms", "1 s", "1.25 s", "12 s", "3 min 12 s", "1 h", "2 h 5 min", "1 d 1 h"]);
     }
 
     #[test]
@@ -113,6 +128,8 @@ mod tests {
         let said = [512, 3_420_160, 999_999, 12_300_000_000].map(bytes);
         assert_eq!(said, ["512 B", "3.42 MB", "1.00 MB", "12.3 GB"]);
         assert_eq!([0, 999, 1_000, 1_500_000].map(count), ["0", "999", "1,000", "1,500,000"]);
+        assert_eq!([0, 1, 2_000].map(rows), ["0 rows", "1 row", "2,000 rows"]);
+        assert_eq!([0.0, 0.004, 0.025, 0.5, 1.0].map(percent), ["0 %", "0.4 %", "2.5 %", "50 %", "100 %"]);
     }
 
     #[test]

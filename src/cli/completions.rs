@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{Cli, Failure, print};
 
-/// Prints a script that teaches a shell to complete materia's verbs and flags.
+/// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: materia completions bash > ~/.local/share/bash-completion/completions/materia")]
 pub(super) struct Args {

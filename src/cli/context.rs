@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use materia::{files, settings::Settings, target::Target};
+use materia::{settings::Settings, target::Target};
 
 const DEFAULT_CONFIG: &str = "materia.toml";
 
@@ -18,13 +18,13 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn load(config: Option<PathBuf>, lakehouse: Option<PathBuf>, to: Option<PathBuf>) -> anyhow::Result<Self> {
-        let named = config.or_else(|| env::var_os("MATERIA_CONFIG").map(PathBuf::from));
+        let named = config.or_else(|| env::var_os("MATERIA_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
         let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
             text => Some(text.with_context(|| format!("cannot read the settings file {}", path.display()))?),
         };
-        let dotenv = dotenv(&files::folder_of(&path).join(".env"))?;
+        let dotenv = dotenv(&path.with_file_name(".env"))?;
         let lookup = |name: &str| env::var(name).ok().or_else(|| dotenv.get(name).cloned());
         let mut settings = Settings::load(text.as_deref().map(|text| (path.as_path(), text)), &lookup)?;
         if let Some(lakehouse) = lakehouse {

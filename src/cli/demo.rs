@@ -9,11 +9,12 @@ use materia::{
 
 use super::{Failure, print, print_json};
 
-/// Makes DIR/lakehouse.duckdb as SQLMesh would lay it out, from generated landing files or from official ones, and a materia.toml.
+/// Make a realistic lakehouse to try materia with
+///
+/// Writes DIR/lakehouse.duckdb, laid out as SQLMesh does, from generated landing files or from official ones, and a materia.toml beside it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The generated figures are samples and say so. With --landing the same models run on the official files (USDA PSD, CFTC, World Bank,
-USITC, ERA5).")]
+The generated figures are samples and say so. With --landing the same models run on the official files (USDA PSD, CFTC, World Bank, USITC, ERA5).")]
 pub(super) struct Args {
     /// The folder to make it in
     #[arg(value_name = "DIR")]

@@ -5,40 +5,41 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
     export::{self, ExportError, Finished, Job, Rehearsal},
-    files,
     settings::SnapshotMode,
     words,
 };
 
 use super::{Context, Failure, context, print, print_json, progress, signals};
 
+/// Publish the lakehouse's serving schema as a new generation
+///
 /// Copies every table and view of the serving schema into a new file, audits it, and swaps it in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What is asked of single tables, and audits written in SQL, stand in materia.toml under [export.tables.NAME] and [[export.audits]].
 
-Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another
-export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
-    /// Schema to publish [env: `MATERIA_SCHEMA`] [default: serving]
+    /// Schema to publish [env: MATERIA_SCHEMA] [default: serving]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: `MATERIA_WAIT`] [default: 5m]
+    /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     wait: Option<Duration>,
-    /// How to read the lakehouse while its pipeline wants to go on [env: `MATERIA_SNAPSHOT`] [default: auto]
+    /// How to read the lakehouse while its pipeline wants to go on [env: MATERIA_SNAPSHOT] [default: auto]
     #[arg(long, value_name = "HOW")]
     snapshot: Option<Snapshot>,
-    /// Generations to keep for rollback, the served one included [env: `MATERIA_KEEP`] [default: 3]
+    /// Generations to keep for rollback, the served one included [env: MATERIA_KEEP] [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     keep: Option<u16>,
-    /// DuckDB's memory limit, for example 2GB [env: `MATERIA_MEMORY_LIMIT`] [default: 80 % of the machine's]
+    /// DuckDB's memory limit, for example 2GB [env: MATERIA_MEMORY_LIMIT] [default: 80 % of the machine's]
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
-    /// Threads to use [env: `MATERIA_THREADS`] [default: one for each core]
+    /// Threads to use [env: MATERIA_THREADS] [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: `MATERIA_STORAGE_VERSION`] [default: the lakehouse's]
+    /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: MATERIA_STORAGE_VERSION] [default: the lakehouse's]
     #[arg(long, value_name = "VERSION")]
     storage_version: Option<String>,
     /// Publish although audits fail; the history says so
@@ -106,20 +107,18 @@ pub(super) fn conclude(
         print_json(&serde_json::json!({ "event": "finished", "record": finished.record }))?;
     }
     let mut trouble = String::new();
-    if let Some(error) = &finished.unrecorded {
-        let _ = write!(trouble, "\nmateria: the attempt could not be recorded in the history: {error}");
+    // Without its folder there is no history either; the error itself has said so.
+    if let Some(error) = finished.unrecorded.as_ref().filter(|error| error.kind() != std::io::ErrorKind::NotFound) {
+        let _ = write!(trouble, "the attempt could not be recorded in the history: {error}");
     }
     if let Some(error) = &finished.error {
         let failure = failure(error, stopped);
-        Err(Failure { message: failure.message + &trouble, ..failure })
+        Err(Failure { message: format!("{}\n{trouble}", failure.message).trim_end().to_owned(), ..failure })
     } else {
         if !json && !quiet {
             print(&say(finished))?;
         }
-        match trouble.trim_start_matches("\nmateria: ") {
-            "" => Ok(ExitCode::SUCCESS),
-            trouble => Err(Failure { message: trouble.to_owned(), code: Failure::FAILED }),
-        }
+        if trouble.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure { message: trouble, code: Failure::FAILED }) }
     }
 }
 
@@ -158,12 +157,12 @@ fn published(finished: &Finished, job: &Job) -> String {
     }
     let _ = writeln!(
         text,
-        "{} {} to {}: {}, {} rows, {} in {}; the pipeline could not write for {}",
+        "{} {} to {}: {}, {}, {} in {}; the pipeline could not write for {}",
         record.outcome.word(),
         record.id,
         job.target.served_path().display(),
         words::plural(record.tables.len(), "table"),
-        words::count(record.rows()),
+        words::rows(record.rows()),
         words::bytes(record.bytes),
         words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms))),
         words::duration(Duration::from_millis(record.blocked_ms)),
@@ -187,7 +186,7 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
     }
     let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
     if let Some(left) = rehearsal.space_left {
-        let _ = writeln!(text, "space left in {}: {}", files::folder_of(job.target.served_path()).display(), words::bytes(left));
+        let _ = writeln!(text, "space left beside {}: {}", job.target.served_path().display(), words::bytes(left));
     }
     match &rehearsal.previous {
         Some(id) => drop(writeln!(text, "served now: generation {id}")),

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use clap::builder::NonEmptyStringValueParser;
 use materia::{
     export::{self, Cancel},
     words,
@@ -13,13 +14,15 @@ use super::{
     print, progress, signals,
 };
 
-/// Serves an older generation again, by the same atomic step, and records it. `materia status` lists what is kept.
+/// Serve an older generation again
+///
+/// By the same atomic step as an export; the history records it. "materia status" lists what is kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArgs {
     /// The generation's id or its beginning [default: the newest one older than the served one]
-    #[arg(value_name = "GENERATION")]
+    #[arg(value_name = "GENERATION", value_parser = NonEmptyStringValueParser::new())]
     generation: Option<String>,
-    /// How long to wait for an export that is at work [env: `MATERIA_WAIT`] [default: 5m]
+    /// How long to wait for an export that is at work [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     wait: Option<Duration>,
     /// Print events and the result as JSON lines
@@ -31,7 +34,7 @@ pub(super) struct RollbackArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct PinArgs {
     /// The generation's id or its beginning
-    #[arg(value_name = "GENERATION")]
+    #[arg(value_name = "GENERATION", value_parser = NonEmptyStringValueParser::new())]
     generation: String,
 }
 
@@ -46,7 +49,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCod
     conclude(&finished, &stopped, args.json, false, |finished| {
         let record = &finished.record;
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("rolled back: generation {generation} is served, {} rows\n", words::count(record.rows()))
+        format!("rolled back: generation {generation} is served, {}\n", words::rows(record.rows()))
     })
 }
 

@@ -3,13 +3,13 @@
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use materia::{
-    export::{self, Record},
+    export::{self, Outcome, Record},
     words,
 };
 
 use super::{Context, Failure, export::target, print, print_json};
 
-/// Lists attempts, the newest first: when, how they ended, what they published, how long they took.
+/// List past attempts, the newest first
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many attempts to list
@@ -41,9 +41,9 @@ fn line(record: &Record) -> String {
     if !record.tables.is_empty() {
         let _ = write!(
             text,
-            "  {}, {} rows, {}",
+            "  {}, {}, {}",
             words::plural(record.tables.len(), "table"),
-            words::count(record.rows()),
+            words::rows(record.rows()),
             words::bytes(record.bytes)
         );
     }
@@ -53,7 +53,11 @@ fn line(record: &Record) -> String {
     if record.forced {
         text.push_str("  forced");
     }
-    if let Some(error) = &record.error {
+    if record.outcome == Outcome::Refused {
+        for audit in &record.audits_failed {
+            let _ = write!(text, "\n    {audit}");
+        }
+    } else if let Some(error) = &record.error {
         let _ = write!(text, "\n    {}", error.replace('\n', "\n    "));
     }
     text + "\n"

@@ -1,5 +1,7 @@
 //! The command line: one file for each verb. The only part that reads the environment, prints, and picks exit codes.
 
+#![allow(clippy::doc_markdown, reason = "doc comments here are help texts")]
+
 mod completions;
 mod context;
 mod demo;
@@ -18,23 +20,24 @@ use self::context::Context;
 
 /// Publishes a DuckDB lakehouse's serving layer in one atomic step.
 ///
-/// A pipeline (SQLMesh, dbt) that writes lakehouse.duckdb locks its own dashboards out of it, and they lock it out. `materia export`
+/// A pipeline (SQLMesh, dbt) that writes lakehouse.duckdb locks its own dashboards out of it, and they lock it out. "materia export"
 /// copies the serving schema into a fresh file, audits it, and renames it over analytics.duckdb: readers see the old file or
 /// the new one, whole, and never wait.
 #[derive(Debug, Parser)]
 #[command(name = "materia", version, max_term_width = 120, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     /// Settings file
-    #[arg(long, global = true, value_name = "FILE", help = "Settings file [env: MATERIA_CONFIG] [default: materia.toml, if it exists]")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FILES, help = "Settings file [env: MATERIA_CONFIG] [default: materia.toml, if it exists]")]
     config: Option<PathBuf>,
     /// The pipeline's file
-    #[arg(long, global = true, value_name = "FILE", help = "The pipeline's file [env: DUCKDB_PATH] [default: lakehouse.duckdb]")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FILES, help = "The pipeline's file [env: DUCKDB_PATH] [default: lakehouse.duckdb]")]
     lakehouse: Option<PathBuf>,
     /// What is served
     #[arg(
         long,
         global = true,
         value_name = "FILE",
+        help_heading = FILES,
         help = "What is served [env: SERVING_DUCKDB_PATH] [default: analytics.duckdb beside the lakehouse]"
     )]
     to: Option<PathBuf>,
@@ -42,29 +45,25 @@ struct Cli {
     verb: Verb,
 }
 
+/// The heading of the options that every verb has: they would otherwise stand between a verb's own.
+const FILES: &str = "Files";
+
 const AFTER_HELP: &str = "\
-Settings: flags win over the environment, the environment over materia.toml, materia.toml over the defaults.
-A .env file beside materia.toml is read as if it were part of the environment.
+Settings: flags win over the environment, the environment over materia.toml, materia.toml over the defaults. A .env file beside materia.toml is read as if it were part of the environment.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy, 130 or 143 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a realistic lakehouse to try materia with
     Demo(demo::Args),
-    /// Publish the lakehouse's serving schema as a new generation
     Export(export::Args),
-    /// Tell what is served, how old it is, and how the last attempt went
     Status(status::Args),
-    /// List past attempts
     History(history::Args),
-    /// Serve an older generation again
     Rollback(generations::RollbackArgs),
     /// Keep a generation from being pruned
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
-    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 
@@ -105,7 +104,8 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             if !failure.message.is_empty() {
-                let _ = writeln!(std::io::stderr(), "materia: {}", failure.message);
+                // Further lines stand below the first one's beginning.
+                let _ = writeln!(std::io::stderr(), "materia: {}", failure.message.replace('\n', "\n         "));
             }
             ExitCode::from(failure.code)
         }
@@ -119,7 +119,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Demo(args) => return demo::run(args),
         _ => {}
     }
-    let context = Context::load(cli.config, cli.lakehouse, cli.to).map_err(Failure::usage)?;
+    let context = Context::load(cli.config, cli.lakehouse, cli.to).map_err(|error| Failure::usage(format!("{error:#}")))?;
     match cli.verb {
         Verb::Export(args) => export::run(context, args),
         Verb::Status(args) => status::run(&context, &args),
@@ -142,6 +142,11 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(serde_json::to_string(value)? + "\n"))
+}
+
+/// A count of rows as a column of a list: figures and units stand below one another.
+fn rows_cell(rows: u64) -> String {
+    format!("{:>15} {:<4}", materia::words::count(rows), if rows == 1 { "row" } else { "rows" })
 }
 
 /// Clap's reading of a length of time.

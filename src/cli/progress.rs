@@ -106,5 +106,5 @@ fn waiting(event: &Event<'_>) -> String {
 }
 
 fn done(table: &str, rows: u64, ms: u64) -> String {
-    format!("{table:<32} {:>15} rows  {:>9}", words::count(rows), words::duration(Duration::from_millis(ms)))
+    format!("{table:<32} {}  {:>9}", super::rows_cell(rows), words::duration(Duration::from_millis(ms)))
 }

@@ -4,21 +4,20 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use jiff::Timestamp;
 use materia::{
-    export::{self, Generation, Record, Running},
+    export::{self, Generation, Outcome, Record, Running},
     lock::{self, Holder},
     target::{GenerationId, Served, Target},
     words,
 };
 
-use super::{Context, Failure, export::target, print, print_json};
+use super::{Context, Failure, export::target, print, print_json, rows_cell};
 
-/// Tells what is served, how old it is, how the last attempt went, and who holds the lakehouse.
+/// Tell what is served, how old it is, and how the last attempt went
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 healthy; 1 when nothing is served, when it is older than --max-age, or when the last attempt did not succeed: fit for a
-monitoring probe.")]
+Exit codes: 0 healthy; 1 when nothing is served, when it is older than --max-age, or when the last attempt did not succeed: fit for a monitoring probe.")]
 pub(super) struct Args {
-    /// Older than this is stale, for example 2h [env: `MATERIA_MAX_AGE`] [default: never stale]
+    /// Older than this is stale, for example 2h [env: MATERIA_MAX_AGE] [default: never stale]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     max_age: Option<Duration>,
     /// Print as JSON
@@ -76,13 +75,16 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
     let served = target.served()?;
     let kept = export::generations(target)?;
     let manifest = kept.iter().find(|generation| generation.served).and_then(|generation| generation.manifest.clone());
-    let last_attempt = export::history(target)?.pop();
+    let mut history = export::history(target)?;
+    // A rollback that could not be made, say for a mistyped name, left everything as it was.
+    let judged = history.iter().rev().find(|record| record.lakehouse.is_some() || record.outcome != Outcome::Failed).cloned();
+    let last_attempt = history.pop();
     let age =
         manifest.as_ref().map(|manifest| Duration::try_from(Timestamp::now().duration_since(manifest.exported_at)).unwrap_or_default());
     let lakehouse = context.settings.lakehouse.clone();
     let mut status = Status {
         healthy: true,
-        problems: problems(&served, target, age, max_age, last_attempt.as_ref()),
+        problems: problems(&served, target, age, max_age, judged.as_ref()),
         served: target.served_path().to_path_buf(),
         generation: match &served {
             Served::Generation(id) => Some(id.clone()),
@@ -133,10 +135,20 @@ fn problems(served: &Served, target: &Target, age: Option<Duration>, max_age: Op
         problems.push(format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
     }
     if let Some(last) = last.filter(|last| !last.outcome.is_success()) {
-        let why = last.error.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
-        problems.push(format!("the last attempt {} was {}: {why}", last.id, last.outcome.word()));
+        problems.push(format!("the last attempt {} {}", last.id, how_it_failed(last)));
     }
     problems
+}
+
+fn how_it_failed(last: &Record) -> String {
+    let why = last.error.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
+    let word = last.outcome.word();
+    // Some reasons begin with the same word.
+    let why = why.strip_prefix(word).map_or(why, |why| why.trim_start_matches([':', ';', ' ']));
+    let more = last.audits_failed.iter().filter(|audit| audit.severity == materia::settings::Severity::Error).count().saturating_sub(1);
+    let more = if last.outcome == Outcome::Refused && more > 0 { format!(", and {more} more") } else { String::new() };
+    let was = if last.outcome == Outcome::Failed { "" } else { "was " };
+    format!("{was}{word}: {why}{more}")
 }
 
 fn text(status: &Status) -> String {
@@ -148,11 +160,11 @@ fn text(status: &Status) -> String {
     }
     let _ = writeln!(text);
     for table in &status.tables {
-        let _ = writeln!(text, "  {:<32} {:>15} rows", table.name, words::count(table.rows));
+        let _ = writeln!(text, "{}", format!("  {:<32} {}", table.name, rows_cell(table.rows)).trim_end());
     }
     if !status.tables.is_empty() {
         let size = status.bytes.map(words::bytes).unwrap_or_default();
-        let _ = writeln!(text, "  {:<32} {:>15} rows  {size}", words::plural(status.tables.len(), "table"), words::count(status.rows));
+        let _ = writeln!(text, "  {:<32} {}  {size}", words::plural(status.tables.len(), "table"), rows_cell(status.rows));
     }
     if !status.generations.is_empty() {
         text.push_str("\nkept generations\n");
@@ -164,9 +176,9 @@ fn text(status: &Status) -> String {
             (false, true) => "pinned",
             (false, false) => "",
         };
-        let rows = generation.rows.map_or_else(|| "?".to_owned(), words::count);
+        let rows = generation.rows.map_or_else(|| format!("{:>20}", "manifest missing"), rows_cell);
         let size = generation.bytes.map(words::bytes).unwrap_or_default();
-        let _ = writeln!(text, "{}", format!("  {}  {rows:>15} rows  {size:>9}  {marks}", generation.id).trim_end());
+        let _ = writeln!(text, "{}", format!("  {}  {rows}  {size:>9}  {marks}", generation.id).trim_end());
     }
     if let Some(last) = &status.last_attempt {
         let took = words::duration(Duration::from_millis(last.total_ms));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ExportError, Job,
     engine::Engine,
+    error::reason,
     generations::{Manifest, TableManifest},
     plan::{Column, Plan, STAGED, TablePlan},
     stage::Staged,
@@ -165,9 +166,9 @@ impl Auditor<'_> {
         self.note("columns", name, same, found);
         let rows = self.engine.number(&format!("SELECT count(*) FROM {}", self.from(&table.name)))?;
         let found = if rows == read {
-            format!("has {} rows", words::count(rows))
+            format!("has {}", words::rows(rows))
         } else {
-            format!("has {} rows, {} in the lakehouse", words::count(rows), words::count(read))
+            format!("has {}, {} in the lakehouse", words::rows(rows), words::count(read))
         };
         self.note("rows", name, rows == read, found);
         Ok(())
@@ -177,18 +178,19 @@ impl Auditor<'_> {
     fn against_previous(&mut self, table: &TablePlan, rows: u64, before: &TableManifest, settings: &TableSettings, max_drop: f64) {
         let name = Some(table.name.as_str());
         if before.rows > 0 && !settings.allow_empty {
-            let found = format!("has {} rows, {} in the served generation", words::count(rows), words::count(before.rows));
+            let found = format!("has {}, {} in the served generation", words::rows(rows), words::count(before.rows));
             self.note("not_empty", name, rows > 0, found);
         }
         let max_drop = settings.max_drop.unwrap_or(max_drop);
         // An empty table has been judged above: it is either refused or allowed to be empty.
         if before.rows > 0 && rows > 0 {
-            let dropped = 1.0 - rows as f64 / before.rows as f64;
+            // One division, so that a drop of 3 in 10 is exactly the 0.3 that somebody wrote.
+            let dropped = before.rows.saturating_sub(rows) as f64 / before.rows as f64;
             let found = format!(
-                "has {} rows, {} in the served generation (max_drop {} %)",
-                words::count(rows),
+                "has {}, {} in the served generation, at most {} fewer allowed",
+                words::rows(rows),
                 words::count(before.rows),
-                (max_drop * 100.0).round()
+                words::percent(max_drop)
             );
             self.note("max_drop", name, dropped <= max_drop, found);
         }
@@ -214,19 +216,17 @@ impl Auditor<'_> {
             names.iter().map(|column| known(table, column).map(sql::ident)).collect::<Result<Vec<_>, _>>().map(|quoted| quoted.join(", "))
         };
         if let Some(least) = settings.min_rows {
-            self.note("min_rows", name, rows >= least, format!("has {} rows, at least {}", words::count(rows), words::count(least)));
+            self.note("min_rows", name, rows >= least, format!("has {}, at least {} wanted", words::rows(rows), words::count(least)));
         }
         for column in &settings.not_null {
             let query = known(table, column)
                 .map(|column| format!("SELECT count(*) FROM {} WHERE {} IS NULL", self.from(&table.name), sql::ident(column)));
-            self.counted("not_null", table, query, |nulls| format!("has {} rows without {column}", words::count(nulls)))?;
+            self.counted("not_null", table, query, |nulls| format!("has {} without {column}", words::rows(nulls)))?;
         }
         for key in settings.unique.list() {
             let query = columns(key)
                 .map(|key| format!("SELECT count(*) FROM (SELECT 1 FROM {} GROUP BY {key} HAVING count(*) > 1)", self.from(&table.name)));
-            self.counted("unique", table, query, |keys| {
-                format!("has {} values of ({}) more than once", words::count(keys), key.join(", "))
-            })?;
+            self.counted("unique", table, query, |keys| format!("has {} of ({}) more than once", values(keys), key.join(", ")))?;
         }
         if let Some(fresh) = &settings.fresh {
             self.fresh(table, &fresh.column, fresh.within)?;
@@ -275,11 +275,8 @@ impl Auditor<'_> {
         for before in previous.map(|manifest| manifest.tables.as_slice()).unwrap_or_default() {
             let allowed = job.tables.get(&before.name).is_some_and(|table| table.allow_lost);
             if !allowed && !plan.tables.iter().any(|table| table.name == before.name) {
-                let found = format!(
-                    "is not in the lakehouse's {} any more, {} rows in the served generation",
-                    plan.schema,
-                    words::count(before.rows)
-                );
+                let found =
+                    format!("is not in the lakehouse's {} any more, {} in the served generation", plan.schema, words::rows(before.rows));
                 self.note("lost", Some(&before.name), false, found);
             }
         }
@@ -301,8 +298,7 @@ impl Auditor<'_> {
         let query = format!("SELECT count(*) FROM (\n{}\n)", asked.sql.trim().trim_end_matches(';'));
         let (passed, found) = judge(self.engine.number(&query), |rows| match rows {
             0 => (true, "returned no rows".to_owned()),
-            1 => (false, "returned 1 row".to_owned()),
-            rows => (false, format!("returned {} rows", words::count(rows))),
+            rows => (false, format!("returned {}", words::rows(rows))),
         })?;
         self.verdict.audits.push(Audit { name: asked.name.clone(), table: None, severity: asked.severity, passed, found });
         Ok(())
@@ -313,7 +309,7 @@ impl Auditor<'_> {
 fn judge<T>(answer: Result<T, ExportError>, say: impl FnOnce(T) -> (bool, String)) -> Result<(bool, String), ExportError> {
     match answer {
         Ok(answer) => Ok(say(answer)),
-        Err(ExportError::Engine { source, .. }) => Ok((false, format!("could not be checked: {source}"))),
+        Err(ExportError::Engine { source, .. }) => Ok((false, format!("could not be checked: {}", reason(&source)))),
         Err(other) => Err(other),
     }
 }
@@ -326,6 +322,10 @@ fn known<'a>(table: &'a TablePlan, column: &str) -> Result<&'a str, String> {
     }
     let nearest = words::nearest(column, table.columns.iter().map(|column| column.name.as_str()));
     Err(format!("has no column {column:?}{}", nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default()))
+}
+
+fn values(number: u64) -> String {
+    format!("{} value{}", words::count(number), if number == 1 { "" } else { "s" })
 }
 
 fn differences(wanted: &[Column], found: &[Column]) -> String {

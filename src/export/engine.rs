@@ -36,7 +36,8 @@ impl Engine {
             connection.set_query_progress_tracking(true)?;
             Ok(connection)
         };
-        Self::of(open(), cancel, "start DuckDB")
+        let memory = limits.memory.as_ref().map(|memory| format!(" with a memory limit of {memory:?} (--memory-limit, for example 2GB)"));
+        Self::of(open(), cancel, &format!("start{}", memory.unwrap_or_default()))
     }
 
     /// Opens a finished file by itself, as a reader would: read-only, with nothing else within its reach.

@@ -65,12 +65,18 @@ pub enum ExportError {
         schema: String,
     },
     /// A view refers to something that is not there any more.
-    #[error("{relation} cannot be read, so nothing is exported; mend it in the pipeline: {source}")]
+    #[error("{relation} cannot be read, so nothing is exported; mend it in the pipeline: {}", reason(source))]
     Unbindable {
         /// Schema and name.
         relation: String,
         /// DuckDB's reason.
         source: Box<duckdb::Error>,
+    },
+    /// The file cannot be written for that DuckDB.
+    #[error("there is no DuckDB {asked:?} to write for; give --storage-version a release, for example v1.0.0, v1.5.0 or v2.0.0")]
+    NoStorageVersion {
+        /// What was asked for.
+        asked: String,
     },
     /// Checks failed.
     #[error("{}", refusal(failed))]
@@ -129,9 +135,9 @@ pub enum ExportError {
         companion: PathBuf,
     },
     /// There is no such generation.
-    #[error("no generation {asked:?} is kept; kept are {}", list(kept))]
+    #[error("{}", no_generation(asked, kept))]
     NoGeneration {
-        /// What was asked for.
+        /// What was asked for; empty for the one before the served one.
         asked: String,
         /// What there is.
         kept: Vec<String>,
@@ -155,7 +161,7 @@ pub enum ExportError {
         source: io::Error,
     },
     /// DuckDB refused something.
-    #[error("DuckDB could not {doing}: {source}{}", engine_advice(source))]
+    #[error("DuckDB could not {doing}: {}{}", reason(source), engine_advice(source))]
     Engine {
         /// A verb phrase or the statement.
         doing: String,
@@ -193,6 +199,9 @@ pub enum Unreadable {
     /// DuckDB cannot attach it under the name its views use.
     #[error("cannot be attached: DuckDB keeps the name {0:?} for itself; rename the file and the catalog in the pipeline")]
     ReservedName(String),
+    /// It stands where exports put their own files, and would be cleared away.
+    #[error("has a name that exports use for their own files there; serve from another folder with --to, or rename it")]
+    OurOwnName,
     /// DuckDB cannot make sense of it.
     #[error("cannot be read, it is probably truncated or damaged: {0}")]
     Damaged(Box<duckdb::Error>),
@@ -222,6 +231,14 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+fn no_generation(asked: &str, kept: &[String]) -> String {
+    match (asked, kept) {
+        (_, []) => "no generation is kept yet; an export makes the first".to_owned(),
+        ("", _) => format!("no generation older than the served one is kept; kept are {}", list(kept)),
+        _ => format!("{asked:?} is not the beginning of exactly one kept generation; kept are {}", list(kept)),
+    }
+}
+
 fn refusal(failed: &[Audit]) -> String {
     let mut text = String::from("refused: ");
     for audit in failed {
@@ -239,12 +256,20 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// DuckDB's reason without the excerpt of the statement, which is ours and not the reader's.
+pub(super) fn reason(error: &duckdb::Error) -> String {
+    let text = error.to_string();
+    text.split("\nLINE ").next().unwrap_or_default().trim_end().to_owned()
+}
+
 fn engine_advice(error: &duckdb::Error) -> &'static str {
     let text = error.to_string();
     if text.contains("No space left on device") {
         "; free some space and run it again"
     } else if text.contains("Out of Memory") || text.contains("out of memory") {
         "; raise --memory-limit or lower --threads"
+    } else if text.contains("not supported in storage versions prior to") {
+        "; ask for that one with --storage-version, or change the type in the pipeline"
     } else {
         ""
     }

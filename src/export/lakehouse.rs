@@ -10,12 +10,15 @@ use std::{
 
 use super::{Cancel, ExportError, Unreadable, watch::Event, watch::Watch};
 use crate::{
-    files::FileId,
+    files::{self, FileId},
     lock::{self, Mode},
 };
 
 /// The newest storage version that the linked DuckDB 2.0 reads.
 const NEWEST_STORAGE: u64 = 69;
+
+/// What files of storage version 69 and later have in the main header: the version stands in the database headers.
+const STORAGE_IN_DATABASE_HEADER: u64 = 999;
 
 /// Names that DuckDB keeps for catalogs of its own.
 const RESERVED_STEMS: [&str; 3] = ["memory", "system", "temp"];
@@ -42,6 +45,9 @@ impl Lakehouse {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         loop {
             cancel.check()?;
+            // DuckDB follows links too: the log is beside the file they lead to, and the catalog has that file's name.
+            let real = files::follow_links(path).map_err(|source| ExportError::io("follow", path, source))?;
+            let path = real.as_path();
             let file = open(path)?;
             examine(path, &file)?;
             // Pages that the pipeline has just written would otherwise be flushed by the copy, while the pipeline waits.
@@ -92,7 +98,7 @@ fn open(path: &Path) -> Result<File, ExportError> {
 /// Reads the main header, so that a file DuckDB would reject is rejected with the reason that helps.
 ///
 /// Layout: 8 bytes checksum, `DUCK`, storage version, four words of flags (the first one's lowest bit: encrypted), each 8 bytes
-/// little-endian. Source: `MainHeader` in DuckDB's `storage_info.hpp`.
+/// little-endian. Source: `MainHeader` in DuckDB's `storage_info.hpp`. The two database headers follow at 4,096 and 8,192.
 fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
     let unreadable = |why| Err(ExportError::Lakehouse { path: path.to_path_buf(), why });
     let mut header = [0_u8; 28];
@@ -103,23 +109,37 @@ fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
         }
         read => read.map_err(|source| ExportError::io("read", path, source))?,
     }
-    let word = |at: usize| header[at..at + 8].iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
     if &header[8..12] != b"DUCK" {
         return unreadable(Unreadable::NotDuckDb);
     }
-    if word(12) > NEWEST_STORAGE {
-        return unreadable(Unreadable::Newer { version: word(12), newest: NEWEST_STORAGE });
-    }
-    if word(20) & 1 == 1 {
+    let word = |at: u64| {
+        let mut bytes = [0_u8; 8];
+        file.read_exact_at(&mut bytes, at).map(|()| u64::from_le_bytes(bytes))
+    };
+    // A header that cannot be read is that of a truncated file, which DuckDB will say.
+    if word(20).is_ok_and(|flags| flags & 1 == 1) {
         return unreadable(Unreadable::Encrypted);
     }
-    Ok(())
+    let version = match word(12) {
+        Ok(STORAGE_IN_DATABASE_HEADER) => word(4_096 + 56).ok().max(word(8_192 + 56).ok()),
+        version => version.ok(),
+    };
+    match version {
+        Some(version) if version > NEWEST_STORAGE => unreadable(Unreadable::Newer { version, newest: NEWEST_STORAGE }),
+        _ => Ok(()),
+    }
 }
 
-/// The catalog name DuckDB gives a file, which is what the views inside it call it: the name up to its first dot.
+/// Whether DuckDB complains about the content of a file, and not about what was asked.
+pub(super) fn is_damage(error: &duckdb::Error) -> bool {
+    let text = error.to_string();
+    ["Corrupt database file", "Could not read enough bytes"].iter().any(|sign| text.contains(sign))
+}
+
+/// The catalog name DuckDB gives a file, which is what the views inside it call it: its name up to the first dot, after leading ones.
 pub(super) fn stem(path: &Path) -> Result<String, ExportError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.split('.').next().unwrap_or_default();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or_default();
     if stem.is_empty() || RESERVED_STEMS.contains(&stem.to_lowercase().as_str()) {
         return Err(ExportError::Lakehouse { path: path.to_path_buf(), why: Unreadable::ReservedName(stem.to_owned()) });
     }

@@ -414,8 +414,5 @@ fn choose(target: &Target, asked: Option<&str>) -> Result<GenerationId, ExportEr
         Served::Generation(served) => ids.iter().rev().find(|id| **id < served),
         Served::Missing | Served::Foreign => ids.last(),
     };
-    older.cloned().ok_or_else(|| ExportError::NoGeneration {
-        asked: "before the served one".to_owned(),
-        kept: ids.iter().map(ToString::to_string).collect(),
-    })
+    older.cloned().ok_or_else(|| ExportError::NoGeneration { asked: String::new(), kept: ids.iter().map(ToString::to_string).collect() })
 }

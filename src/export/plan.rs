@@ -1,13 +1,13 @@
 //! What there is to export: every relation of the serving schema, as it binds now.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{ExportError, Job, Unreadable, engine, engine::Engine, snapshot::Snapshot};
 use crate::sql;
 
-/// The staged file's catalog while it is written.
+/// The staged file's catalog: its name up to the dot.
 pub(super) const STAGED: &str = "_export";
 
 /// A catalog name for a lakehouse whose own would be mistaken for a schema in it.
@@ -19,6 +19,9 @@ pub struct Plan {
     /// The catalog the lakehouse is attached under.
     #[serde(skip)]
     pub(super) catalog: String,
+    /// The lakehouse's path, for errors.
+    #[serde(skip)]
+    pub(super) lakehouse: PathBuf,
     /// The serving schema, spelled as in the lakehouse.
     pub schema: String,
     /// The lakehouse's own storage version.
@@ -94,7 +97,7 @@ impl Plan {
         bound?;
         let lakehouse_version = storage_version(engine, &catalog)?;
         let storage_version = job.storage_version.clone().unwrap_or_else(|| lakehouse_version.clone());
-        Ok(Self { catalog, lakehouse_version, schema, storage_version, tables: relations })
+        Ok(Self { catalog, lakehouse: job.lakehouse.clone(), lakehouse_version, schema, storage_version, tables: relations })
     }
 }
 
@@ -110,7 +113,10 @@ fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Res
 }
 
 fn find_schema(engine: &Engine, catalog: &str, job: &Job) -> Result<String, ExportError> {
-    let query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? AND NOT internal ORDER BY schema_name";
+    // `main` counts as internal, and may be what a pipeline serves from.
+    let query = "
+        SELECT schema_name FROM duckdb_schemas()
+        WHERE database_name = ? AND (NOT internal OR schema_name = 'main') ORDER BY schema_name";
     let schemas = engine.texts(query, &[catalog])?;
     let exact = schemas.iter().find(|schema| **schema == job.schema);
     match exact.or_else(|| schemas.iter().find(|schema| schema.to_lowercase() == job.schema.to_lowercase())) {

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    ExportError,
+    ExportError, Unreadable,
     engine::{self, Engine},
-    lakehouse::COMPANIONS,
+    lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
     snapshot::ms_since,
     watch::{Event, Step, Watch},
@@ -61,8 +61,14 @@ pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn
     watch.step(Step::Stage);
     let mut staged = Staged { path, tables: Vec::with_capacity(plan.tables.len()), bytes: 0, keep: false };
     let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
-    engine.quick(&engine::attach(&staged.path, STAGED, &options))?;
-    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[STAGED, &plan.schema])))?;
+    let to = catalog_beside(&plan.catalog);
+    engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
+        ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
+            ExportError::NoStorageVersion { asked: plan.storage_version.clone() }
+        }
+        other => other,
+    })?;
+    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
     for (index, table) in plan.tables.iter().enumerate() {
         watch.event(&Event::TableBegins { table: &table.name, index, of: plan.tables.len() });
         let begun = Instant::now();
@@ -73,19 +79,25 @@ pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn
     }
     watch.step(Step::Checkpoint);
     engine.run("COMMIT", |_| ())?;
-    engine.run(&format!("CHECKPOINT {}", sql::ident(STAGED)), |_| ())?;
+    engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
     let catalog = sql::ident(&plan.catalog);
-    engine.quick(&format!("USE memory; DETACH {}; DETACH {catalog}", sql::ident(STAGED)))?;
+    engine.quick(&format!("USE memory; DETACH {}; DETACH {catalog}", sql::ident(to)))?;
     staged.bytes = check_closed(&staged.path)?;
     Ok(staged)
 }
 
+/// The staged file's catalog while it is written: another one than the lakehouse's, which may be called anything.
+fn catalog_beside(lakehouse: &str) -> &'static str {
+    if lakehouse.eq_ignore_ascii_case(STAGED) { "_staged" } else { STAGED }
+}
+
 /// Copies one table and returns its rows.
 fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) -> Result<u64, ExportError> {
-    let to = sql::path(&[STAGED, &plan.schema, &table.name]);
+    let to = sql::path(&[catalog_beside(&plan.catalog), &plan.schema, &table.name]);
     let from = sql::path(&[&plan.catalog, &plan.schema, &table.name]);
     // An empty table first: declaring a column not null costs a scan once there are rows.
-    engine.quick(&format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA"))?;
+    let create = engine.quick(&format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA"));
+    create.map_err(|error| failed(error, plan, table))?;
     for column in table.columns.iter().filter(|column| !column.nullable) {
         engine.quick(&format!("ALTER TABLE {to} ALTER COLUMN {} SET NOT NULL", sql::ident(&column.name)))?;
     }
@@ -94,7 +106,8 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
         terms => format!(" ORDER BY {}", terms.join(", ")),
     };
     let progress = |percent| watch.event(&Event::TableProgress { table: &table.name, percent });
-    let rows = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress)?;
+    let insert = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress);
+    let rows = insert.map_err(|error| failed(error, plan, table))?;
     if let Some(comment) = &table.comment {
         engine.quick(&format!("COMMENT ON TABLE {to} IS {}", sql::literal(comment)))?;
     }
@@ -104,6 +117,19 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
         }
     }
     Ok(rows as u64)
+}
+
+/// Says in the user's words what could not be copied, and whose fault it is.
+fn failed(error: ExportError, plan: &Plan, table: &TablePlan) -> ExportError {
+    let ExportError::Engine { source, .. } = error else { return error };
+    if is_damage(&source) {
+        return ExportError::Lakehouse { path: plan.lakehouse.clone(), why: Unreadable::Damaged(Box::new(source)) };
+    }
+    let ordered = match table.order_by.as_slice() {
+        [] => String::new(),
+        terms => format!(" in the order of [export.tables.{}], {}", table.name, terms.join(", ")),
+    };
+    ExportError::engine(&format!("copy {}.{}{ordered}", plan.schema, table.name), source)
 }
 
 /// The file's size, once nothing that belongs to it is still beside it.

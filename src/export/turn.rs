@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cancel, ExportError, lakehouse,
+    Cancel, ExportError, Unreadable, lakehouse,
     watch::{Event, Step, Watch},
 };
 use crate::{
@@ -185,6 +185,10 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
     let bad = |why: &'static str| Err(ExportError::Target { path: served.to_path_buf(), why: why.to_owned() });
     match fs::metadata(target.folder()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The default place is beside the lakehouse: of two things that are missing, the lakehouse is the one to name.
+            if let Some(path) = lakehouse.filter(|lakehouse| !lakehouse.exists()) {
+                return Err(ExportError::Lakehouse { path: path.to_path_buf(), why: Unreadable::Missing });
+            }
             return Err(ExportError::Target {
                 path: served.to_path_buf(),
                 why: format!("its folder {} does not exist; create it first", target.folder().display()),
@@ -203,6 +207,14 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(ExportError::io("look at", served, source)),
+    }
+    // Whatever has these names is cleared away or replaced: it must never be the pipeline's file.
+    for name in [target.staged(), target.returning(), target.refused()] {
+        if let (Some(path), Ok(file)) = (lakehouse, FileId::at(&name))
+            && FileId::at(path).ok() == Some(file)
+        {
+            return Err(ExportError::Lakehouse { path: path.to_path_buf(), why: Unreadable::OurOwnName });
+        }
     }
     if files::with_suffix(served, "") == target.staged() || served == target.returning() {
         return bad("that name is used for the staged file; choose another");

@@ -97,8 +97,10 @@ pub enum Event<'a> {
         /// Who holds it.
         holder: &'a Holder,
         /// Waited so far.
+        #[serde(rename = "waited_ms", serialize_with = "as_ms")]
         waited: Duration,
         /// Until when.
+        #[serde(rename = "limit_ms", serialize_with = "as_ms")]
         limit: Duration,
     },
     /// A table's copy begins.
@@ -131,6 +133,11 @@ pub enum Event<'a> {
         /// In words.
         message: &'a str,
     },
+}
+
+/// Durations in JSON are whole milliseconds.
+fn as_ms<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    super::snapshot::ms(*span).serialize(serializer)
 }
 
 /// Receives the events of one attempt, in order, from whichever thread they happen on.

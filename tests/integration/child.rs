@@ -16,6 +16,8 @@ const READY: &str = "the part begins";
 /// A running process with a part to play; it is killed when dropped.
 pub(crate) struct Actor {
     pub(crate) process: Child,
+    /// What it says while it plays.
+    #[allow(dead_code, reason = "not every part says something")]
     pub(crate) stdout: BufReader<ChildStdout>,
 }
 

@@ -7,14 +7,22 @@
     clippy::print_stderr,
     reason = "a test that cannot go on says so by panicking, and skips with a printed reason"
 )]
+#![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
+mod audits;
 mod child;
+mod cli;
 mod demo;
 mod export;
+mod input;
+mod names;
 mod python;
 mod reader;
 mod reader_limits;
+mod screen;
 mod soak;
 mod sqlmesh;
 mod support;
+mod types;
+mod walls;
 mod xfs;

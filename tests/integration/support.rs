@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::Future,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     pin::pin,
     process::{Command, Output},
@@ -91,8 +92,9 @@ impl Site {
     /// The command in this folder, with no setting from outside.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_materia"));
-        command.args(args).current_dir(self.folder());
-        for variable in ["DUCKDB_PATH", "SERVING_DUCKDB_PATH", "MATERIA_CONFIG"] {
+        command.args(args).current_dir(self.folder()).env("COLUMNS", "100");
+        let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("MATERIA_"));
+        for variable in ["DUCKDB_PATH", "SERVING_DUCKDB_PATH"].into_iter().map(Into::into).chain(settings) {
             command.env_remove(variable);
         }
         command
@@ -110,6 +112,35 @@ impl Site {
         ran
     }
 
+    /// Runs the command and expects it to fail with `code`, the served file the same, one line of history more, and nothing left over.
+    pub(crate) fn fails(&self, args: &[&str], code: i32) -> Ran {
+        let look = || (fs::read(self.served()).unwrap(), fs::metadata(self.served()).unwrap().ino(), self.listing());
+        let (before, attempts) = (look(), self.history().len());
+        let ran = self.run(args);
+        assert_eq!(ran.code, code, "materia {args:?}: {ran:#?}");
+        let after = look();
+        assert!(before.0 == after.0 && before.1 == after.1, "the served file was touched: {ran:#?}");
+        assert_eq!(before.2, after.2, "left over: {ran:#?}");
+        let history = self.history();
+        assert_eq!(history.len(), attempts + 1, "{ran:#?}");
+        let record = history.last().unwrap();
+        assert_eq!(record["outcome"], if code == 3 { "refused" } else { "failed" });
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(ran.stderr.split_once("materia: ").unwrap().1), words(record["error"].as_str().unwrap()), "{ran:#?}");
+        ran
+    }
+
+    /// Makes a new lakehouse in the place of the old one.
+    pub(crate) fn replace(&self, sql: &str) {
+        let _ = fs::remove_file(self.lakehouse());
+        self.make(&self.lakehouse(), sql);
+    }
+
+    /// Writes `materia.toml`.
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.path("materia.toml"), text).unwrap();
+    }
+
     /// Asks the served file a question whose answer is one number, as an unrelated reader would.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         number(&self.served(), sql)
@@ -118,6 +149,22 @@ impl Site {
     /// The names in the folder, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         names(self.folder())
+    }
+
+    /// Everything in the folder and below, sorted.
+    pub(crate) fn listing(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                found.push(path.strip_prefix(self.folder()).unwrap().display().to_string());
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// The history, oldest first.

@@ -1,0 +1,258 @@
+//! What people see: help, results and complaints, as snapshots to be reviewed like code.
+
+use std::fs;
+
+use crate::{
+    child::Actor,
+    screen::{self, Screen},
+    support::{Ran, Site},
+};
+
+/// Compares with `snapshots/cli/<name>.snap`.
+fn assert_screen(name: &str, shown: &str) {
+    screen::settings().bind(|| insta::assert_snapshot!(name, shown));
+}
+
+/// Runs the command and compares everything it shows, with what differs from run to run checked and hidden.
+fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
+    let ran = site.run(args);
+    assert_screen(name, &Screen::of(site).show(args, &ran));
+    ran
+}
+
+const VERBS: [&str; 7] = ["export", "status", "history", "rollback", "pin", "unpin", "completions"];
+
+#[test]
+fn help_tells_what_each_verb_does() {
+    let site = Site::empty();
+    assert_shows("help", &site, &["--help"]);
+    assert_shows("help_short", &site, &["-h"]);
+    assert_shows("help_nothing", &site, &[]);
+    assert_shows("help_export", &site, &["export", "--help"]);
+    assert_shows("help_status", &site, &["status", "--help"]);
+    assert_shows("help_history", &site, &["history", "--help"]);
+    assert_shows("help_rollback", &site, &["rollback", "--help"]);
+    assert_shows("help_pin", &site, &["pin", "--help"]);
+    assert_shows("help_unpin", &site, &["unpin", "--help"]);
+    assert_shows("help_completions", &site, &["completions", "--help"]);
+}
+
+#[test]
+fn help_fits_a_terminal_and_has_no_markup() {
+    let site = Site::empty();
+    for verb in VERBS.iter().map(|verb| vec![*verb, "--help"]).chain([vec!["--help"]]) {
+        for columns in ["80", "100", "240"] {
+            let ran = Ran::of(&site.command(&verb).env("COLUMNS", columns).output().unwrap());
+            let most = columns.parse::<usize>().unwrap().clamp(100, 120);
+            for line in ran.stdout.lines() {
+                assert!(line.chars().count() <= most, "{verb:?} at {columns} columns: {line}");
+                assert!(!line.contains('`'), "{verb:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn completions_name_every_verb_in_every_shell() {
+    let site = Site::empty();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = site.ok(&["completions", shell]).stdout;
+        for verb in VERBS {
+            assert!(script.contains(verb), "{shell}: {verb}");
+        }
+    }
+}
+
+#[test]
+fn an_export_tells_what_it_did() {
+    let site = Site::small();
+    assert_shows("export_dry_run_first", &site, &["export", "--dry-run"]);
+    assert!(!site.served().exists());
+    assert_shows("export", &site, &["export"]);
+    assert_shows("export_copy", &site, &["export", "--snapshot", "copy"]);
+    assert_shows("export_quiet", &site, &["export", "--quiet"]);
+    site.change("CREATE VIEW serving.small_numbers AS SELECT * FROM serving.numbers WHERE id < 10");
+    site.settings(
+        "[export.tables.numbers]\nunique = ['id']\nnot_null = ['id']\nmin_rows = 1000\nmax_drop = 0.1\n
+         [[export.audits]]\nname = 'values rise'\nsql = 'FROM numbers WHERE value < id'",
+    );
+    assert_shows("export_dry_run", &site, &["export", "--dry-run"]);
+}
+
+#[test]
+fn a_refused_export_tells_why_and_what_to_do() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    site.change("DELETE FROM serving.numbers WHERE id >= 100; DROP TABLE serving.names");
+    assert_shows("export_refused", &site, &["export"]);
+    assert_shows("status_refused", &site, &["status"]);
+    assert_shows("export_refused_kept", &site, &["export", "--keep-refused"]);
+    assert_shows("export_forced", &site, &["export", "--force"]);
+    assert_shows("history_of_refusals", &site, &["history"]);
+}
+
+#[test]
+fn status_tells_what_is_served_and_what_needs_attention() {
+    let site = Site::small();
+    assert_eq!(assert_shows("status_nothing", &site, &["status"]).code, 1);
+    site.ok(&["export"]);
+    assert_eq!(assert_shows("status_healthy", &site, &["status", "--max-age", "1h"]).code, 0);
+    assert_eq!(assert_shows("status_stale", &site, &["status", "--max-age", "0s"]).code, 1);
+    fs::remove_file(site.lakehouse()).unwrap();
+    assert_eq!(assert_shows("status_no_lakehouse", &site, &["status"]).code, 0);
+    fs::remove_file(site.served()).unwrap();
+    Site::make(&site.served(), "CREATE SCHEMA serving; CREATE TABLE serving.t AS SELECT 1 AS a");
+    assert_eq!(assert_shows("status_foreign", &site, &["status"]).code, 1);
+}
+
+#[test]
+fn a_held_lakehouse_is_shown_with_its_holder() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let writer = Actor::start("writer", &site.lakehouse());
+    let shown = |args: &[&str]| Screen::of(&site).with_pid(writer.process.id()).show(args, &site.run(args));
+    assert_screen("status_lakehouse_held", &shown(&["status"]));
+    assert_screen("export_busy", &shown(&["export", "--wait", "1s"]));
+    let json = |args: &[&str]| -> Vec<serde_json::Value> {
+        let veiled = |line| Screen::of(&site).with_pid(writer.process.id()).veiled(serde_json::from_str(line).unwrap());
+        site.run(args).stdout.lines().map(veiled).collect()
+    };
+    screen::settings().bind(|| {
+        let held = json(&["status", "--json"]).remove(0)["lakehouse_held_by"].take();
+        insta::assert_json_snapshot!("json_status_held", held);
+        // How often it is said is a matter of time.
+        let waiting = json(&["export", "--json", "--wait", "1s"]).into_iter().find(|event| event["event"] == "waiting");
+        insta::assert_json_snapshot!("json_waiting", waiting);
+    });
+    assert_screen("export_busy_no_wait", &shown(&["export", "--wait", "0s", "--quiet"]));
+    writer.end();
+}
+
+#[test]
+fn generations_are_brought_back_pinned_and_let_go() {
+    let site = Site::small();
+    assert_shows("history_nothing", &site, &["history"]);
+    assert_shows("rollback_nothing", &site, &["rollback"]);
+    site.ok(&["export"]);
+    assert_shows("rollback_only_one", &site, &["rollback"]);
+    site.change("DELETE FROM serving.names WHERE id > 2");
+    site.ok(&["export"]);
+    let ids: Vec<_> = site.history().iter().filter_map(|record| record["generation"].as_str().map(str::to_owned)).collect();
+    assert_shows("pin", &site, &["pin", &ids[0]]);
+    assert_shows("rollback", &site, &["rollback"]);
+    assert_shows("rollback_served_already", &site, &["rollback", &ids[0]]);
+    assert_shows("rollback_unknown", &site, &["rollback", "2019"]);
+    assert_shows("rollback_ambiguous", &site, &["rollback", "20"]);
+    // Slips in a rollback's name leave everything as it was, and a monitoring probe quiet.
+    assert_eq!(assert_shows("status_rolled_back", &site, &["status"]).code, 0);
+    assert_shows("history", &site, &["history"]);
+    assert_shows("history_last", &site, &["history", "-n", "1"]);
+    assert_shows("unpin", &site, &["unpin", &ids[0]]);
+    assert_shows("pin_unknown", &site, &["pin", "2019"]);
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_was_meant() {
+    let site = Site::small();
+    let wrong = |name: &str, args: &[&str]| assert_eq!(assert_shows(name, &site, args).code, 2);
+    wrong("usage_verb", &["exprt"]);
+    wrong("usage_flag", &["export", "--snapshott", "copy"]);
+    wrong("usage_value", &["export", "--snapshot", "refling"]);
+    wrong("usage_wait", &["export", "--wait", "soon"]);
+    wrong("usage_keep", &["export", "--keep", "0"]);
+    wrong("usage_missing", &["pin"]);
+    wrong("usage_empty", &["rollback", ""]);
+    wrong("usage_quiet_json", &["export", "--quiet", "--json"]);
+    wrong("usage_config", &["status", "--config", "nowhere.toml"]);
+    for (name, text) in [
+        ("settings_key", "[export]\nkeep = 3\nkep = 4\n"),
+        ("settings_section", "[exports]\nkeep = 3\n"),
+        ("settings_value", "[export]\nmax_drop = 20\n"),
+        ("settings_type", "[export]\nkeep = 'three'\n"),
+        ("settings_syntax", "[export\nkeep = 3\n"),
+        ("settings_unique", "[export.tables.orders]\nunique = 'id'\n"),
+    ] {
+        site.settings(text);
+        wrong(name, &["export"]);
+    }
+    assert_eq!(site.names(), ["lakehouse.duckdb", "materia.toml"]);
+}
+
+#[test]
+fn what_duckdb_does_not_take_is_told_with_the_setting() {
+    let site = Site::small();
+    assert_shows("export_memory_limit", &site, &["export", "--memory-limit", "lots"]);
+    assert_shows("export_storage_version", &site, &["export", "--storage-version", "v9"]);
+    assert_shows("export_no_schema", &site, &["export", "--schema", "marts"]);
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_wherever_it_stands() {
+    let site = Site::small();
+    fs::write(site.path(".env"), "MATERIA_KEEP=many\n").unwrap();
+    assert_eq!(assert_shows("settings_variable", &site, &["export"]).code, 2);
+    fs::write(site.path(".env"), "MATERIA KEEP many\n").unwrap();
+    assert_eq!(assert_shows("settings_dotenv", &site, &["export"]).code, 2);
+}
+
+#[test]
+fn flags_win_over_the_environment_over_dotenv_over_the_file_over_the_defaults() {
+    let site = Site::small();
+    let schema = |sql: &str| format!("CREATE SCHEMA {sql}; CREATE TABLE {sql}.{sql} AS SELECT 1 AS a;");
+    site.change(&["flag", "env", "dotenv", "file"].map(schema).concat());
+    let served = |args: &[&str], variable: bool| {
+        let mut command = site.command(&[&["export", "--force", "-q"], args].concat());
+        if variable {
+            command.env("MATERIA_SCHEMA", "env");
+        }
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        site.history().pop().unwrap()["schema"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(served(&[], false), "serving");
+    site.settings("[export]\nschema = 'file'");
+    assert_eq!(served(&[], false), "file");
+    fs::write(site.path(".env"), "MATERIA_SCHEMA=dotenv\n").unwrap();
+    assert_eq!(served(&[], false), "dotenv");
+    assert_eq!(served(&[], true), "env");
+    assert_eq!(served(&["--schema", "flag"], true), "flag");
+}
+
+#[test]
+fn the_served_file_is_beside_the_lakehouse_unless_it_is_named() {
+    let site = Site::small();
+    fs::create_dir(site.path("data")).unwrap();
+    fs::rename(site.lakehouse(), site.path("data/lake.duckdb")).unwrap();
+    site.ok(&["export", "-q", "--lakehouse", "data/lake.duckdb"]);
+    assert!(site.path("data/analytics.duckdb").exists());
+    fs::create_dir(site.path("etc")).unwrap();
+    // Paths in a settings file are seen from its folder, variables in .env beside it from the current one.
+    fs::write(site.path("etc/materia.toml"), "lakehouse = '../data/lake.duckdb'\nserving = 'served.duckdb'").unwrap();
+    site.ok(&["export", "-q", "--config", "etc/materia.toml"]);
+    assert!(site.path("etc/served.duckdb").exists());
+    fs::write(site.path("etc/.env"), "SERVING_DUCKDB_PATH=here.duckdb\n").unwrap();
+    site.ok(&["export", "-q", "--config", "etc/materia.toml"]);
+    assert!(site.path("here.duckdb").exists());
+    site.ok(&["export", "-q", "--config", "etc/materia.toml", "--to", "there.duckdb"]);
+    assert!(site.path("there.duckdb").exists());
+}
+
+#[test]
+fn json_for_machines_has_stable_names() {
+    let site = Site::small();
+    let lines = |args: &[&str]| -> Vec<serde_json::Value> {
+        site.run(args).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let show = |name: &str, value: &dyn Fn() -> serde_json::Value| {
+        let value = value();
+        screen::settings().bind(|| insta::assert_json_snapshot!(name, Screen::of(&site).veiled(value)));
+    };
+    // How often DuckDB estimates a table's progress is a matter of time.
+    show("json_export", &|| lines(&["export", "--json"]).into_iter().filter(|event| event["event"] != "table_progress").collect());
+    show("json_dry_run", &|| lines(&["export", "--json", "--dry-run"]).remove(0));
+    show("json_status", &|| lines(&["status", "--json"]).remove(0));
+    site.change("DROP TABLE serving.names");
+    show("json_export_refused", &|| lines(&["export", "--json"]).pop().unwrap());
+    show("json_history", &|| lines(&["history", "--json"]).into());
+    show("json_status_refused", &|| lines(&["status", "--json"]).remove(0));
+}
