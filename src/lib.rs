@@ -11,4 +11,5 @@ pub mod settings;
 pub mod sql;
 pub mod target;
 pub mod toml_file;
+pub mod values;
 pub mod words;
