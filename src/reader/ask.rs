@@ -11,7 +11,7 @@ use std::{
 use duckdb::{
     Connection,
     arrow::{
-        datatypes::{Field, Schema, SchemaRef},
+        datatypes::{self, Schema, SchemaRef},
         record_batch::RecordBatch,
     },
 };
@@ -25,13 +25,19 @@ use super::{
     shared::Shared,
     watchdog::{Ticket, Why, lock},
 };
+use crate::values::{self, Field};
+
+/// A question of the long lane that ends this soon belongs into the short one.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// A whole answer. Every batch has the columns of `schema`.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The generation it belongs to.
     pub generation: Arc<GenerationInfo>,
-    /// Its columns: names in lower case.
+    /// Its columns: names in lower case, types as DuckDB has them.
+    pub fields: Vec<Field>,
+    /// The same as Arrow has them.
     pub schema: SchemaRef,
     /// Its rows, in order.
     pub batches: Vec<RecordBatch>,
@@ -250,6 +256,10 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
     let why = job.ticket.end();
     match (result, why) {
         (Ok(Some(answer)), _) => {
+            // What took long once, perhaps because the machine was busy, need not take long for ever.
+            if lane == LaneKind::Long && begun.elapsed() < QUICK {
+                shared.slow.remove(&job.key.query.sql);
+            }
             let answer = Arc::new(answer);
             generation.cache.insert(job.key.clone(), answer.clone());
             lock(&generation.under_way).remove(&job.key);
@@ -280,15 +290,16 @@ fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connectio
     guard::check(connection, &query.sql, &shared.checked)?;
     let failed = |error: duckdb::Error| ReaderError::engine(&error);
     let mut statement = connection.prepare(&query.sql).map_err(failed)?;
-    let mut values = Vec::with_capacity(statement.parameter_count());
+    let mut bound = Vec::with_capacity(statement.parameter_count());
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index).map_err(failed)?;
         let value = query.values.iter().find(|(known, _)| *known == name);
         let missing = || ReaderError::Refused { reason: format!("the question needs a value for ${name}") };
-        values.push(value.ok_or_else(missing)?.1.value());
+        bound.push(value.ok_or_else(missing)?.1.value());
     }
-    let mut stream = statement.stream_arrow(duckdb::params_from_iter(values)).map_err(failed)?;
-    let schema = lower_case(&stream.get_schema());
+    let schema = statement.stream_arrow(duckdb::params_from_iter(bound)).map_err(failed)?.get_schema();
+    let fields = values::fields(&schema, &statement).into_iter().map(lower_case).collect();
+    let schema = lower_case_schema(&schema);
     let renamed = |batch: RecordBatch| {
         RecordBatch::try_new(schema.clone(), batch.columns().to_vec()).map_err(|error| ReaderError::Engine { message: error.to_string() })
     };
@@ -298,8 +309,8 @@ fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connectio
     {
         return Ok(None);
     }
-    for batch in &mut stream {
-        let batch = renamed(batch.map_err(failed)?)?;
+    while let Some(batch) = statement.step().map_err(failed)? {
+        let batch = renamed(RecordBatch::from(&batch))?;
         rows += batch.num_rows();
         bytes += batch.get_array_memory_size();
         if rows > limits.rows {
@@ -315,10 +326,14 @@ fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connectio
         }
     }
     let whole = matches!(job.reply, Reply::Whole(_));
-    Ok(whole.then(|| Answer { generation: generation.info.clone(), schema: schema.clone(), batches, rows, bytes }))
+    Ok(whole.then(|| Answer { generation: generation.info.clone(), fields, schema: schema.clone(), batches, rows, bytes }))
 }
 
-fn lower_case(schema: &Schema) -> SchemaRef {
-    let lower = |field: &Arc<Field>| field.as_ref().clone().with_name(field.name().to_lowercase());
+fn lower_case(field: Field) -> Field {
+    Field { name: field.name.to_lowercase(), ..field }
+}
+
+fn lower_case_schema(schema: &Schema) -> SchemaRef {
+    let lower = |field: &Arc<datatypes::Field>| field.as_ref().clone().with_name(field.name().to_lowercase());
     Arc::new(Schema::new_with_metadata(schema.fields().iter().map(lower).collect::<Vec<_>>(), schema.metadata().clone()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use duckdb::{Config, Connection};
 
 use super::ReaderLimits;
-use crate::sql;
+use crate::{sql, values};
 
 /// An instance that knows no file yet. Making one takes far longer than attaching a file to it, so one is always made ahead.
 pub(super) struct Blank(Connection);
@@ -25,6 +25,10 @@ impl Blank {
         let connection = Connection::open_in_memory_with_flags(config)?;
         if limits.memory.is_none() {
             connection.execute_batch("SET memory_limit = '25%'")?;
+        }
+        // For whole instances, and so before anything is locked: values come out as they are stored, times in UTC.
+        for (name, value) in [values::LOSSLESS, ("TimeZone", "'UTC'")] {
+            set_if_known(&connection, name, value)?;
         }
         Ok(Self(connection))
     }
@@ -59,18 +63,20 @@ pub(super) struct Attached {
     pub(super) schema: String,
 }
 
-/// The engine's own bounds, behind the watchdog's; DuckDB 1.5 has neither of them.
+/// The engine's own bounds, behind the watchdog's.
 fn bound(connection: &Connection, limits: &ReaderLimits) -> duckdb::Result<()> {
     let longest = limits.drain.as_millis();
     let mut settings = vec![("max_execution_time", longest.to_string())];
     settings.extend(limits.question_memory.map(|bytes| ("operator_memory_limit", format!("'{bytes}B'"))));
-    for (name, value) in settings {
-        match connection.execute_batch(&format!("SET {name} = {value}")) {
-            Err(error) if error.to_string().contains("unrecognized configuration parameter") => {}
-            set => set?,
-        }
+    settings.iter().try_for_each(|(name, value)| set_if_known(connection, name, value))
+}
+
+/// Sets what this DuckDB knows: 1.5 has no bounds for single questions, one without ICU no time zone.
+fn set_if_known(connection: &Connection, name: &str, value: &str) -> duckdb::Result<()> {
+    match connection.execute_batch(&format!("SET {name} = {value}")) {
+        Err(error) if error.to_string().contains("unrecognized configuration parameter") => Ok(()),
+        set => set,
     }
-    Ok(())
 }
 
 /// What the file served at `path` is called inside: its stem, unless DuckDB keeps that name for itself or a schema has it too.

@@ -133,7 +133,7 @@ impl Site {
     /// Makes a new lakehouse in the place of the old one.
     pub(crate) fn replace(&self, sql: &str) {
         let _ = fs::remove_file(self.lakehouse());
-        self.make(&self.lakehouse(), sql);
+        Self::make(&self.lakehouse(), sql);
     }
 
     /// Writes `materia.toml`.
