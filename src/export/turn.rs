@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -62,6 +63,8 @@ impl Running {
 pub(super) struct Turn {
     path: PathBuf,
     file: File,
+    /// Bytes of the longest announcement so far.
+    longest: usize,
 }
 
 impl Turn {
@@ -90,7 +93,8 @@ impl Turn {
                 let ours = file.metadata().map(|metadata| FileId::of(&metadata)).ok();
                 if ours.is_some() && ours == FileId::at(&path).ok() {
                     let abandoned = read(&mut file);
-                    return Ok((Self { path, file }, abandoned));
+                    let longest = file.metadata().ok().and_then(|metadata| usize::try_from(metadata.len()).ok()).unwrap_or_default();
+                    return Ok((Self { path, file, longest }, abandoned));
                 }
                 continue;
             }
@@ -105,10 +109,14 @@ impl Turn {
     }
 
     /// Writes what is being done, for whoever looks. A full disk must not stop an export at this point, so failures are ignored.
+    ///
+    /// One call writes over the former text to its end: a kill between two would leave the end of the former one, and with it nothing
+    /// that can be read.
     fn announce(&mut self, running: &Running) {
-        let Ok(text) = serde_json::to_vec(running) else { return };
-        let _ =
-            self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&text)).and_then(|()| self.file.set_len(text.len() as u64));
+        let Ok(mut text) = serde_json::to_vec(running) else { return };
+        self.longest = self.longest.max(text.len());
+        text.resize(self.longest, b' ');
+        let _ = self.file.write_all_at(&text, 0);
     }
 }
 
