@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, How};
+use super::{Audit, How, Manifest, TableManifest};
 use crate::{
     lock::{self, Mode},
     target::{GenerationId, Target},
@@ -162,6 +162,14 @@ impl Record {
             forced: false,
             error: None,
         }
+    }
+
+    /// Takes over what is known about the generation that it serves.
+    pub(super) fn served(&mut self, manifest: Manifest) {
+        self.bytes = manifest.bytes;
+        self.schema = Some(manifest.schema);
+        let table = |table: TableManifest| TableRecord { name: table.name, rows: table.rows, previous_rows: None, ms: 0 };
+        self.tables = manifest.tables.into_iter().map(table).collect();
     }
 
     /// The rows of all its tables.
