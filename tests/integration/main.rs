@@ -9,5 +9,7 @@
 )]
 
 mod child;
+mod crash;
 mod export;
+mod outsider;
 mod support;
