@@ -202,6 +202,13 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         Ok(metadata) if !metadata.is_dir() => return bad("its folder is not a folder"),
         Ok(_) => {}
     }
+    if let Some(lakehouse) = lakehouse.filter(|lakehouse| is_ours(lakehouse, target)) {
+        let why = format!(
+            "the lakehouse {} is where materia keeps files of its own, and would be removed; rename it, or serve from another folder",
+            lakehouse.display()
+        );
+        return Err(ExportError::Target { path: served.to_path_buf(), why });
+    }
     match fs::metadata(served) {
         Ok(metadata) if metadata.is_dir() => return bad("it is a folder; name a file in it, for example analytics.duckdb"),
         Ok(metadata) => {
@@ -216,4 +223,13 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         return bad("that name is used for the staged file; choose another");
     }
     Ok(())
+}
+
+/// Whether a lakehouse has the name of a file, or is in a folder, that exporters replace or clear.
+fn is_ours(lakehouse: &Path, target: &Target) -> bool {
+    let files = [target.staged(), target.returning(), target.refused(), target.lock()];
+    let Ok(lakehouse) = fs::canonicalize(lakehouse) else { return false };
+    let is = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path == lakehouse);
+    let is_in = |folder: &Path| fs::canonicalize(folder).is_ok_and(|folder| lakehouse.starts_with(folder));
+    files.iter().any(|path| is(path)) || is_in(&target.work()) || is_in(&target.generations())
 }
