@@ -10,6 +10,7 @@
 
 mod child;
 mod crash;
+mod disk;
 mod export;
 mod outsider;
 mod support;
