@@ -19,7 +19,7 @@ use materia::{
     settings::Settings,
 };
 
-use crate::support::whole_run;
+use crate::support::{number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
@@ -161,6 +161,8 @@ fn read_again_and_again(served: &Path) {
     println!("{READY}");
     while !asked_to_end.load(Ordering::SeqCst) {
         whole_run(served);
+        let of_one_run = "SELECT count(*) FROM serving.orders o JOIN serving.customers c USING (id, run)";
+        assert_eq!(number(served, of_one_run), number(served, "SELECT count(*) FROM serving.customers"));
         asked += 1;
     }
     println!("{ASKED}{asked}");

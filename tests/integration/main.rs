@@ -12,5 +12,7 @@ mod child;
 mod crash;
 mod disk;
 mod export;
+mod kept;
 mod outsider;
 mod support;
+mod turns;

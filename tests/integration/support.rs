@@ -104,6 +104,15 @@ impl Site {
         names.iter().filter_map(|name| name.strip_suffix(".duckdb")).map(str::to_owned).collect()
     }
 
+    /// Keeps a copy of the newest generation under another id, as if it had been published then.
+    pub(crate) fn plant_generation(&self, id: &str) {
+        let newest = self.kept().pop().unwrap();
+        fs::copy(self.generation(&newest), self.generation(id)).unwrap();
+        let manifest = |id: &str| self.generation(id).with_extension("json");
+        let text = fs::read_to_string(manifest(&newest)).unwrap().replace(&newest, id);
+        fs::write(manifest(id), text).unwrap();
+    }
+
     /// Makes a database file of storage version v1.0.0, or adds to one.
     pub(crate) fn make(&self, path: &Path, sql: &str) {
         let connection = Connection::open_in_memory().unwrap();
