@@ -214,7 +214,7 @@ fn targets_beside(target: &Target) -> io::Result<Vec<Target>> {
     Ok(targets)
 }
 
-/// Manifests without a file, and half-written ones.
+/// What is named after a generation that is not there any more, and files half written.
 fn clear_orphans(target: &Target) -> io::Result<()> {
     let entries = match fs::read_dir(target.generations()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -223,7 +223,8 @@ fn clear_orphans(target: &Target) -> io::Result<()> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let id = name.strip_suffix(".json").and_then(GenerationId::parse);
+        let of = [".json", ".pinned", ".stale-wal"].iter().find_map(|ending| name.strip_suffix(ending));
+        let id = of.and_then(GenerationId::parse);
         let is_half = [".json.new", ".duckdb.new"].iter().any(|ending| name.ends_with(ending));
         if is_half || id.is_some_and(|id| !target.generation(&id).exists()) {
             files::remove_if_there(&path)?;
