@@ -19,6 +19,7 @@ What is asked of single tables, and audits written in SQL, stand in materia.toml
 
 Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another
 export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Schema to publish [env: `MATERIA_SCHEMA`] [default: serving]
     #[arg(long, value_name = "NAME")]

@@ -254,7 +254,7 @@ fn attempt(
     record.wait_ms = ms_since(begun);
     // Before our announcement replaces the killed exporter's: whoever is killed here leaves that for the next one.
     if let Some(abandoned) = abandoned {
-        remember(target, &abandoned, watch);
+        history::remember(target, &abandoned, watch);
     }
     record.id = next_id(target, now);
     let generation = announced.unwrap_or_else(|| record.id.clone());
@@ -294,45 +294,6 @@ fn next_id(target: &Target, now: Timestamp) -> GenerationId {
     let trying = turn::running(target).ok().flatten().map(|running| running.id);
     let room = kept.max(tried).max(trying).map(|newest| GenerationId::after(Timestamp::UNIX_EPOCH, Some(&newest)));
     GenerationId::after(now, room.as_ref())
-}
-
-/// Writes the line of history that a killed exporter could not write any more.
-fn remember(target: &Target, running: &Running, watch: &mut dyn Watch) {
-    watch.notice(&format!("a former exporter (pid {}) was killed; clearing what it left", running.pid));
-    let recorded = recall(target, running).and_then(|record| match record {
-        Some((target, record)) => history::append(&target, &record),
-        None => Ok(()),
-    });
-    if let Err(error) = recorded {
-        watch.notice(&format!("the killed attempt could not be recorded: {error}"));
-    }
-}
-
-/// What became of a killed attempt, and whose history that belongs in; nothing where it is recorded already.
-fn recall(target: &Target, running: &Running) -> io::Result<Option<(Target, Record)>> {
-    // It may have worked on another served file of this folder, and have named it from somewhere else.
-    let name = running.target.file_name().unwrap_or_default();
-    let target = Target::new(&target.folder().join(name))?;
-    if history::read(&target)?.iter().any(|record| record.id == running.id) {
-        return Ok(None);
-    }
-    let mut record = Record::begin(running.id.clone(), running.started_at);
-    record.ended_at = Timestamp::now();
-    let is_rollback = running.generation != running.id;
-    // A rollback to what was being served already was going to be refused.
-    let served = target.served()? == Served::Generation(running.generation.clone()) && (!is_rollback || running.step.may_have_swapped());
-    if served {
-        record.outcome = if is_rollback { Outcome::RolledBack } else { Outcome::Published };
-        record.error = Some(format!("killed (pid {}) after the swap; recorded by the next attempt", running.pid));
-        if let Some(manifest) = manifest(&target, &running.generation) {
-            record.served(manifest);
-        }
-        record.generation = Some(running.generation.clone());
-    } else {
-        record.outcome = Outcome::Interrupted;
-        record.error = Some(format!("killed (pid {}) during {}", running.pid, running.step.word()));
-    }
-    Ok(Some((target, record)))
 }
 
 /// From the lakehouse to a closed staged file; the pipeline is free again when this returns.
