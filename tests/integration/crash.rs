@@ -192,7 +192,7 @@ fn an_export_killed_at_a_random_moment_leaves_the_served_file_whole() {
 
 #[test]
 fn an_export_from_a_copy_killed_at_a_random_moment_leaves_the_served_file_whole() {
-    kill_at_random(90, 1_121_2026, &["--snapshot", "copy"]);
+    kill_at_random(90, 11_212_026, &["--snapshot", "copy"]);
 }
 
 /// An export that has begun to copy a view which takes minutes.

@@ -114,6 +114,7 @@ impl Site {
     }
 
     /// Makes a database file of storage version v1.0.0, or adds to one.
+    #[allow(clippy::unused_self, reason = "it reads as something done at the site")]
     pub(crate) fn make(&self, path: &Path, sql: &str) {
         let connection = Connection::open_in_memory().unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
