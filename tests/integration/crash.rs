@@ -7,20 +7,20 @@
 //! help, clear up, and put on record what happened; and what is kept must be what was once served.
 
 use std::{
-    io::{BufRead, BufReader, Read},
     os::unix::process::ExitStatusExt,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use materia::export::Step;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
     child::{Actor, name_of},
+    exporter::{ENDLESS, Exporter},
     outsider::Outsider,
-    support::{Ran, Site, whole_run},
+    support::{Site, whole_run},
 };
 
 /// Every moment at which an export can be killed: its steps, and the beginning of each table's copy.
@@ -195,25 +195,14 @@ fn an_export_from_a_copy_killed_at_a_random_moment_leaves_the_served_file_whole(
     kill_at_random(90, 11_212_026, &["--snapshot", "copy"]);
 }
 
-/// An export that has begun to copy a view which takes minutes.
-fn endless_export(view: &str, tells_progress: bool) -> (Site, Child, BufReader<impl Read + use<>>) {
+/// An export that has come to a view which takes minutes.
+fn export_of(view: &str, words: &[&str]) -> (Site, Exporter) {
     let site = Site::small();
     site.ok(&["export"]);
     site.change(&format!("CREATE VIEW serving.slow AS {view}"));
-    let mut exporter = site.command(&["export", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(exporter.stdout.take().unwrap());
-    let mut line = String::new();
-    // The announcement comes before the copy itself; only what is said while DuckDB works proves that it does.
-    let said = if tells_progress { "table_progress" } else { "table_begins" };
-    while !(line.contains(said) && line.contains("slow")) {
-        line.clear();
-        assert!(stdout.read_line(&mut line).unwrap() > 0, "the export ended before it came to the slow view");
-    }
-    (site, exporter, stdout)
-}
-
-fn signal(process: &Child, signal: Signal) {
-    kill_process(Pid::from_child(process), signal).unwrap();
+    let mut exporter = Exporter::start(&site, &[]);
+    exporter.until(words);
+    (site, exporter)
 }
 
 /// Time that a process has worked, in hundredths of a second as Linux counts.
@@ -226,14 +215,11 @@ fn cpu_ticks(process: &Child) -> u64 {
 #[test]
 fn an_export_that_is_asked_to_stop_stops_at_once_and_clears_up() {
     for (asked, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let view = "SELECT count(*) AS n FROM range(3000000) a(i), range(3000000) b(j) WHERE i * j % 7 = 3";
-        let (site, exporter, stdout) = endless_export(view, true);
-        signal(&exporter, asked);
-        let begun = Instant::now();
-        let said: Vec<_> = stdout.lines().map_while(Result::ok).collect();
-        let ran = Ran::of(&exporter.wait_with_output().unwrap());
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-        assert_eq!(ran.code, code, "{ran:#?} {said:#?}");
+        // The announcement comes before the copy itself; only what is said while DuckDB works proves that it does.
+        let (site, exporter) = export_of(ENDLESS, &["table_progress", "slow"]);
+        exporter.signal(asked);
+        let (ran, _) = exporter.end(Duration::from_secs(2));
+        assert_eq!(ran.code, code, "{ran:#?}");
         assert_eq!(site.names(), ["analytics.duckdb", "analytics.generations", "analytics.history.jsonl", "lakehouse.duckdb"]);
         assert_eq!(site.history().last().unwrap()["outcome"], "interrupted");
         assert_eq!(site.kept().len(), 1);
@@ -247,22 +233,19 @@ fn an_export_that_is_asked_to_stop_stops_at_once_and_clears_up() {
 fn a_second_ctrl_c_ends_an_export_that_cannot_stop() {
     // One call on one row: DuckDB looks for an interrupt between chunks, and there is only one.
     let view = "SELECT levenshtein(repeat('a', 90000 + id::INT), repeat('b', 90000)) AS n FROM lakehouse.serving.names WHERE id = 1";
-    let (site, mut exporter, stdout) = endless_export(view, false);
-    let (begun, worked) = (Instant::now(), cpu_ticks(&exporter));
-    while cpu_ticks(&exporter) < worked + 30 {
+    let (site, mut exporter) = export_of(view, &["table_begins", "slow"]);
+    let (begun, worked) = (Instant::now(), cpu_ticks(&exporter.process));
+    while cpu_ticks(&exporter.process) < worked + 30 {
         assert!(begun.elapsed() < Duration::from_secs(20), "the view is not being computed");
         std::thread::sleep(Duration::from_millis(10));
     }
-    signal(&exporter, Signal::INT);
+    exporter.signal(Signal::INT);
     // Two signals that come together are one to the system.
     std::thread::sleep(Duration::from_millis(300));
-    let ended = exporter.try_wait().unwrap();
+    let ended = exporter.process.try_wait().unwrap();
     assert!(ended.is_none(), "{ended:?}: the first Ctrl-C was enough, this test needs a view that is slower to stop");
-    signal(&exporter, Signal::INT);
-    let begun = Instant::now();
-    assert_eq!(exporter.wait().unwrap().code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    drop(stdout);
+    exporter.signal(Signal::INT);
+    assert_eq!(exporter.end(Duration::from_secs(1)).0.code, 130);
     assert_eq!(site.number("SELECT count(*) FROM serving.numbers"), 1000);
     site.change("DROP VIEW serving.slow");
     site.ok(&["export"]);

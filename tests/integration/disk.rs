@@ -89,11 +89,11 @@ impl Disk {
         lines
     }
 
-    /// Makes the next line of the history begin a page of its own, so that it needs room.
-    fn end_history_with_a_page(&self) {
+    /// Makes the next line of the history begin shortly before the end of a page: on a full disk, its beginning fits and its end does not.
+    fn fill_page_of_history(&self) {
         let page = usize::try_from(PAGE).unwrap();
         let mut text = self.history().join("\n") + "\n";
-        text.insert_str(1, &" ".repeat(page - text.len() % page));
+        text.insert_str(1, &" ".repeat(2 * page - 100 - text.len() % page));
         fs::write(self.path("analytics.history.jsonl"), text).unwrap();
     }
 
@@ -226,7 +226,7 @@ fn a_disk_that_somebody_else_fills_in_the_middle_of_an_export_does_not_harm_what
     let lookup = |name: &str| folders.iter().find(|(known, _)| *known == name).map(|(_, path)| path.to_str().unwrap().to_owned());
     let mut failed = Vec::new();
     for (run, step) in (2..).zip(Step::ALL) {
-        disk.end_history_with_a_page();
+        disk.fill_page_of_history();
         let before = disk.history();
         site.begin_run(run);
         let finished = export::export(&Job::new(&Settings::load(None, &lookup).unwrap()).unwrap(), &mut FilledAt { step, disk: &disk });

@@ -93,6 +93,9 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides()
     assert_eq!(site.kept().len(), 1);
     assert_eq!(names(&site.path("analytics.generations")).len(), 2);
     assert_eq!(whole_run(&site.served()), 5);
+    // To keep none is to keep the served one.
+    assert!(site.command(&["export", "--quiet"]).env("MATERIA_KEEP", "0").status().unwrap().success());
+    assert_eq!(site.kept().len(), 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod child;
 mod crash;
 mod disk;
 mod export;
+mod exporter;
 mod kept;
 mod outsider;
 mod support;

@@ -27,8 +27,11 @@ impl<'a> Outsider<'a> {
             self.served.extend(self.site.kept().into_iter().filter(is_served));
         }
         let announced = fs::read(self.site.path("_export.lock")).unwrap_or_default();
-        let announced = serde_json::from_slice::<serde_json::Value>(&announced).ok();
-        self.announced.extend(announced.and_then(|running| Some(running["id"].as_str()?.to_owned())));
+        if !announced.is_empty() {
+            let running = serde_json::from_slice::<serde_json::Value>(&announced);
+            let running = running.unwrap_or_else(|error| panic!("torn: {} ({error})", String::from_utf8_lossy(&announced)));
+            self.announced.insert(running["id"].as_str().unwrap().to_owned());
+        }
     }
 
     /// The run that is served, if anything is: whole, or this panics.

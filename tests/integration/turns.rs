@@ -1,61 +1,25 @@
 //! Exporters, readers and writers on one lakehouse and one served file at the same time.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Stdio},
-};
+use std::{fs, time::Duration};
 
 use duckdb::Connection;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
     child::Actor,
+    exporter::{ENDLESS, Exporter},
     outsider::Outsider,
-    support::{Ran, Site, names, number, whole_run},
+    support::{Site, names, number, whole_run},
 };
 
 const TIDY: [&str; 4] = ["analytics.duckdb", "analytics.generations", "analytics.history.jsonl", "lakehouse.duckdb"];
 
-/// A view that takes longer to copy than anybody waits.
-const SLOW: &str = "CREATE VIEW serving.slow AS SELECT count(*) AS n FROM range(3000000) a(i), range(3000000) b(j) WHERE i * j % 7 = 3";
+/// How long an export of a small lakehouse may take at most, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An export that runs beside the test.
-struct Exporter {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Exporter {
-    fn start(site: &Site, args: &[&str]) -> Self {
-        let args = [&["export", "--json"], args].concat();
-        let mut process = site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        Self { process, stdout }
-    }
-
-    /// Reads events up to the one with these words.
-    fn until(&mut self, words: &[&str]) -> String {
-        let mut line = String::new();
-        while !words.iter().all(|word| line.contains(word)) {
-            line.clear();
-            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "the export ended before it said {words:?}");
-        }
-        line
-    }
-
-    /// Waits for the end and returns it with the attempt's record.
-    fn end(self) -> (Ran, Value) {
-        let events: Vec<Value> = self.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-        let record = events.last().map(|event| event["record"].clone()).unwrap_or_default();
-        (Ran::of(&self.process.wait_with_output().unwrap()), record)
-    }
-
-    fn stop(self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        assert_eq!(self.end().0.code, 143);
-    }
+/// Adds a view to the lakehouse that an export never finishes.
+fn make_endless(site: &Site) {
+    site.change(&format!("CREATE VIEW serving.slow AS {ENDLESS}"));
 }
 
 fn ids(records: &[Value]) -> Vec<String> {
@@ -68,7 +32,7 @@ fn eight_exports_at_once_publish_eight_generations_one_after_the_other() {
     let exporters: Vec<_> = (0..8).map(|_| Exporter::start(&site, &["--keep", "8"])).collect();
     let mut published = Vec::new();
     for exporter in exporters {
-        let (ran, record) = exporter.end();
+        let (ran, record) = exporter.end(PATIENCE);
         assert_eq!(ran.code, 0, "{ran:#?}");
         assert_eq!(record["generation"], record["id"]);
         published.push(record);
@@ -89,10 +53,10 @@ fn an_export_that_waits_too_long_for_another_gives_up_and_names_it() {
     site.ok(&["export"]);
     // With the clock behind, ids are counted instead of read from it: the two attempts must not count to the same one.
     site.plant_generation("29991231T235959000Z");
-    site.change(SLOW);
+    make_endless(&site);
     let mut first = Exporter::start(&site, &[]);
     first.until(&["table_progress", "slow"]);
-    let second = site.run(&["export", "--wait", "500ms"]);
+    let second = Exporter::start(&site, &["--wait", "500ms"]).end(PATIENCE).0;
     assert_eq!(second.code, 4, "{second:#?}");
     assert!(second.stderr.contains(&format!("(pid {}", first.process.id())), "{second:#?}");
     assert!(second.stderr.contains("another export is at work"), "{second:#?}");
@@ -144,7 +108,7 @@ fn what_a_killed_export_left_is_cleared_by_an_export_of_another_file_from_anothe
 #[test]
 fn a_killed_export_is_on_record_where_it_worked_whatever_folder_it_was_called_from() {
     let site = Site::runs();
-    site.change(SLOW);
+    make_endless(&site);
     // Called with a relative path: the announcement must not send the next exporter to its own current folder.
     let mut killed = Exporter::start(&site, &["--to", "analytics.duckdb"]);
     killed.until(&["table_progress", "slow"]);
@@ -187,7 +151,7 @@ fn can_write(site: &Site) -> Result<(), duckdb::Error> {
 #[test]
 fn a_pipeline_may_write_while_an_export_from_a_copy_still_stages() {
     let site = Site::runs();
-    site.change(SLOW);
+    make_endless(&site);
     let mut exporter = Exporter::start(&site, &["--snapshot", "copy"]);
     exporter.until(&["table_progress", "slow"]);
     can_write(&site).unwrap();
@@ -198,7 +162,7 @@ fn a_pipeline_may_write_while_an_export_from_a_copy_still_stages() {
 #[test]
 fn a_pipeline_is_kept_out_while_an_export_reads_in_place_and_let_in_when_it_ends() {
     let site = Site::runs();
-    site.change(SLOW);
+    make_endless(&site);
     let mut exporter = Exporter::start(&site, &["--snapshot", "none"]);
     exporter.until(&["table_progress", "slow"]);
     let refused = can_write(&site).unwrap_err().to_string();
@@ -215,7 +179,7 @@ fn an_export_begins_as_soon_as_the_writer_it_waits_for_ends() {
     let said = exporter.until(&["waiting", "lakehouse.duckdb"]);
     assert!(said.contains(&format!("\"pid\":{}", writer.process.id())), "{said}");
     writer.end();
-    let (ran, record) = exporter.end();
+    let (ran, record) = exporter.end(PATIENCE);
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert!(record["total_ms"].as_u64().unwrap() < 10_000, "{record:#}");
 }
