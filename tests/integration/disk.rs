@@ -105,7 +105,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.folder.path()).output();
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).output();
     }
 }
 
