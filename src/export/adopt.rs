@@ -30,7 +30,7 @@ pub(super) fn previous(
     watch: &mut dyn Watch,
 ) -> Result<Option<Manifest>, ExportError> {
     record.previous = match generations::served(target)? {
-        Served::Generation(id) => Some(id),
+        Served::Generation(id) => complete(target, id, schema, cancel, watch)?,
         Served::Missing => None,
         Served::Foreign => adopt(target, schema, cancel, record, watch)?,
     };
@@ -63,6 +63,21 @@ fn adopt(
     let id = id_of_age(target, record).map_err(|source| ExportError::io("look at", path, source))?;
     let kept = target.generation(&id);
     link_or_copy(path, &kept).map_err(|source| ExportError::io("keep the served file as", &kept, source))?;
+    complete(target, id, schema, cancel, watch)
+}
+
+/// Sees to it that the served generation has a manifest: without one it could not be brought back. A killed exporter may have kept a
+/// foreign file and not yet described it.
+fn complete(
+    target: &Target,
+    id: GenerationId,
+    schema: &str,
+    cancel: &Cancel,
+    watch: &mut dyn Watch,
+) -> Result<Option<GenerationId>, ExportError> {
+    if super::manifest(target, &id).is_some() {
+        return Ok(Some(id));
+    }
     match inspect(target, &id, schema, cancel).and_then(|manifest| write_manifest(target, &manifest)) {
         Ok(()) => {
             watch.notice(&format!("the file that was served is kept as generation {id}"));
@@ -77,15 +92,12 @@ fn adopt(
     }
 }
 
-/// The time the foreign file was last changed, and in any case older than the attempt that finds it.
+/// The time the foreign file was last changed; in any case later than what is kept, or it would be pruned before older ones, and
+/// earlier than the attempt that finds it.
 fn id_of_age(target: &Target, record: &Record) -> io::Result<GenerationId> {
     let modified = Timestamp::try_from(fs::metadata(target.served_path())?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH);
-    let latest = record.started_at - SignedDuration::from_secs(1);
-    let mut id = GenerationId::after(modified.min(latest), None);
-    while target.generation(&id).exists() {
-        id = GenerationId::after(modified.min(latest), Some(&id));
-    }
-    Ok(id)
+    let latest = record.id.time().unwrap_or(record.started_at) - SignedDuration::from_millis(1);
+    Ok(GenerationId::after(modified.min(latest), target.generation_ids()?.last()))
 }
 
 fn is_duckdb(path: &Path) -> bool {
@@ -93,13 +105,15 @@ fn is_duckdb(path: &Path) -> bool {
     fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start[8..] == b"DUCK"
 }
 
-/// Writes the manifest that a generation lacks by looking into it.
+/// Writes the manifest that a generation lacks by looking into it: at every value, since counting rows reads none, and half a file
+/// can still be counted.
 fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) -> Result<Manifest, ExportError> {
     let path = target.generation(id);
     let engine = Engine::alone(&path, &Limits::default(), &target.work().join("spill"), cancel)?;
     let mut tables = Vec::new();
     for (name, columns) in audit::contents(&engine, schema)? {
-        let rows = engine.number(&format!("SELECT count(*) FROM {}", sql::path(&[schema, &name])))?;
+        let read_all = format!("SELECT count(*), max(hash(COLUMNS(*))) FROM {}", sql::path(&[schema, &name]));
+        let rows = engine.rows(&read_all, &[], |row| row.get(0))?.first().copied().unwrap_or_default();
         tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns });
     }
     Ok(Manifest {

@@ -199,9 +199,6 @@ pub enum Unreadable {
     /// DuckDB cannot attach it under the name its views use.
     #[error("cannot be attached: DuckDB keeps the name {0:?} for itself; rename the file and the catalog in the pipeline")]
     ReservedName(String),
-    /// It stands where exports put their own files, and would be cleared away.
-    #[error("has a name that exports use for their own files there; serve from another folder with --to, or rename it")]
-    OurOwnName,
     /// DuckDB cannot make sense of it.
     #[error("cannot be read, it is probably truncated or damaged: {0}")]
     Damaged(Box<duckdb::Error>),

@@ -1,6 +1,9 @@
 //! The kept generations: manifests, pins, pruning, and putting a killed exporter's leftovers in order.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -177,21 +180,41 @@ pub(super) fn stale_log(target: &Target, id: Option<&GenerationId>) -> PathBuf {
 pub(super) fn recover(target: &Target) -> Result<(), ExportError> {
     let problem = |source| ExportError::io("clear what an earlier export left beside", target.served_path(), source);
     let staged = target.staged();
-    if staged.exists() {
+    for beside in targets_beside(target).map_err(problem)? {
         // Linked as a generation and never renamed over the served file: nobody has ever read it.
-        if let Served::Generation(id) = target.generation_at(&staged).map_err(problem)?
-            && served(target)? != Served::Generation(id.clone())
+        if let Served::Generation(id) = beside.generation_at(&staged).map_err(problem)?
+            && served(&beside)? != Served::Generation(id.clone())
         {
-            discard(target, &id).map_err(problem)?;
+            discard(&beside, &id).map_err(problem)?;
         }
+        clear_orphans(&beside).map_err(problem)?;
     }
-    stage::remove(&staged).map_err(problem)?;
-    stage::remove(&target.returning()).map_err(problem)?;
-    work::clear(&target.work()).map_err(problem)?;
-    clear_orphans(target).map_err(problem)
+    for path in [staged, target.returning()] {
+        stage::remove(&path).map_err(problem)?;
+        files::remove_if_there(&unfinished(&path)).map_err(problem)?;
+    }
+    work::clear(&target.work()).map_err(problem)
 }
 
-/// Manifests without a file, and half-written ones.
+/// The copy of a file while it is made.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    files::with_suffix(path, ".new")
+}
+
+/// Every target with generations in this folder: they share one staged file, and the killed exporter may have worked on any.
+fn targets_beside(target: &Target) -> io::Result<Vec<Target>> {
+    let mut targets = vec![target.clone()];
+    for entry in fs::read_dir(target.folder())? {
+        let name = entry?.file_name();
+        if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".generations")) {
+            let beside = Target::new(&target.folder().join(format!("{stem}.duckdb")))?;
+            targets.extend((beside.generations() != target.generations()).then_some(beside));
+        }
+    }
+    Ok(targets)
+}
+
+/// What is named after a generation that is not there any more, and files half written.
 fn clear_orphans(target: &Target) -> io::Result<()> {
     let entries = match fs::read_dir(target.generations()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -200,8 +223,10 @@ fn clear_orphans(target: &Target) -> io::Result<()> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let id = name.strip_suffix(".json").and_then(GenerationId::parse);
-        if name.ends_with(".json.new") || id.is_some_and(|id| !target.generation(&id).exists()) {
+        let of = [".json", ".pinned", ".stale-wal"].iter().find_map(|ending| name.strip_suffix(ending));
+        let id = of.and_then(GenerationId::parse);
+        let is_half = [".json.new", ".duckdb.new"].iter().any(|ending| name.ends_with(ending));
+        if is_half || id.is_some_and(|id| !target.generation(&id).exists()) {
             files::remove_if_there(&path)?;
         }
     }

@@ -189,13 +189,7 @@ pub fn rollback(target: &Target, asked: Option<&str>, wait: Duration, cancel: &C
         let publishing = Instant::now();
         publish::restore(&id, target, watch)?;
         record.publish_ms = ms_since(publishing);
-        record.bytes = manifest.bytes;
-        record.schema = Some(manifest.schema);
-        record.tables = manifest
-            .tables
-            .into_iter()
-            .map(|table| TableRecord { name: table.name, rows: table.rows, previous_rows: None, ms: 0 })
-            .collect();
+        record.served(manifest);
         record.generation = Some(id);
         Ok(Outcome::RolledBack)
     })
@@ -258,12 +252,16 @@ fn attempt(
         Err(error) => return conclude(target, record, Err(error), begun),
     };
     record.wait_ms = ms_since(begun);
+    // Before our announcement replaces the killed exporter's: whoever is killed here leaves that for the next one.
+    if let Some(abandoned) = abandoned {
+        history::remember(target, &abandoned, watch);
+    }
     record.id = next_id(target, now);
     let generation = announced.unwrap_or_else(|| record.id.clone());
     let mut watch = Announcing::new(turn, Running::begin(target, &record.id, generation, now), watch);
     let watch: &mut dyn Watch = &mut watch;
     watch.step(Step::Recover);
-    let result = recover(target, abandoned, watch).and_then(|()| work(watch, &mut record));
+    let result = generations::recover(target).and_then(|()| work(watch, &mut record));
     watch.step(Step::Record);
     let finished = conclude(target, record, result, begun);
     if let Some(job) = job.filter(|_| finished.error.is_none()) {
@@ -287,38 +285,15 @@ fn conclude(target: &Target, mut record: Record, result: Result<Outcome, ExportE
     Finished { record, error, unrecorded }
 }
 
-/// An id later than every attempt and every generation there has been.
+/// An id later than every attempt and every generation there has been, the attempt that is at work included.
+///
+/// Where the clock went backwards there is still room for one just before it: for what is found being served, see [`adopt`].
 fn next_id(target: &Target, now: Timestamp) -> GenerationId {
     let kept = target.generation_ids().unwrap_or_default().pop();
     let tried = history::read(target).unwrap_or_default().into_iter().map(|record| record.id).max();
-    GenerationId::after(now, kept.max(tried).as_ref())
-}
-
-/// Clears what a killed exporter left, and writes the line of history it could not write any more.
-fn recover(target: &Target, abandoned: Option<Running>, watch: &mut dyn Watch) -> Result<(), ExportError> {
-    generations::recover(target)?;
-    let Some(running) = abandoned else { return Ok(()) };
-    // It may have worked on another served file in the same folder.
-    let target = &Target::new(&running.target).unwrap_or_else(|_| target.clone());
-    generations::recover(target)?;
-    let mut record = Record::begin(running.id.clone(), running.started_at);
-    record.ended_at = Timestamp::now();
-    if history::read(target).unwrap_or_default().iter().any(|record| record.id == running.id) {
-        return Ok(());
-    }
-    if generations::served(target)? == Served::Generation(running.generation.clone()) {
-        record.outcome = if running.generation == running.id { Outcome::Published } else { Outcome::RolledBack };
-        record.generation = Some(running.generation);
-        record.error = Some(format!("killed (pid {}) after the swap; recorded by the next attempt", running.pid));
-    } else {
-        record.outcome = Outcome::Interrupted;
-        record.error = Some(format!("killed (pid {}) during {}", running.pid, running.step.word()));
-    }
-    watch.notice(&format!("cleared what a killed exporter (pid {}) left", running.pid));
-    if let Err(error) = history::append(target, &record) {
-        watch.notice(&format!("the killed attempt could not be recorded: {error}"));
-    }
-    Ok(())
+    let trying = turn::running(target).ok().flatten().map(|running| running.id);
+    let room = kept.max(tried).max(trying).map(|newest| GenerationId::after(Timestamp::UNIX_EPOCH, Some(&newest)));
+    GenerationId::after(now, room.as_ref())
 }
 
 /// From the lakehouse to a closed staged file, and when its data was read; the pipeline is free again when this returns.

@@ -131,13 +131,20 @@ pub(super) fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
             if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks) => {}
         linked => return linked,
     }
-    let copied = fs::copy(from, to).and_then(|_| {
-        let copy = File::open(to)?;
+    copy_whole(from, to)
+}
+
+/// The copy gets its name when it is finished: half of one would be taken for a generation.
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let unfinished = generations::unfinished(to);
+    let copied = fs::copy(from, &unfinished).and_then(|_| {
+        let copy = File::open(&unfinished)?;
         copy.set_modified(fs::metadata(from)?.modified()?)?;
-        copy.sync_all()
+        copy.sync_all()?;
+        fs::rename(&unfinished, to)
     });
     if copied.is_err() {
-        let _ = fs::remove_file(to);
+        let _ = fs::remove_file(&unfinished);
     }
     copied
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -62,6 +63,8 @@ impl Running {
 pub(super) struct Turn {
     path: PathBuf,
     file: File,
+    /// Bytes of the longest announcement so far.
+    longest: usize,
 }
 
 impl Turn {
@@ -90,7 +93,8 @@ impl Turn {
                 let ours = file.metadata().map(|metadata| FileId::of(&metadata)).ok();
                 if ours.is_some() && ours == FileId::at(&path).ok() {
                     let abandoned = read(&mut file);
-                    return Ok((Self { path, file }, abandoned));
+                    let longest = file.metadata().ok().and_then(|metadata| usize::try_from(metadata.len()).ok()).unwrap_or_default();
+                    return Ok((Self { path, file, longest }, abandoned));
                 }
                 continue;
             }
@@ -105,10 +109,14 @@ impl Turn {
     }
 
     /// Writes what is being done, for whoever looks. A full disk must not stop an export at this point, so failures are ignored.
+    ///
+    /// One call writes over the former text to its end: a kill between two would leave the end of the former one, and with it nothing
+    /// that can be read.
     fn announce(&mut self, running: &Running) {
-        let Ok(text) = serde_json::to_vec(running) else { return };
-        let _ =
-            self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&text)).and_then(|()| self.file.set_len(text.len() as u64));
+        let Ok(mut text) = serde_json::to_vec(running) else { return };
+        self.longest = self.longest.max(text.len());
+        text.resize(self.longest, b' ');
+        let _ = self.file.write_all_at(&text, 0);
     }
 }
 
@@ -198,6 +206,13 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         Ok(metadata) if !metadata.is_dir() => return bad("its folder is not a folder"),
         Ok(_) => {}
     }
+    if let Some(lakehouse) = lakehouse.filter(|lakehouse| is_ours(lakehouse, target)) {
+        let why = format!(
+            "the lakehouse {} is where materia keeps files of its own, and would be removed; rename it, or serve from another folder",
+            lakehouse.display()
+        );
+        return Err(ExportError::Target { path: served.to_path_buf(), why });
+    }
     match fs::metadata(served) {
         Ok(metadata) if metadata.is_dir() => return bad("it is a folder; name a file in it, for example analytics.duckdb"),
         Ok(metadata) => {
@@ -208,16 +223,17 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(ExportError::io("look at", served, source)),
     }
-    // Whatever has these names is cleared away or replaced: it must never be the pipeline's file.
-    for name in [target.staged(), target.returning(), target.refused()] {
-        if let (Some(path), Ok(file)) = (lakehouse, FileId::at(&name))
-            && FileId::at(path).ok() == Some(file)
-        {
-            return Err(ExportError::Lakehouse { path: path.to_path_buf(), why: Unreadable::OurOwnName });
-        }
-    }
     if files::with_suffix(served, "") == target.staged() || served == target.returning() {
         return bad("that name is used for the staged file; choose another");
     }
     Ok(())
+}
+
+/// Whether a lakehouse has the name of a file, or is in a folder, that exporters replace or clear.
+fn is_ours(lakehouse: &Path, target: &Target) -> bool {
+    let files = [target.staged(), target.returning(), target.refused(), target.lock()];
+    let Ok(lakehouse) = fs::canonicalize(lakehouse) else { return false };
+    let is = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path == lakehouse);
+    let is_in = |folder: &Path| fs::canonicalize(folder).is_ok_and(|folder| lakehouse.starts_with(folder));
+    files.iter().any(|path| is(path)) || is_in(&target.work()) || is_in(&target.generations())
 }

@@ -61,6 +61,11 @@ impl Step {
         }
     }
 
+    /// Whether an attempt that had come this far may have changed what is served.
+    pub(super) fn may_have_swapped(self) -> bool {
+        matches!(self, Self::Rename | Self::SyncFolder | Self::Record | Self::Prune)
+    }
+
     /// Every step, in order.
     pub const ALL: [Self; 15] = [
         Self::Turn,

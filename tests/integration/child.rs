@@ -5,13 +5,26 @@
 use std::{
     env,
     io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use materia::{
+    export::{self, Event, Job, Step, Watch},
+    settings::Settings,
+};
+
+use crate::support::{number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
 const READY: &str = "the part begins";
+const ASKED: &str = "questions asked: ";
 
 /// A running process with a part to play; it is killed when dropped.
 pub(crate) struct Actor {
@@ -41,6 +54,24 @@ impl Actor {
         Self { process, stdout }
     }
 
+    /// Waits until the process has killed itself.
+    pub(crate) fn die(mut self) {
+        let mut said = String::new();
+        self.stdout.read_to_string(&mut said).unwrap();
+        let status = self.process.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}: {said}");
+    }
+
+    /// Ends a reader and returns how often it asked.
+    pub(crate) fn asked(mut self) -> u64 {
+        drop(self.process.stdin.take());
+        let mut said = String::new();
+        self.stdout.read_to_string(&mut said).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{said}");
+        let asked = said.split_once(ASKED).unwrap().1;
+        asked.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Asks the process to end its part, and waits until it is gone.
     pub(crate) fn end(mut self) {
         drop(self.process.stdin.take());
@@ -62,14 +93,85 @@ fn part_of_another_process() {
     let Ok(part) = env::var(PART) else { return };
     let argument = env::var_os(ARGUMENT).unwrap();
     let argument = Path::new(&argument);
-    match part.as_str() {
-        "writer" => hold(&duckdb::Connection::open(argument).unwrap()),
-        "publisher" => {
+    match part.split_once(" until ").unwrap_or((&part, "")) {
+        ("writer", _) => hold(&duckdb::Connection::open(argument).unwrap()),
+        ("publisher", _) => {
             println!("{READY}");
             crate::soak::publish_all(argument);
         }
-        other => panic!("no part is called {other}"),
+        ("dying writer", _) => die_writing(argument),
+        ("reader", _) => read_again_and_again(argument),
+        ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
+        ("rollback", moment) => {
+            let Job { target, wait, cancel, .. } = job(argument);
+            drop(export::rollback(&target, None, wait, &cancel, &mut KilledAt::moment(moment)));
+        }
+        (other, _) => panic!("no part is called {other}"),
     }
+}
+
+/// What `materia` without flags would do in `folder`.
+fn job(folder: &Path) -> Job {
+    let lakehouse = folder.join("lakehouse.duckdb").to_str().unwrap().to_owned();
+    Job::new(&Settings::load(None, &|name| (name == "DUCKDB_PATH").then(|| lakehouse.clone())).unwrap()).unwrap()
+}
+
+/// Kills its own process as soon as a moment is announced: the name of a step or of a table. There is no cleaning up after SIGKILL.
+struct KilledAt {
+    moment: String,
+}
+
+impl KilledAt {
+    fn moment(moment: &str) -> Self {
+        println!("{READY}");
+        Self { moment: moment.to_owned() }
+    }
+}
+
+impl Watch for KilledAt {
+    fn event(&mut self, event: &Event<'_>) {
+        let now = match event {
+            Event::Step { step } => name_of(*step),
+            Event::TableBegins { table, .. } => (*table).to_owned(),
+            _ => return,
+        };
+        if now == self.moment {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}
+
+/// A step as machines spell it: `sync_folder`.
+pub(crate) fn name_of(step: Step) -> String {
+    serde_json::to_value(step).unwrap().as_str().unwrap().to_owned()
+}
+
+/// Commits an order of its own, begins to add more, and waits to be killed: what it committed is in the log only.
+fn die_writing(lakehouse: &Path) {
+    let connection = duckdb::Connection::open(lakehouse).unwrap();
+    let committed = "SET checkpoint_threshold = '1TB'; INSERT INTO serving.numbers VALUES (5000, 0)";
+    connection.execute_batch(committed).unwrap();
+    connection.execute_batch("BEGIN; INSERT INTO serving.numbers SELECT i, 1 FROM range(6000, 7000) t(i)").unwrap();
+    hold(&connection);
+}
+
+/// Opens the served file of [`crate::support::Site::runs`] anew for each question, until standard input ends, and tells how often.
+fn read_again_and_again(served: &Path) {
+    let asked_to_end = Arc::new(AtomicBool::new(false));
+    let (mut asked, end) = (0, asked_to_end.clone());
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        end.store(true, Ordering::SeqCst);
+    });
+    whole_run(served);
+    println!("{READY}");
+    while !asked_to_end.load(Ordering::SeqCst) {
+        whole_run(served);
+        let of_one_run = "SELECT count(*) FROM serving.orders o JOIN serving.customers c USING (id, run)";
+        assert_eq!(number(served, of_one_run), number(served, "SELECT count(*) FROM serving.customers"));
+        asked += 1;
+    }
+    println!("{ASKED}{asked}");
 }
 
 /// Keeps a connection, and so DuckDB's lock on its file, until standard input ends.

@@ -15,6 +15,10 @@ use std::{
 use duckdb::Connection;
 use tempfile::TempDir;
 
+/// Rows of the relations of [`Site::runs`].
+const ORDERS: i64 = 5000;
+const CUSTOMERS: i64 = 700;
+
 /// A folder with a lakehouse, where one test runs the command.
 pub(crate) struct Site {
     folder: TempDir,
@@ -58,6 +62,28 @@ impl Site {
         Some(site)
     }
 
+    /// Three relations, a view among them, in which every row carries the number of the pipeline run that wrote it: where two runs
+    /// were mixed, [`whole_run`] finds it.
+    pub(crate) fn runs() -> Self {
+        let site = Self::empty();
+        site.begin_run(1);
+        site
+    }
+
+    /// Replaces the lakehouse of [`Site::runs`] by what another pipeline run writes.
+    pub(crate) fn begin_run(&self, run: i64) {
+        let _ = fs::remove_file(self.lakehouse());
+        Site::make(
+            &self.lakehouse(),
+            &format!(
+                "CREATE SCHEMA serving;
+                 CREATE TABLE serving.customers AS SELECT i AS id, 'customer ' || i AS name, {run} AS run FROM range({CUSTOMERS}) t(i);
+                 CREATE TABLE serving.orders AS SELECT i AS id, i * 1.5 AS value, {run} AS run FROM range({ORDERS}) t(i);
+                 CREATE VIEW serving.totals AS SELECT run, count(*) AS orders FROM lakehouse.serving.orders GROUP BY run;"
+            ),
+        );
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -72,6 +98,25 @@ impl Site {
 
     pub(crate) fn served(&self) -> PathBuf {
         self.path("analytics.duckdb")
+    }
+
+    pub(crate) fn generation(&self, id: &str) -> PathBuf {
+        self.path("analytics.generations").join(format!("{id}.duckdb"))
+    }
+
+    /// The ids of the kept generations, oldest first.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        let names = names(&self.path("analytics.generations"));
+        names.iter().filter_map(|name| name.strip_suffix(".duckdb")).map(str::to_owned).collect()
+    }
+
+    /// Keeps a copy of the newest generation under another id, as if it had been published then.
+    pub(crate) fn plant_generation(&self, id: &str) {
+        let newest = self.kept().pop().unwrap();
+        fs::copy(self.generation(&newest), self.generation(id)).unwrap();
+        let manifest = |id: &str| self.generation(id).with_extension("json");
+        let text = fs::read_to_string(manifest(&newest)).unwrap().replace(&newest, id);
+        fs::write(manifest(id), text).unwrap();
     }
 
     /// Makes a database file of storage version v1.0.0, or adds to one.
@@ -195,9 +240,24 @@ pub(crate) fn reading(path: &Path) -> Connection {
     Connection::open_with_flags(path, config).unwrap()
 }
 
-/// The names in a folder, sorted.
+/// The one run that all relations of [`Site::runs`] come from. Panics where one is incomplete or from another run.
+pub(crate) fn whole_run(path: &Path) -> i64 {
+    let connection = reading(path);
+    let read = |relation: &str| {
+        let query = format!("SELECT count(*), min(run), max(run) FROM serving.{relation}");
+        connection.query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+    };
+    let (orders, run, newest): (i64, i64, i64) = read("orders");
+    assert_eq!((orders, newest), (ORDERS, run), "orders in {}", path.display());
+    assert_eq!(read("customers"), (CUSTOMERS, run, run), "customers in {}", path.display());
+    assert_eq!(read("totals"), (1, run, run), "totals in {}", path.display());
+    run
+}
+
+/// The names in a folder, sorted; none where it does not exist.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
