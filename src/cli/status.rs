@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use materia::{
     export::{self, Generation, Outcome, Record, Running},
     lock::{self, Holder},
+    reader::{Reader, ReaderLimits, State, wait},
     target::{GenerationId, Served, Target},
     words,
 };
@@ -72,33 +73,32 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Status, Failure> {
-    let served = target.served()?;
     let kept = export::generations(target)?;
-    let manifest = kept.iter().find(|generation| generation.served).and_then(|generation| generation.manifest.clone());
     let mut history = export::history(target)?;
     // A rollback that could not be made, say for a mistyped name, left everything as it was.
     let judged = history.iter().rev().find(|record| record.lakehouse.is_some() || record.outcome != Outcome::Failed).cloned();
     let last_attempt = history.pop();
-    let age =
-        manifest.as_ref().map(|manifest| Duration::try_from(Timestamp::now().duration_since(manifest.exported_at)).unwrap_or_default());
+    let reader = Reader::open(target.served_path(), &context.settings.export.schema, ReaderLimits::small())?;
+    let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
+    let State { generation, problem } = reader.state();
+    // A reader falls back to a kept generation; what is told here is what stands at the served path.
+    let info = generation.filter(|_| problem.is_none());
+    let exported_at = info.as_ref().and_then(|info| info.exported_at);
+    let age = exported_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
+    let tables = catalog.ok().filter(|_| info.is_some()).map(|catalog| catalog.tables).unwrap_or_default();
+    let tables: Vec<_> = tables.into_iter().map(|table| TableLine { name: table.name, rows: table.rows }).collect();
+    let unreadable = problem.map(|problem| problem.reason);
     let lakehouse = context.settings.lakehouse.clone();
     let mut status = Status {
         healthy: true,
-        problems: problems(&served, target, age, max_age, judged.as_ref()),
+        problems: problems(&target.served()?, target, unreadable, age, max_age, judged.as_ref()),
         served: target.served_path().to_path_buf(),
-        generation: match &served {
-            Served::Generation(id) => Some(id.clone()),
-            Served::Missing | Served::Foreign => None,
-        },
-        exported_at: manifest.as_ref().map(|manifest| manifest.exported_at),
+        generation: info.and_then(|info| info.id.clone()),
+        exported_at,
         age_s: age.map(|age| age.as_secs()),
-        rows: manifest.as_ref().map_or(0, export::Manifest::rows),
+        rows: tables.iter().map(|table| table.rows).sum(),
         bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
-        tables: manifest
-            .into_iter()
-            .flat_map(|manifest| manifest.tables)
-            .map(|table| TableLine { name: table.name, rows: table.rows })
-            .collect(),
+        tables,
         generations: kept.into_iter().map(generation_line).collect(),
         last_attempt,
         running: export::running(target)?,
@@ -119,9 +119,20 @@ fn generation_line(generation: Generation) -> GenerationLine {
     }
 }
 
-fn problems(served: &Served, target: &Target, age: Option<Duration>, max_age: Option<Duration>, last: Option<&Record>) -> Vec<String> {
+fn problems(
+    served: &Served,
+    target: &Target,
+    unreadable: Option<String>,
+    age: Option<Duration>,
+    max_age: Option<Duration>,
+    last: Option<&Record>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     match served {
+        Served::Foreign | Served::Generation(_) if unreadable.is_some() => {
+            let why = unreadable.unwrap_or_default();
+            problems.push(format!("{} cannot be read; run `materia export` or `materia rollback`: {why}", target.served_path().display()));
+        }
         Served::Missing => {
             problems.push(format!("nothing is served: {} does not exist; run `materia export`", target.served_path().display()));
         }

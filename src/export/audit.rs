@@ -18,10 +18,13 @@ use crate::{
     sql, words,
 };
 
+/// The checks that the staged file is a whole copy. Half an export is never published, not even by force.
+const WHOLE: [&str; 3] = ["present", "copied", "rows"];
+
 /// One check and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
-    /// What was checked: `present`, `columns`, `rows`, `not_empty`, `max_drop`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, or a SQL audit's name.
+    /// What was checked: `present`, `copied`, `rows`, `not_empty`, `max_drop`, `columns`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, or a SQL audit's name.
     pub name: String,
     /// The table it was about, if about one.
     pub table: Option<String>,
@@ -55,10 +58,15 @@ impl Verdict {
     /// Whether nothing stands in the way of publishing.
     ///
     /// # Errors
-    /// [`ExportError::Refused`] with every failed check, unless `force` was given.
+    /// [`ExportError::Broken`] when the staged file is not what the lakehouse holds, whatever was forced; [`ExportError::Refused`] with
+    /// every failed check, unless `force` was given.
     pub(super) fn allows(&self, force: bool) -> Result<(), ExportError> {
-        let failed: Vec<_> = self.refusals().cloned().collect();
-        if failed.is_empty() || force { Ok(()) } else { Err(ExportError::Refused { failed }) }
+        let (broken, failed): (Vec<_>, Vec<_>) = self.refusals().cloned().partition(|audit| WHOLE.contains(&audit.name.as_str()));
+        match (broken.is_empty(), failed.is_empty() || force) {
+            (false, _) => Err(ExportError::Broken { failed: broken }),
+            (true, false) => Err(ExportError::Refused { failed }),
+            (true, true) => Ok(()),
+        }
     }
 }
 
@@ -73,7 +81,7 @@ impl std::fmt::Display for Audit {
 
 /// The names of the checks that [`audit`] would make, for a dry run.
 pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Vec<String> {
-    let mut names: Vec<String> = ["present", "columns", "rows"].map(str::to_owned).to_vec();
+    let mut names: Vec<String> = WHOLE.map(str::to_owned).to_vec();
     if previous.is_some() {
         names.extend(["lost", "not_empty", "max_drop"].map(str::to_owned));
     }
@@ -163,7 +171,7 @@ impl Auditor<'_> {
         } else {
             format!("has other columns than in the lakehouse: {}", differences(&table.columns, columns))
         };
-        self.note("columns", name, same, found);
+        self.note("copied", name, same, found);
         let rows = self.engine.number(&format!("SELECT count(*) FROM {}", self.from(&table.name)))?;
         let found = if rows == read {
             format!("has {}", words::rows(rows))

@@ -84,6 +84,12 @@ pub enum ExportError {
         /// Every failed check.
         failed: Vec<Audit>,
     },
+    /// The staged file is not what the lakehouse holds.
+    #[error("the staged file is not a whole copy of the lakehouse, which must not happen; nothing was published: {}", each(failed))]
+    Broken {
+        /// Every failed check.
+        failed: Vec<Audit>,
+    },
     /// Somebody asked to stop.
     #[error("interrupted; nothing was published")]
     Interrupted,
@@ -222,6 +228,10 @@ impl ExportError {
             _ => Outcome::Failed,
         }
     }
+}
+
+fn each(failed: &[Audit]) -> String {
+    failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn list(names: &[String]) -> String {

@@ -77,6 +77,22 @@ impl Lakehouse {
     }
 }
 
+impl Lakehouse {
+    /// What to tell when a writer ended without writing its log into the file: DuckDB reads the log up to the first line it cannot make
+    /// sense of, and says nothing about what comes after.
+    pub(super) fn unfinished(&self) -> Option<String> {
+        let log = files::with_suffix(&self.path, COMPANIONS[0]);
+        let bytes = log.metadata().map_or(0, |metadata| metadata.len());
+        (bytes > 0).then(|| {
+            format!(
+                "its last writer ended without a checkpoint: what it committed is read from {} ({})",
+                log.display(),
+                crate::words::bytes(bytes)
+            )
+        })
+    }
+}
+
 /// Sleeps for 50 to 250 ms, not beyond `left`: soon enough to follow the pipeline at once, and not in step with other waiters.
 pub(super) fn pause(left: Duration) {
     std::thread::sleep(Duration::from_millis(fastrand::u64(50..250)).min(left));

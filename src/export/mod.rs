@@ -142,6 +142,7 @@ pub struct Rehearsal {
 pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
     attempt(&job.target, Some(job), job.wait, &job.cancel, None, watch, |watch, record| {
         publish::check_unheld(&job.target)?;
+        turn::check_name(&job.target, &job.schema)?;
         let previous = adopt::previous(&job.target, &job.schema, &job.cancel, record, watch)?;
         let work = Work::begin(job.target.work())?;
         let (plan, mut staged, read_at) = read_lakehouse(job, &work, record, watch)?;
@@ -311,6 +312,9 @@ fn read_lakehouse(job: &Job, work: &Work, record: &mut Record, watch: &mut dyn W
     record.wait_ms += ms(lakehouse.waited);
     if let Some(source) = &mut record.lakehouse {
         source.bytes = lakehouse.bytes;
+    }
+    if let Some(unfinished) = lakehouse.unfinished() {
+        watch.notice(&unfinished);
     }
     watch.step(Step::Snapshot);
     let snapshot = Snapshot::take(lakehouse, job.snapshot, work, &job.cancel, watch)?;

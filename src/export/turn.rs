@@ -229,6 +229,19 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
     Ok(())
 }
 
+/// A file named like the schema in it makes every `schema.table` ambiguous for whoever opens it: it could be catalog and table.
+pub(super) fn check_name(target: &Target, schema: &str) -> Result<(), ExportError> {
+    let stem = target.served_path().file_stem().unwrap_or_default().to_string_lossy();
+    let catalog = stem.split('.').next().unwrap_or_default();
+    if !catalog.eq_ignore_ascii_case(schema) {
+        return Ok(());
+    }
+    let why = format!(
+        "DuckDB would take {schema}.x in it for a table of the file's own catalog {catalog}; choose another name, for example analytics.duckdb"
+    );
+    Err(ExportError::Target { path: target.served_path().to_path_buf(), why })
+}
+
 /// Whether a lakehouse has the name of a file, or is in a folder, that exporters replace or clear.
 fn is_ours(lakehouse: &Path, target: &Target) -> bool {
     let files = [target.staged(), target.returning(), target.refused(), target.lock()];

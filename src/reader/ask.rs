@@ -104,7 +104,7 @@ impl Job {
 
     /// Tells its askers that there is no reader any more.
     pub(super) fn abandon(self) {
-        let gone = self.generation.gone();
+        let gone = Generation::gone();
         match self.reply {
             Reply::Whole(outcome) => drop(outcome.send_replace(Some(Err(gone)))),
             // Dropping the sender ends the stream.
@@ -135,10 +135,10 @@ impl Pin {
             if let Some(answer) = generation.cache.get(&key) {
                 return Ok(answer);
             }
-            let asking = join(&reader.shared, &generation, key)?;
+            let asking = join(&reader.shared, &generation, key);
             let mut outcome = asking.outcome.clone();
             let reply = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-            reply.unwrap_or_else(|| Err(generation.gone()))
+            reply.unwrap_or_else(|| Err(Generation::gone()))
         }
     }
 
@@ -159,8 +159,8 @@ impl Pin {
         let job =
             Job { generation: self.generation.clone(), key, ticket: ticket.clone(), reply: Reply::Stream(batches), spent: Duration::ZERO };
         match self.reader.shared.lanes.push(LaneKind::Stream, job) {
-            Ok(()) => Ok(Stream { generation: self.generation.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
-            Err(_) => Err(busy(limits.wait)),
+            None => Ok(Stream { generation: self.generation.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
+            Some(_) => Err(busy(limits.wait)),
         }
     }
 }
@@ -197,10 +197,10 @@ fn busy(waited: Duration) -> ReaderError {
 }
 
 /// Joins the execution that is under way, or starts one.
-fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Result<Arc<Asking>, ReaderError> {
+fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Arc<Asking> {
     let mut under_way = lock(&generation.under_way);
     if let Some(asking) = under_way.get(&key).and_then(Weak::upgrade) {
-        return Ok(asking);
+        return asking;
     }
     let (sender, outcome) = watch::channel(None);
     let (expired, wait) = (sender.clone(), key.limits.wait);
@@ -220,11 +220,11 @@ fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Result<
     drop(under_way);
     let lane = if shared.slow.get(&key.query.sql).is_some() { LaneKind::Long } else { LaneKind::Short };
     let job = Job { generation: generation.clone(), key, ticket, reply: Reply::Whole(sender), spent: Duration::ZERO };
-    if let Err(job) = shared.lanes.push(lane, job) {
+    if let Some(job) = shared.lanes.push(lane, job) {
         // Somebody may have joined meanwhile and waits for this execution.
         job.fail(busy(wait));
     }
-    Ok(asking)
+    asking
 }
 
 /// Answers jobs of one lane until the reader is gone.
@@ -238,7 +238,7 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
     let generation = job.generation.clone();
     let connection = lock(&generation.slots[slot]);
     let Some(connection) = connection.as_ref() else {
-        return job.fail(generation.gone());
+        return job.fail(Generation::gone());
     };
     let begun = Instant::now();
     let limit = job.key.limits.time;
@@ -248,7 +248,7 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
         return;
     }
     if !job.ticket.begin(connection.interrupt_handle(), deadline, preempt) {
-        return job.fail(generation.gone());
+        return job.fail(Generation::gone());
     }
     // Arrow's conversions may panic on data they do not know; the thread and the connection must survive that.
     let result = catch_unwind(AssertUnwindSafe(|| execute(shared, &generation, connection, &job)))
@@ -272,14 +272,14 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
             shared.slow.insert(job.key.query.sql.clone(), ());
             job.spent += begun.elapsed();
             if job.ticket.queue_again(Instant::now() + job.key.limits.wait)
-                && let Err(job) = shared.lanes.push(LaneKind::Long, job)
+                && let Some(job) = shared.lanes.push(LaneKind::Long, job)
             {
                 let wait = job.key.limits.wait;
                 job.fail(busy(wait));
             }
         }
         (Err(_), Some(Why::TimedOut)) => job.fail(ReaderError::TimedOut { limit }),
-        (Err(_), Some(Why::Retired)) => job.fail(generation.gone()),
+        (Err(_), Some(Why::Retired)) => job.fail(Generation::gone()),
         (Err(error), None) => job.fail(error),
     }
 }

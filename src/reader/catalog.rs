@@ -80,7 +80,7 @@ impl Pin {
                 match tables.last_mut().filter(|table| table.name == name) {
                     Some(table) => table.columns.push(column),
                     None => {
-                        tables.push(TableInfo { name, rows: number(batch, 1, row), comment: text(batch, 2, row), columns: vec![column] })
+                        tables.push(TableInfo { name, rows: number(batch, 1, row), comment: text(batch, 2, row), columns: vec![column] });
                     }
                 }
             }

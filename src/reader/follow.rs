@@ -245,7 +245,9 @@ impl Follower {
             }
             Some(_) => true,
         });
-        overdue.iter().for_each(|generation| generation.retire());
+        for generation in overdue {
+            generation.retire();
+        }
     }
 }
 

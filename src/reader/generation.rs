@@ -59,7 +59,7 @@ impl Weighter<Key, Arc<Answer>> for ByBytes {
 
 impl Generation {
     /// What to tell somebody who asks after the generation had to be closed.
-    pub(super) fn gone(&self) -> ReaderError {
+    pub(super) fn gone() -> ReaderError {
         ReaderError::Unavailable {
             since: Timestamp::now(),
             reason: "this generation has been replaced and was held for too long; ask the current one".to_owned(),
@@ -75,9 +75,13 @@ impl Generation {
     /// Stops everything under way and closes, for a generation that was held for too long.
     pub(super) fn retire(&self) {
         let asking: Vec<_> = lock(&self.under_way).values().filter_map(Weak::upgrade).collect();
-        asking.iter().for_each(|asking| asking.stop(Why::Retired));
+        for asking in asking {
+            asking.stop(Why::Retired);
+        }
         let streams: Vec<_> = lock(&self.streams).iter().filter_map(Weak::upgrade).collect();
-        streams.iter().for_each(|ticket| ticket.stop(Why::Retired));
+        for ticket in streams {
+            ticket.stop(Why::Retired);
+        }
         self.close();
     }
 

@@ -51,7 +51,7 @@ impl Lanes {
     }
 
     /// Queues a job, or gives it back when the queue is full.
-    pub(super) fn push(&self, kind: LaneKind, job: Job) -> Result<(), Job> {
+    pub(super) fn push(&self, kind: LaneKind, job: Job) -> Option<Job> {
         let lane = self.lane(kind);
         let mut queue = lock(&lane.queue);
         // Jobs that have been given up meanwhile take no place.
@@ -59,12 +59,12 @@ impl Lanes {
             queue.jobs.retain(|job| !job.given_up());
         }
         if queue.over || queue.jobs.len() >= queue.capacity {
-            return Err(job);
+            return Some(job);
         }
         queue.jobs.push_back(job);
         drop(queue);
         lane.ready.notify_one();
-        Ok(())
+        None
     }
 
     /// For how long a question may keep a place in the short lane, which has `threads` of them.

@@ -13,6 +13,7 @@ mod instance;
 mod lanes;
 mod query;
 mod shared;
+mod wait;
 mod watchdog;
 
 use std::{
@@ -35,6 +36,7 @@ use jiff::Timestamp;
 pub use query::{Limits, Param, Query};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
+pub use wait::wait;
 
 use self::{
     follow::{Alarm, Follower, Seen, read},
@@ -89,6 +91,12 @@ impl Default for ReaderLimits {
 }
 
 impl ReaderLimits {
+    /// For a look by one asker: one thread for each kind of question, one for DuckDB.
+    #[must_use]
+    pub fn small() -> Self {
+        Self { threads: Some(1), short: 1, long: 1, streams: 1, ..Self::default() }
+    }
+
     fn slots(&self) -> usize {
         self.short + self.long + self.streams
     }

@@ -60,10 +60,10 @@ fn every_table_is_checked_to_be_there_with_its_columns_and_rows() {
         made,
         [
             "names present is in the staged file",
-            "names columns has its 1 column",
+            "names copied has its 1 column",
             "names rows has 1 row",
             "orders present is in the staged file",
-            "orders columns has its 3 columns",
+            "orders copied has its 3 columns",
             "orders rows has 10 rows"
         ]
     );

@@ -339,3 +339,23 @@ fn a_served_path_that_is_the_lakehouse_itself_is_refused() {
     assert_says(&ran, &["cannot publish to lakehouse.duckdb: it is the lakehouse itself; name another file"]);
     assert_eq!(number(&site.lakehouse(), "SELECT count(*) FROM serving.numbers"), 1_000);
 }
+
+#[test]
+fn a_served_file_named_like_its_schema_is_refused_because_nobody_could_query_it() {
+    let site = Site::small();
+    let ran = site.run(&["export", "--to", "serving.duckdb"]);
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert_says(&ran, &["cannot publish to serving.duckdb", "choose another name"]);
+    assert!(!site.path("serving.duckdb").exists());
+}
+
+#[test]
+fn a_log_that_a_killed_writer_left_is_told_of() {
+    let site = Site::small();
+    let connection = Connection::open(site.lakehouse()).unwrap();
+    connection.execute_batch("PRAGMA disable_checkpoint_on_shutdown; INSERT INTO serving.numbers VALUES (1000, 1)").unwrap();
+    drop(connection);
+    let ran = site.ok(&["export"]);
+    assert_says(&ran, &["lakehouse.duckdb.wal", "ended without a checkpoint"]);
+    assert_eq!(site.number("SELECT count(*) FROM serving.numbers"), 1_001);
+}

@@ -7,9 +7,9 @@ use std::{
 };
 
 use duckdb::arrow::{array::AsArray, datatypes::Int64Type};
-use materia::reader::{Answer, Limits, Pin, Query, Reader, ReaderError, ReaderLimits, State};
+use materia::reader::{Answer, Limits, Pin, Query, Reader, ReaderError, ReaderLimits, State, wait};
 
-use crate::support::{Site, eventually, wait};
+use crate::support::{Site, eventually};
 
 pub(crate) fn open(site: &Site) -> Reader {
     Reader::open(&site.served(), "serving", ReaderLimits::default()).unwrap()

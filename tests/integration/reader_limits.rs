@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use materia::reader::{Limits, Query, Reader, ReaderError, ReaderLimits};
+use materia::reader::{Limits, Query, Reader, ReaderError, ReaderLimits, wait};
 
 use crate::{
     reader::{ask, int, open},
-    support::{Site, eventually, wait},
+    support::{Site, eventually},
 };
 
 /// Would run for days in little memory; what differs keeps questions from being answered together.

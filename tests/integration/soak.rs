@@ -14,15 +14,11 @@ use std::{
 use duckdb::arrow::{array::AsArray, datatypes::Int64Type};
 use materia::{
     export::{self, Job, Unwatched},
-    reader::{Limits, Query},
+    reader::{Limits, Query, wait},
     settings::Settings,
 };
 
-use crate::{
-    child::Actor,
-    reader::open,
-    support::{Site, wait},
-};
+use crate::{child::Actor, reader::open, support::Site};
 
 const TABLES: &str = "SELECT min(run), max(run), count(*) FROM (SELECT run FROM one UNION ALL SELECT run FROM two) WHERE run >= $least";
 
@@ -82,9 +78,9 @@ fn thirty_two_askers_get_only_whole_answers_that_never_go_back_while_hundreds_of
         let mut publisher = Actor::start("publisher", site.folder());
         let mut line = String::new();
         for run in 2..=runs() {
-            let published = format!("published {run}");
+            let awaited = format!("published {run}");
             // The test harness of the other process has things to say too.
-            while line.trim() != published {
+            while line.trim() != awaited {
                 line.clear();
                 assert!(publisher.stdout.read_line(&mut line).unwrap() > 0, "the publisher ended before run {run}");
             }

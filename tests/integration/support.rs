@@ -2,13 +2,9 @@
 
 use std::{
     fs,
-    future::Future,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    pin::pin,
     process::{Command, Output},
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -278,24 +274,5 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Runs a future to its end on this thread.
-pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
     }
 }

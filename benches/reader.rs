@@ -1,0 +1,154 @@
+//! What the reader costs: over bare DuckDB, for a pin, and while generations are swapped.
+//!
+//! `cargo bench --bench reader`
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a measurement prints, and has nobody to report to"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use duckdb::Connection;
+use materia::{
+    export::{self, Job, Unwatched},
+    reader::{Limits, Query, Reader, ReaderLimits, wait},
+    settings::Settings,
+};
+
+const SHORT: &str = "SELECT sum(v) FROM t WHERE k = $k";
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = publish(folder.path());
+    let reader = Reader::open(&served, "serving", ReaderLimits::default()).unwrap();
+    overhead(&reader, &served);
+    pins(&reader);
+    storm(&reader, &served);
+    println!("without traffic:  rename to new generation p99 {:.0} ms", millis(flips(&reader, &served, 100)));
+}
+
+/// Two generations to swap between; the second one is served.
+fn publish(folder: &Path) -> PathBuf {
+    let lakehouse = folder.join("lakehouse.duckdb");
+    for run in 0..2 {
+        let make = format!(
+            "CREATE SCHEMA IF NOT EXISTS serving;
+             CREATE OR REPLACE TABLE serving.t AS SELECT {run} AS run, i, i % 100 AS k, random() AS v FROM range(200000) t(i)"
+        );
+        Connection::open(&lakehouse).unwrap().execute_batch(&make).unwrap();
+        let path = lakehouse.display().to_string();
+        let settings = Settings::load(None, &|name| (name == "DUCKDB_PATH").then(|| path.clone())).unwrap();
+        let finished = export::export(&Job::new(&settings).unwrap(), &mut Unwatched);
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+    }
+    folder.join("analytics.duckdb")
+}
+
+/// Asking through the reader against asking DuckDB, one question after the other in turn.
+fn overhead(reader: &Reader, served: &Path) {
+    let bare = Connection::open_with_flags(served, duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly).unwrap()).unwrap();
+    bare.execute_batch("USE analytics.serving").unwrap();
+    let pin = reader.pin().unwrap();
+    let (mut direct, mut asked) = (Vec::new(), Vec::new());
+    // Numbers that nothing has, so that no answer is remembered.
+    for number in 1_000..3_000_i64 {
+        let begun = Instant::now();
+        let mut statement = bare.prepare(SHORT).unwrap();
+        let batches: Vec<_> = statement.query_arrow([number]).unwrap().collect();
+        drop((batches, statement));
+        direct.push(begun.elapsed());
+        let begun = Instant::now();
+        wait(pin.ask(Query::new(SHORT).bind("k", number), Limits::page())).unwrap();
+        asked.push(begun.elapsed());
+    }
+    let [direct, asked] = [&mut direct, &mut asked].map(|times| quantile(times, 0.5));
+    println!("ask / bare duckdb crate, a question of {:.2} ms: {:.3}", millis(direct), asked.as_secs_f64() / direct.as_secs_f64());
+}
+
+fn pins(reader: &Reader) {
+    const MANY: u32 = 100_000;
+    let begun = Instant::now();
+    for _ in 0..MANY {
+        drop(reader.pin().unwrap());
+    }
+    println!("a pin without a swap: {:.2} microseconds", begun.elapsed().as_secs_f64() * 1e6 / f64::from(MANY));
+}
+
+/// Short questions while nothing happens and while 5 generations per second are swapped in.
+fn storm(reader: &Reader, served: &Path) {
+    let quiet = asked_during(reader, || thread::sleep(Duration::from_secs(10)));
+    let mut noticed = Duration::ZERO;
+    let swapping = asked_during(reader, || noticed = flips(reader, served, 50));
+    println!(
+        "p99 of a short question: {:.1} ms quiet, {:.1} ms with 5 swaps per second, difference {:.1} ms",
+        millis(quiet),
+        millis(swapping),
+        millis(swapping) - millis(quiet)
+    );
+    println!("with traffic:     rename to new generation p99 {:.0} ms", millis(noticed));
+}
+
+fn asked_during(reader: &Reader, work: impl FnOnce()) -> Duration {
+    let (over, times) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for asker in 0..2_i64 {
+            let (over, times) = (&over, &times);
+            scope.spawn(move || {
+                let mut number = asker * 1_000_000_000 + 1_000_000;
+                while !over.load(Ordering::SeqCst) {
+                    number += 1;
+                    let begun = Instant::now();
+                    wait(reader.pin().unwrap().ask(Query::new(SHORT).bind("k", number), Limits::page())).unwrap();
+                    times.lock().unwrap().push(begun.elapsed());
+                }
+            });
+        }
+        work();
+        over.store(true, Ordering::SeqCst);
+    });
+    quantile(&mut times.into_inner().unwrap(), 0.99)
+}
+
+/// Swaps between the two generations, 5 times per second; the 99th percentile of the time until a pin gets the new one.
+fn flips(reader: &Reader, served: &Path, swaps: usize) -> Duration {
+    let generations = served.with_file_name("analytics.generations");
+    let mut kept: Vec<_> = fs::read_dir(generations).unwrap().map(|entry| entry.unwrap().path()).collect();
+    kept.retain(|path| path.extension().is_some_and(|end| end == "duckdb"));
+    kept.sort();
+    let mut times = Vec::new();
+    for swap in 0..swaps {
+        let fresh = served.with_file_name("next");
+        fs::hard_link(&kept[swap % 2], &fresh).unwrap();
+        let sequence = reader.pin().unwrap().generation().sequence;
+        let begun = Instant::now();
+        fs::rename(&fresh, served).unwrap();
+        while reader.state().generation.is_some_and(|info| info.sequence == sequence) {
+            thread::sleep(Duration::from_micros(500));
+        }
+        times.push(begun.elapsed());
+        thread::sleep(Duration::from_millis(200).saturating_sub(begun.elapsed()));
+    }
+    quantile(&mut times, 0.99)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn quantile(times: &mut [Duration], share: f64) -> Duration {
+    times.sort();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a place in it")]
+    let place = (times.len() as f64 * share) as usize;
+    times[place.min(times.len() - 1)]
+}
