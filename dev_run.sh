@@ -54,7 +54,10 @@ run_tests() {
     say "tests"
     other_reader
     # A snapshot that differs is a failure here, never an update.
-    INSTA_UPDATE=no cargo test --locked
+    INSTA_UPDATE=no cargo test --locked -- --skip soak::
+    # Alone, because it leaves no processor to tests that look at the clock.
+    say "soak"
+    cargo test --locked --test integration -- --nocapture soak::
 }
 
 run_demo() {

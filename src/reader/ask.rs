@@ -23,6 +23,7 @@ use super::{
     guard,
     lanes::LaneKind,
     shared::Shared,
+    wait,
     watchdog::{Ticket, Why, lock},
 };
 use crate::values::{self, Field};
@@ -63,6 +64,12 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    async fn outcome(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        let reply = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        reply.unwrap_or_else(|| Err(Generation::gone()))
+    }
+
     pub(super) fn stop(&self, why: Why) {
         self.ticket.stop(why);
     }
@@ -135,11 +142,34 @@ impl Pin {
             if let Some(answer) = generation.cache.get(&key) {
                 return Ok(answer);
             }
-            let asking = join(&reader.shared, &generation, key);
-            let mut outcome = asking.outcome.clone();
-            let reply = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-            reply.unwrap_or_else(|| Err(Generation::gone()))
+            let (asking, job) = join(&reader.shared, &generation, key);
+            if let Some(job) = job {
+                queue(&reader.shared, job);
+            }
+            asking.outcome().await
         }
+    }
+
+    /// As [`Pin::ask`], for threads that may wait. While a place for short questions is free, the question is answered on this thread,
+    /// which saves the way to another one and back. Must not be called from asynchronous code.
+    ///
+    /// # Errors
+    /// Every [`ReaderError`].
+    pub fn ask_blocking(&self, query: Query, limits: Limits) -> Outcome {
+        let key = Key { query, limits };
+        if let Some(answer) = self.generation.cache.get(&key) {
+            return Ok(answer);
+        }
+        let shared = &self.reader.shared;
+        let (asking, job) = join(shared, &self.generation, key);
+        if let Some(job) = job {
+            let free = self.generation.slots[..shared.limits.short].iter().position(|slot| slot.try_lock().is_ok());
+            match free.filter(|_| !shared.slow(&job)) {
+                Some(slot) => serve(shared, LaneKind::Short, slot, job),
+                None => queue(shared, job),
+            }
+        }
+        wait(asking.outcome())
     }
 
     /// Asks a question whose answer is delivered batch by batch, as fast as it is taken.
@@ -196,11 +226,11 @@ fn busy(waited: Duration) -> ReaderError {
     ReaderError::Busy { retry_after: waited.max(Duration::from_secs(1)) }
 }
 
-/// Joins the execution that is under way, or starts one.
-fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Arc<Asking> {
+/// Joins the execution that is under way, or makes a job of a new one.
+fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> (Arc<Asking>, Option<Job>) {
     let mut under_way = lock(&generation.under_way);
     if let Some(asking) = under_way.get(&key).and_then(Weak::upgrade) {
-        return asking;
+        return (asking, None);
     }
     let (sender, outcome) = watch::channel(None);
     let (expired, wait) = (sender.clone(), key.limits.wait);
@@ -217,14 +247,24 @@ fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> Arc<Ask
     let asking = Arc::new(Asking { ticket: ticket.clone(), outcome });
     under_way.retain(|_, asking| asking.strong_count() > 0);
     under_way.insert(key.clone(), Arc::downgrade(&asking));
-    drop(under_way);
-    let lane = if shared.slow.get(&key.query.sql).is_some() { LaneKind::Long } else { LaneKind::Short };
     let job = Job { generation: generation.clone(), key, ticket, reply: Reply::Whole(sender), spent: Duration::ZERO };
+    (asking, Some(job))
+}
+
+/// Gives a job to the threads of its lane.
+fn queue(shared: &Shared, job: Job) {
+    let lane = if shared.slow(&job) { LaneKind::Long } else { LaneKind::Short };
+    let wait = job.key.limits.wait;
     if let Some(job) = shared.lanes.push(lane, job) {
-        // Somebody may have joined meanwhile and waits for this execution.
         job.fail(busy(wait));
     }
-    asking
+}
+
+impl Shared {
+    /// Whether a question of this text is known to take long.
+    fn slow(&self, job: &Job) -> bool {
+        self.slow.get(&job.key.query.sql).is_some()
+    }
 }
 
 /// Answers jobs of one lane until the reader is gone.

@@ -173,7 +173,7 @@ impl Follower {
             Some(spare) => spare,
             None => Blank::new(limits).map_err(wrong)?,
         };
-        let Attached { connections, schema } = blank.attach(path, &catalog, schema, limits).map_err(wrong)?;
+        let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
         warm(&connections).map_err(wrong)?;
         let info = GenerationInfo {
             sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,

@@ -7,8 +7,9 @@ use duckdb::{Config, Connection};
 use super::ReaderLimits;
 use crate::{sql, values};
 
-/// An instance that knows no file yet. Making one takes far longer than attaching a file to it, so one is always made ahead.
-pub(super) struct Blank(Connection);
+/// An instance that knows no file yet, with all its connections, each bounded in time and memory. Making one takes far longer than attaching
+/// a file to it, so one is always made ahead.
+pub(super) struct Blank(Vec<Connection>);
 
 impl Blank {
     pub(super) fn new(limits: &ReaderLimits) -> duckdb::Result<Self> {
@@ -30,14 +31,18 @@ impl Blank {
         for (name, value) in [values::LOSSLESS, ("TimeZone", "'UTC'")] {
             set_if_known(&connection, name, value)?;
         }
-        Ok(Self(connection))
+        let mut connections: Vec<Connection> = (1..limits.slots()).map(|_| connection.try_clone()).collect::<Result<_, _>>()?;
+        connections.push(connection);
+        connections.iter().try_for_each(|connection| bound(connection, limits))?;
+        Ok(Self(connections))
     }
 
     /// Attaches a file under `catalog`, and nothing can be changed or reached any more: read-only, one file, settings locked.
     ///
-    /// Returns the connections on which table names are looked up in `schema`, each bounded in time and memory.
-    pub(super) fn attach(self, path: &Path, catalog: &str, schema: &str, limits: &ReaderLimits) -> duckdb::Result<Attached> {
-        let Self(first) = self;
+    /// Table names are looked up in `schema`, where the file has it.
+    pub(super) fn attach(self, path: &Path, catalog: &str, schema: &str) -> duckdb::Result<Attached> {
+        let Self(connections) = self;
+        let first = &connections[0];
         let file = sql::literal(&path.to_string_lossy());
         first.execute_batch(&format!("ATTACH {file} AS {} (READ_ONLY)", sql::ident(catalog)))?;
         let known: i64 = first.query_row(
@@ -46,14 +51,10 @@ impl Blank {
             |row| row.get(0),
         )?;
         let schema = if known > 0 { schema } else { "main" };
-        let mut slots: Vec<Connection> = (1..limits.slots()).map(|_| first.try_clone()).collect::<Result<_, _>>()?;
-        slots.push(first);
-        for connection in &slots {
-            connection.execute_batch(&format!("USE {}", sql::path(&[catalog, schema])))?;
-            bound(connection, limits)?;
-        }
-        slots[0].execute_batch("SET enable_external_access = false; SET lock_configuration = true")?;
-        Ok(Attached { connections: slots, schema: schema.to_owned() })
+        let enter = format!("USE {}", sql::path(&[catalog, schema]));
+        connections.iter().try_for_each(|connection| connection.execute_batch(&enter))?;
+        first.execute_batch("SET enable_external_access = false; SET lock_configuration = true")?;
+        Ok(Attached { schema: schema.to_owned(), connections })
     }
 }
 
