@@ -1,7 +1,7 @@
 //! The time of a whole export, audits, publishing and history included, as a ratio to DuckDB's own `COPY FROM DATABASE` of the same
 //! tables, both measured in turn in one run.
 //!
-//! `cargo bench --bench export [-- SCALE]`: SCALE multiplies the demo's rows; 300 unless told.
+//! `cargo bench --bench export [-- SCALE]`: SCALE multiplies the demo's rows; 600 unless told.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -26,7 +26,7 @@ use materia::{
 const ROUNDS: usize = 9;
 
 fn main() {
-    let scale = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(300);
+    let scale = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(600);
     let folder = tempfile::tempdir().unwrap();
     Demo { dir: folder.path().to_owned(), scale: Some(scale), ..Demo::default() }.make().unwrap();
     // Both copy the same: a lakehouse that holds nothing but the serving tables.
@@ -46,6 +46,18 @@ fn main() {
     let [base, in_place, from_copy] = times.map(median);
     let record = run(&job(&source, SnapshotMode::None)).record;
     println!("{} rows, {} ({ROUNDS} rounds, medians)", words::count(record.rows()), words::bytes(record.bytes));
+    println!(
+        "{:?}",
+        (
+            record.wait_ms,
+            record.stage_ms,
+            record.audit_ms,
+            record.publish_ms,
+            record.total_ms,
+            record.tables.iter().map(|t| t.ms).sum::<u64>(),
+            base
+        )
+    );
     println!("export in place   / COPY FROM DATABASE = {:.2}", in_place.as_secs_f64() / base.as_secs_f64());
     println!("export from copy  / COPY FROM DATABASE = {:.2}", from_copy.as_secs_f64() / base.as_secs_f64());
 }

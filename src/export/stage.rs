@@ -1,6 +1,7 @@
 //! Copying the plan's tables into the staged file, in one transaction.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::Instant,
@@ -95,12 +96,8 @@ fn catalog_beside(lakehouse: &str) -> &'static str {
 fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) -> Result<u64, ExportError> {
     let to = sql::path(&[catalog_beside(&plan.catalog), &plan.schema, &table.name]);
     let from = sql::path(&[&plan.catalog, &plan.schema, &table.name]);
-    // An empty table first: declaring a column not null costs a scan once there are rows.
-    let create = engine.quick(&format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA"));
-    create.map_err(|error| failed(error, plan, table))?;
-    for column in table.columns.iter().filter(|column| !column.nullable) {
-        engine.quick(&format!("ALTER TABLE {to} ALTER COLUMN {} SET NOT NULL", sql::ident(&column.name)))?;
-    }
+    // An empty table first: declaring a column not null, or describing it, costs more once there are rows.
+    engine.quick(&declare(&to, &from, table)).map_err(|error| failed(error, plan, table))?;
     let order = match table.order_by.as_slice() {
         [] => String::new(),
         terms => format!(" ORDER BY {}", terms.join(", ")),
@@ -108,15 +105,25 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
     let progress = |percent| watch.event(&Event::TableProgress { table: &table.name, percent });
     let insert = engine.run(&format!("INSERT INTO {to} FROM {from}{order}"), progress);
     let rows = insert.map_err(|error| failed(error, plan, table))?;
+    Ok(rows as u64)
+}
+
+/// The statements that make an empty table like the one it will be filled from, nullability and comments included.
+fn declare(to: &str, from: &str, table: &TablePlan) -> String {
+    let mut statements = format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA;");
     if let Some(comment) = &table.comment {
-        engine.quick(&format!("COMMENT ON TABLE {to} IS {}", sql::literal(comment)))?;
+        let _ = write!(statements, "COMMENT ON TABLE {to} IS {};", sql::literal(comment));
     }
     for column in &table.columns {
+        let name = sql::ident(&column.name);
+        if !column.nullable {
+            let _ = write!(statements, "ALTER TABLE {to} ALTER COLUMN {name} SET NOT NULL;");
+        }
         if let Some(comment) = &column.comment {
-            engine.quick(&format!("COMMENT ON COLUMN {to}.{} IS {}", sql::ident(&column.name), sql::literal(comment)))?;
+            let _ = write!(statements, "COMMENT ON COLUMN {to}.{name} IS {};", sql::literal(comment));
         }
     }
-    Ok(rows as u64)
+    statements
 }
 
 /// Says in the user's words what could not be copied, and whose fault it is.
