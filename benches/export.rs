@@ -46,18 +46,6 @@ fn main() {
     let [base, in_place, from_copy] = times.map(median);
     let record = run(&job(&source, SnapshotMode::None)).record;
     println!("{} rows, {} ({ROUNDS} rounds, medians)", words::count(record.rows()), words::bytes(record.bytes));
-    println!(
-        "{:?}",
-        (
-            record.wait_ms,
-            record.stage_ms,
-            record.audit_ms,
-            record.publish_ms,
-            record.total_ms,
-            record.tables.iter().map(|t| t.ms).sum::<u64>(),
-            base
-        )
-    );
     println!("export in place   / COPY FROM DATABASE = {:.2}", in_place.as_secs_f64() / base.as_secs_f64());
     println!("export from copy  / COPY FROM DATABASE = {:.2}", from_copy.as_secs_f64() / base.as_secs_f64());
 }
