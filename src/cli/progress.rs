@@ -63,7 +63,9 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        // Not the whole width: what the terminal echoes for Ctrl-C must not begin another line, which would be cleared instead of this one.
+        let width = rustix::termios::tcgetwinsize(stderr()).map_or(80, |size| size.ws_col).saturating_sub(6).max(20);
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{msg:{width}!}}")) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -76,7 +78,14 @@ impl Watch for Bars {
         match event {
             Event::Step { step: Step::Prune } => self.bar.set_message(String::new()),
             Event::Step { step } => self.bar.set_message(step.word()),
-            Event::Waiting { .. } => self.bar.set_message(waiting(event)),
+            Event::Waiting { what, holder, waited, limit } => {
+                // The most useful part first: the line is cut where the terminal ends.
+                let who = holder
+                    .pid
+                    .map_or_else(|| holder.to_string(), |pid| format!("pid {pid} ({})", holder.command.as_deref().unwrap_or("?")));
+                let waited = words::duration(Duration::from_secs(waited.as_secs()));
+                self.bar.set_message(format!("waited {waited} of {} for {what}: {who}", words::duration(*limit)));
+            }
             Event::TableBegins { table, index, of } => {
                 self.prefix = format!("staging {table} ({} of {of})", index + 1);
                 self.bar.set_message(self.prefix.clone());

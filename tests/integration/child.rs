@@ -3,9 +3,9 @@
 //! A database lock belongs to a process, so that what happens between two processes can only be tried with two processes.
 
 use std::{
-    env,
-    io::{BufRead, BufReader, Read},
-    os::unix::process::ExitStatusExt,
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
@@ -16,6 +16,7 @@ use std::{
 
 use materia::{
     export::{self, Event, Job, Step, Watch},
+    reader::{Limits, Query, Reader, ReaderLimits},
     settings::Settings,
 };
 
@@ -37,7 +38,32 @@ pub(crate) struct Actor {
 impl Actor {
     /// Starts this binary again in another part, and waits until it has begun.
     pub(crate) fn start(part: &str, argument: &Path) -> Self {
-        let mut process = Command::new(env::current_exe().unwrap())
+        Self::begin(&mut Command::new(env::current_exe().unwrap()), part, argument)
+    }
+
+    /// As [`Actor::start`], as a user without rights, from a copy in `folder`: that user may not look into the build's own.
+    pub(crate) fn start_as_nobody(part: &str, argument: &Path, folder: &Path) -> Self {
+        const NOBODY: u32 = 65_534;
+        let copy = folder.join("another_process");
+        fs::copy(env::current_exe().unwrap(), &copy).unwrap();
+        for entry in fs::read_dir(Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.extension().is_some_and(|end| end == "so" || end == "dylib") {
+                fs::copy(&entry, folder.join(entry.file_name().unwrap())).unwrap();
+            }
+        }
+        Self::begin(Command::new(copy).uid(NOBODY).gid(NOBODY).env_remove("LD_LIBRARY_PATH"), part, argument)
+    }
+
+    /// Says one line to the process and returns the line it answers.
+    pub(crate) fn tell(&mut self, line: &str) -> String {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).unwrap();
+        answer
+    }
+
+    fn begin(command: &mut Command, part: &str, argument: &Path) -> Self {
+        let mut process = command
             .args(["--exact", "child::part_of_another_process", "--ignored", "--nocapture"])
             .env(PART, part)
             .env(ARGUMENT, argument)
@@ -99,6 +125,7 @@ fn part_of_another_process() {
             println!("{READY}");
             crate::soak::publish_all(argument);
         }
+        ("asked reader", _) => answer_each_line(argument),
         ("dying writer", _) => die_writing(argument),
         ("reader", _) => read_again_and_again(argument),
         ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
@@ -179,4 +206,16 @@ fn hold(connection: &duckdb::Connection) {
     println!("{READY}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     let _ = connection;
+}
+
+/// Opens a reader on the served file and answers each line of standard input with a count of `numbers` and what is wrong.
+fn answer_each_line(served: &Path) {
+    let reader = Reader::open(served, "serving", ReaderLimits::small()).unwrap();
+    println!("{READY}");
+    for _ in std::io::stdin().lines() {
+        let answer = reader.pin().and_then(|pin| pin.ask_blocking(Query::new("SELECT count(*) FROM numbers"), Limits::page()));
+        let count = answer.map_or(-1, |answer| crate::reader::int(&answer));
+        let problem = reader.state().problem.map(|problem| problem.reason.replace('\n', " ")).unwrap_or_default();
+        println!("{count} rows; {problem}");
+    }
 }

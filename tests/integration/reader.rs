@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,10 @@ use std::{
 use duckdb::arrow::{array::AsArray, datatypes::Int64Type};
 use materia::reader::{Answer, Limits, Pin, Query, Reader, ReaderError, ReaderLimits, State, wait};
 
-use crate::support::{Site, eventually};
+use crate::{
+    child::Actor,
+    support::{Site, eventually},
+};
 
 pub(crate) fn open(site: &Site) -> Reader {
     Reader::open(&site.served(), "serving", ReaderLimits::default()).unwrap()
@@ -214,4 +218,32 @@ fn a_swap_is_noticed_within_a_quarter_of_a_second_without_traffic() {
     let begun = Instant::now();
     assert_eq!(reader.pin().unwrap().generation().sequence, 2);
     assert!(begun.elapsed() < Duration::from_millis(250));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_told_and_served_as_soon_as_it_may() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    let may = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    may(site.folder(), 0o755);
+    if fs::metadata(site.served()).unwrap().uid() != 0 {
+        println!("skipped: only root can start a process as somebody else");
+        return;
+    }
+    let mut reader = Actor::start_as_nobody("asked reader", &site.served(), site.folder());
+    assert_eq!(reader.tell("?").trim_end(), "1000 rows;");
+    // A new file is as readable as the one it replaces.
+    may(&site.served(), 0o400);
+    site.change("INSERT INTO serving.numbers VALUES (1000, 1)");
+    site.ok(&["export"]);
+    let mut said = String::new();
+    let told = |said: &str| said.contains("ermission") || said.contains("annot open");
+    eventually("the reason is told", || {
+        said = reader.tell("?");
+        assert!(said.starts_with("1000 rows;"), "{said}");
+        told(&said)
+    });
+    may(&site.served(), 0o444);
+    eventually("the new generation is served", || reader.tell("?").trim_end() == "1001 rows;");
+    reader.end();
 }
