@@ -52,7 +52,12 @@ pub fn bytes(size: u64) -> String {
 /// `1,500,000`.
 #[must_use]
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
+    group(&number.to_string())
+}
+
+/// Digits with a comma before every third.
+#[must_use]
+pub fn group(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {

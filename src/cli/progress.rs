@@ -63,9 +63,7 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let bar = ProgressBar::new_spinner();
-        // Not the whole width: what the terminal echoes for Ctrl-C must not begin another line, which would be cleared instead of this one.
-        let width = rustix::termios::tcgetwinsize(stderr()).map_or(80, |size| size.ws_col).saturating_sub(6).max(20);
-        if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{msg:{width}!}}")) {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));

@@ -7,7 +7,11 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, atomic::Ordering, mpsc::Receiver},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError, RwLock,
+        atomic::Ordering,
+        mpsc::{Receiver, SyncSender},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,7 +20,7 @@ use jiff::Timestamp;
 use quick_cache::sync::Cache;
 
 use super::{
-    ByBytes, Generation, GenerationInfo, Problem, Shared,
+    ByBytes, Generation, GenerationInfo, Problem, ReaderLimits, Shared,
     generation::Retired,
     instance::{Attached, Blank, catalog_name},
     watchdog::lock,
@@ -73,23 +77,20 @@ impl Alarm {
 pub(super) struct Follower {
     shared: Arc<Shared>,
     /// Made ahead, so that a swap only has to attach.
-    spare: Option<Blank>,
+    spares: Receiver<duckdb::Result<Blank>>,
     /// When the last attempt to open failed, and what it was about.
     failed: Option<(Option<Seen>, Instant)>,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, spare: None, failed: None }
+    pub(super) fn new(shared: Arc<Shared>, spares: Receiver<duckdb::Result<Blank>>) -> Self {
+        Self { shared, spares, failed: None }
     }
 
     /// Follows until the reader is gone.
     pub(super) fn run(mut self) {
         while !self.shared.over.load(Ordering::SeqCst) {
             self.look();
-            if self.spare.is_none() {
-                self.spare = Blank::new(&self.shared.limits).ok();
-            }
             self.retire();
             self.shared.alarm.wait(EVERY);
         }
@@ -169,10 +170,7 @@ impl Follower {
         }
         let schema = manifest.as_ref().map_or(shared.schema.as_str(), |manifest| manifest.schema.as_str());
         let catalog = catalog_name(shared.target.served_path(), schema);
-        let blank = match self.spare.take() {
-            Some(spare) => spare,
-            None => Blank::new(limits).map_err(wrong)?,
-        };
+        let blank = self.spares.recv().map_err(|error| error.to_string())?.map_err(wrong)?;
         let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
         warm(&connections).map_err(wrong)?;
         let info = GenerationInfo {
@@ -261,6 +259,11 @@ fn warm(connections: &[Connection]) -> duckdb::Result<()> {
         connection.query_row(&format!("SELECT count(*) FROM {}", crate::sql::ident(table)), [], |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// Makes instances ahead: one waits in the channel, another one to get into it, so that two swaps in a row find theirs.
+pub(super) fn make_ahead(limits: &ReaderLimits, spares: &SyncSender<duckdb::Result<Blank>>) {
+    while spares.send(Blank::new(limits)).is_ok() {}
 }
 
 /// Closes what generations leave behind.

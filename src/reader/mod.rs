@@ -184,7 +184,10 @@ impl Reader {
         let threads = Arc::new(Threads(shared.clone()));
         let start = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(work).map(drop);
         start("reader-reaper", Box::new(move || follow::reap(&closing)))?;
-        let mut follower = Follower::new(shared.clone());
+        let (made, spares) = mpsc::sync_channel(1);
+        let own = shared.limits.clone();
+        start("reader-ahead", Box::new(move || follow::make_ahead(&own, &made)))?;
+        let mut follower = Follower::new(shared.clone(), spares);
         // The first questions find a generation where there is one.
         follower.look();
         start("reader-follow", Box::new(move || follower.run()))?;

@@ -5,6 +5,7 @@ use std::{fmt::Display, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{number, time};
+use crate::words;
 
 /// How a number or a date is shown. Dashboard files name it by the words in [`Format::from_str`]'s documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -189,7 +190,7 @@ fn exact(value: i128, scale: u8, decimals: u8) -> Option<String> {
     let rounded = magnitude / cut + u128::from(magnitude % cut >= cut.div_ceil(2) && cut > 1);
     let unit = 10_u128.checked_pow(kept.into())?;
     let mut shown = String::from(if value < 0 && rounded != 0 { "-" } else { "" });
-    shown.push_str(&number::group(&(rounded / unit).to_string()));
+    shown.push_str(&words::group(&(rounded / unit).to_string()));
     if decimals > 0 {
         let fraction = if kept == 0 { String::new() } else { format!("{:0width$}", rounded % unit, width = usize::from(kept)) };
         shown.push('.');
@@ -205,7 +206,7 @@ fn fixed(number: f64, decimals: u8) -> String {
     let zero = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     let sign = if number < 0.0 && !zero { "-" } else { "" };
     let point = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{}{point}{fraction}", number::group(whole))
+    format!("{sign}{}{point}{fraction}", words::group(whole))
 }
 
 fn compact(number: f64) -> String {

@@ -112,18 +112,6 @@ pub(super) fn write_bignum(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Digits with a comma before every third.
-pub(super) fn group(digits: &str) -> String {
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// A place on the stack for one number.
 #[derive(Default)]
 struct Short {
