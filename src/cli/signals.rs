@@ -30,7 +30,8 @@ pub(super) fn watch(cancel: &Cancel) -> std::io::Result<Stopped> {
     std::thread::spawn(move || {
         for signal in &mut signals {
             if cancel.requested() {
-                std::process::exit(128 + signal);
+                // Without the usual way out, on which DuckDB would be taken apart while it is at work.
+                signal_hook::low_level::exit(128 + signal);
             }
             first.0.store(signal, Ordering::SeqCst);
             cancel.cancel();

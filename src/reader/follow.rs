@@ -266,9 +266,9 @@ pub(super) fn make_ahead(limits: &ReaderLimits, spares: &SyncSender<duckdb::Resu
     while spares.send(Blank::new(limits)).is_ok() {}
 }
 
-/// Closes what generations leave behind.
-pub(super) fn reap(closing: &Receiver<Vec<Connection>>) {
-    for connections in closing {
+/// Closes what generations leave behind, until it is told to stop.
+pub(super) fn reap(closing: &Receiver<Option<Vec<Connection>>>) {
+    while let Ok(Some(connections)) = closing.recv() {
         drop(connections);
     }
 }

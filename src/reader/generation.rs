@@ -43,7 +43,7 @@ pub(super) struct Generation {
     /// Streams under way.
     pub(super) streams: Mutex<Vec<Weak<Ticket>>>,
     /// Closing takes milliseconds: it is done by a thread of its own, not by whoever drops the last pin.
-    pub(super) reaper: Sender<Vec<Connection>>,
+    pub(super) reaper: Sender<Option<Vec<Connection>>>,
 }
 
 /// Weighs answers by the memory they take.
@@ -88,7 +88,7 @@ impl Generation {
     /// Takes the connections away. Questions under way must have been stopped before.
     fn close(&self) {
         let connections: Vec<_> = self.slots.iter().filter_map(|slot| lock(slot).take()).collect();
-        let _ = self.reaper.send(connections);
+        let _ = self.reaper.send(Some(connections));
     }
 }
 

@@ -39,7 +39,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -54,7 +54,7 @@ use tokio::sync::watch;
 pub use wait::wait;
 
 use self::{
-    follow::{Alarm, Follower, Seen, read},
+    follow::{Alarm, Follower, Seen, read, write},
     generation::{ByBytes, Generation},
     lanes::{LaneKind, Lanes},
     shared::Shared,
@@ -142,17 +142,38 @@ pub struct Reader {
     _threads: Arc<Threads>,
 }
 
-/// Ends the threads when the last reader goes.
-struct Threads(Arc<Shared>);
+/// Ends the threads when the last reader goes, and waits for them: a process that exits while DuckDB is at work in another thread crashes.
+struct Threads {
+    shared: Arc<Shared>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    reaper: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let handle = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        lock(&self.handles).push(handle);
+        Ok(())
+    }
+}
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::SeqCst);
-        self.0.alarm.ring();
-        for job in self.0.lanes.close() {
+        let shared = &self.shared;
+        shared.over.store(true, Ordering::SeqCst);
+        shared.alarm.ring();
+        for job in shared.lanes.close() {
             job.abandon();
         }
-        self.0.watchdog.stop();
+        for handle in lock(&self.handles).drain(..) {
+            let _ = handle.join();
+        }
+        shared.watchdog.stop();
+        drop(write(&shared.current).take());
+        let _ = shared.reaper.send(None);
+        if let Some(reaper) = self.reaper.take() {
+            let _ = reaper.join();
+        }
     }
 }
 
@@ -181,22 +202,21 @@ impl Reader {
             over: AtomicBool::new(false),
             limits,
         });
-        let threads = Arc::new(Threads(shared.clone()));
-        let start = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(work).map(drop);
-        start("reader-reaper", Box::new(move || follow::reap(&closing)))?;
+        let reaper = thread::Builder::new().name("reader-reaper".to_owned()).spawn(move || follow::reap(&closing))?;
+        let threads = Arc::new(Threads { shared: shared.clone(), handles: Mutex::default(), reaper: Some(reaper) });
         let (made, spares) = mpsc::sync_channel(1);
         let own = shared.limits.clone();
-        start("reader-ahead", Box::new(move || follow::make_ahead(&own, &made)))?;
+        threads.start("reader-ahead", move || follow::make_ahead(&own, &made))?;
         let mut follower = Follower::new(shared.clone(), spares);
         // The first questions find a generation where there is one.
         follower.look();
-        start("reader-follow", Box::new(move || follower.run()))?;
+        threads.start("reader-follow", move || follower.run())?;
         let limits = &shared.limits;
         let lanes = [(LaneKind::Short, limits.short), (LaneKind::Long, limits.long), (LaneKind::Stream, limits.streams)];
         let kinds = lanes.into_iter().flat_map(|(kind, threads)| std::iter::repeat_n(kind, threads));
         for (slot, kind) in kinds.enumerate() {
             let own = shared.clone();
-            start("reader-answer", Box::new(move || ask::work(&own, kind, slot)))?;
+            threads.start("reader-answer", move || ask::work(&own, kind, slot))?;
         }
         Ok(Self { shared, _threads: threads })
     }

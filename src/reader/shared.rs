@@ -41,6 +41,6 @@ pub(super) struct Shared {
     pub(super) alarm: Alarm,
     pub(super) sequence: AtomicU64,
     pub(super) announce: watch::Sender<Option<Arc<GenerationInfo>>>,
-    pub(super) reaper: Sender<Vec<Connection>>,
+    pub(super) reaper: Sender<Option<Vec<Connection>>>,
     pub(super) over: AtomicBool,
 }

@@ -247,3 +247,12 @@ fn a_file_that_may_not_be_read_is_told_and_served_as_soon_as_it_may() {
     eventually("the new generation is served", || reader.tell("?").trim_end() == "1001 rows;");
     reader.end();
 }
+
+#[test]
+fn a_process_that_only_takes_a_short_look_ends_without_a_crash() {
+    let site = Site::small();
+    site.ok(&["export"]);
+    for _ in 0..60 {
+        site.ok(&["status"]);
+    }
+}
