@@ -88,6 +88,23 @@ impl Pin {
         Ok(Catalog { tables })
     }
 
+    /// About how many bytes of the file a table takes: the blocks it has data in. A block may hold data of several small tables.
+    ///
+    /// # Errors
+    /// As [`Pin::ask`].
+    pub async fn table_bytes(&self, table: &str) -> Result<u64, ReaderError> {
+        let blocks = format!("pragma_storage_info({})", sql::literal(&sql::ident(table)));
+        let query = format!(
+            "SELECT (count(DISTINCT block) * any_value(block_size))::BIGINT
+             FROM (SELECT block_id AS block FROM {blocks} WHERE persistent
+                   UNION ALL SELECT unnest(additional_block_ids) FROM {blocks} WHERE persistent)
+             CROSS JOIN (SELECT block_size FROM pragma_database_size() WHERE database_name = current_database())
+             WHERE block >= 0"
+        );
+        let answer = self.ask(Query::new(&query), Limits::page()).await?;
+        Ok(answer.batches.first().filter(|batch| batch.num_rows() == 1).map_or(0, |batch| number(batch, 0, 0)))
+    }
+
     /// Smallest, largest, number of different values and of nulls of one column, by reading all of it.
     ///
     /// # Errors

@@ -108,6 +108,8 @@ fn an_answer_knows_its_generation_and_the_catalog_tells_tables_columns_and_summa
     assert_eq!((table.name.as_str(), table.rows, table.comment.as_deref()), ("t", 10, Some("Things")));
     assert_eq!((table.columns[0].data_type.as_str(), table.columns[0].nullable), ("BIGINT", false));
     assert_eq!(table.columns[0].comment.as_deref(), Some("Which"));
+    assert_eq!(wait(pin.table_bytes("t")).unwrap() % 262_144, 0);
+    assert!((1..=4).contains(&(wait(pin.table_bytes("t")).unwrap() / 262_144)));
     let summary = wait(pin.summarize("t", "name")).unwrap();
     assert_eq!((summary.min.as_deref(), summary.max.as_deref(), summary.nulls), (Some("n0"), Some("n8"), 5));
 }
