@@ -16,7 +16,7 @@ use super::{
     app::App,
     error::WebError,
     page,
-    pages::{landing, status},
+    pages::{dashboard, landing, legal, methodology, status},
     security, viewer,
 };
 
@@ -44,6 +44,8 @@ pub(crate) fn site(app: &App) -> Router {
 fn public() -> Router<App> {
     Router::new()
         .route("/", get(landing::page))
+        .route("/methodology", get(methodology::page))
+        .route("/legal/{name}", get(legal::page))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/assets/{file}", get(assets::serve))
@@ -52,7 +54,7 @@ fn public() -> Router<App> {
 // ---------------------------------------------------------------- below this line: signed in, not suspended ----------------------------
 
 fn private() -> Router<App> {
-    Router::new().route("/dashboard/", get(landing::page)).route_layer(from_fn(viewer::require_account))
+    Router::new().route("/dashboard/", get(dashboard::first)).route("/dashboard/{slug}", get(dashboard::page)).route_layer(from_fn(viewer::require_account))
 }
 
 // ---------------------------------------------------------------- below this line: role `admin` only ------------------------------------

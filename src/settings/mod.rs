@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Source};
+pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
 pub use web::{LogFormat, WebSettings};

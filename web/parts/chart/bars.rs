@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use materia::dashboard::data::{Chart, Point};
+use materia::dashboard::{Chart, Point};
 use maud::{Markup, html};
 
 use super::{colour, frame::Frame, px};

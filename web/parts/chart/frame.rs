@@ -1,6 +1,6 @@
 //! The room of a chart: where its axes are, and what stands along them.
 
-use materia::dashboard::data::{Axis, Chart, Mark, Scale};
+use materia::dashboard::{Axis, Chart, Mark, Scale};
 use maud::{Markup, html};
 
 use super::px;

@@ -1,6 +1,6 @@
 //! Heatmaps: a table whose cells are coloured, so that it is its own alternative.
 
-use materia::dashboard::data::{Heatmap, Tick};
+use materia::dashboard::{Heatmap, Tick};
 use maud::{Markup, html};
 
 /// Steps of colour from the smallest to the largest value.

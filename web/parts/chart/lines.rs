@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use materia::dashboard::data::{Chart, Mark, Point, Series};
+use materia::dashboard::{Chart, Mark, Point, Series};
 use maud::{Markup, html};
 
 use super::{

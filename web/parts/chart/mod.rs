@@ -10,7 +10,7 @@ mod lines;
 mod spark;
 mod table;
 
-use materia::dashboard::data::{Chart, Heatmap, Mark};
+use materia::dashboard::{Chart, Heatmap, Mark};
 use maud::{Markup, html};
 
 use self::frame::Frame;
@@ -74,7 +74,7 @@ fn about(chart: &Chart, unit: Option<&str>) -> String {
     let more = chart.series.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let points = chart.series.iter().flat_map(|series| &series.points);
-    let shown = |axis_end: Option<&materia::dashboard::data::Point>| axis_end.map(|point| point.x_shown.clone()).unwrap_or_default();
+    let shown = |axis_end: Option<&materia::dashboard::Point>| axis_end.map(|point| point.x_shown.clone()).unwrap_or_default();
     let first = shown(points.clone().min_by(|one, other| one.x.total_cmp(&other.x)));
     let last = shown(points.max_by(|one, other| one.x.total_cmp(&other.x)));
     let reach = if first == last { first } else { format!("{first} to {last}") };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use materia::dashboard::data::{Chart, Mark, Scale};
+use materia::dashboard::{Chart, Mark, Scale};
 use maud::{Markup, html};
 
 /// The table of a chart's figures, folded away. Scatter lists its dots; every other chart has one row for each x and one column for each series.
