@@ -12,8 +12,9 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 use super::{
-    accounts, assets,
+    accounts,
     app::App,
+    assets,
     error::WebError,
     page,
     pages::{dashboard, landing, legal, methodology, status},

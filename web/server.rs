@@ -23,7 +23,9 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// Debug mode where others could use it.
-    #[error("DEBUG=true lets everybody sign in as anybody, and {0} can be reached by others; listen on 127.0.0.1, or say DEBUG_ANYWHERE=true as well")]
+    #[error(
+        "DEBUG=true lets everybody sign in as anybody, and {0} can be reached by others; listen on 127.0.0.1, or say DEBUG_ANYWHERE=true as well"
+    )]
     DebugInPublic(SocketAddr),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]

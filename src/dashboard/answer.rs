@@ -41,7 +41,11 @@ async fn one(panel: &Panel, pin: &Pin, values: &[&(String, Param)], plan: Plan) 
         Content::Locked { plan: panel.plan, would_be: panel.drawing.kind() }
     };
     let unit = panel.figures.unit.as_ref();
-    let unit = if matches!(panel.drawing, Drawing::Stat { .. }) { unit.and_then(|unit| unit.behind()) } else { unit.and_then(|unit| unit.above()) };
+    let unit = if matches!(panel.drawing, Drawing::Stat { .. }) {
+        unit.and_then(|unit| unit.behind())
+    } else {
+        unit.and_then(|unit| unit.above())
+    };
     PanelData { title: panel.title.clone(), note: panel.note.clone(), width: panel.width, unit: unit.map(str::to_owned), content }
 }
 

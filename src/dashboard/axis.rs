@@ -33,7 +33,8 @@ fn apart(value: f64) -> f64 {
 fn step(range: f64, format: Format) -> f64 {
     let rough = range / LABELS;
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough * 0.999_999).unwrap_or(10.0 * power);
+    let step =
+        [1.0, 2.0, 2.5, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough * 0.999_999).unwrap_or(10.0 * power);
     match format {
         Format::Integer | Format::Year => step.max(1.0).ceil(),
         _ => step,
@@ -58,10 +59,12 @@ fn ticks(first: f64, last: f64, step: f64, format: Format) -> Vec<Tick> {
 
 /// A format with no more decimals than the step between labels needs, and no fewer.
 fn short(largest: f64, step: f64, format: Format) -> Format {
-    let needed = |step: f64| (0..=12_u8).find(|decimals| {
-        let scaled = step * 10_f64.powi(i32::from(*decimals));
-        (scaled - scaled.round()).abs() < 1e-6 * scaled.abs().max(1.0)
-    });
+    let needed = |step: f64| {
+        (0..=12_u8).find(|decimals| {
+            let scaled = step * 10_f64.powi(i32::from(*decimals));
+            (scaled - scaled.round()).abs() < 1e-6 * scaled.abs().max(1.0)
+        })
+    };
     match format {
         Format::Year => Format::Year,
         Format::Percent(_) => Format::Percent(needed(step * 100.0).unwrap_or(2)),
@@ -174,8 +177,14 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond() as f64;
         let x = |from: &str, to: &str, format| time(String::new(), (at(from), at(to)), format);
         assert_eq!(labels(&x("1990-03-01T00:00:00Z", "2026-10-01T00:00:00Z", Format::Month)), ["2000", "2010", "2020"]);
-        assert_eq!(labels(&x("2024-11-05T00:00:00Z", "2026-02-03T00:00:00Z", Format::Date)), ["Jan 2025", "Apr 2025", "Jul 2025", "Oct 2025", "Jan 2026"]);
+        assert_eq!(
+            labels(&x("2024-11-05T00:00:00Z", "2026-02-03T00:00:00Z", Format::Date)),
+            ["Jan 2025", "Apr 2025", "Jul 2025", "Oct 2025", "Jan 2026"]
+        );
         assert_eq!(labels(&x("2026-02-02T00:00:00Z", "2026-02-07T00:00:00Z", Format::Date)).len(), 6);
-        assert_eq!(labels(&x("2026-02-02T10:10:00Z", "2026-02-02T13:00:00Z", Format::Time)), ["2026-02-02 11:00", "2026-02-02 12:00", "2026-02-02 13:00"]);
+        assert_eq!(
+            labels(&x("2026-02-02T10:10:00Z", "2026-02-02T13:00:00Z", Format::Time)),
+            ["2026-02-02 11:00", "2026-02-02 12:00", "2026-02-02 13:00"]
+        );
     }
 }

@@ -16,7 +16,7 @@ const MOST_BARS: usize = 100;
 
 pub(super) fn chart(drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> Result<Content, String> {
     let columns = Columns::find(drawing, panel, rows)?;
-    let mut series = columns.series(drawing, panel, rows)?;
+    let mut series = columns.series(drawing, panel, rows);
     if series.iter().flat_map(|series| &series.points).all(|point| point.y.is_none()) {
         return Ok(Content::Empty { reason: String::new() });
     }
@@ -60,9 +60,9 @@ impl Columns {
         })
     }
 
-    fn series(&self, drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> Result<Vec<Series>, String> {
-        let named = |name: String| Series { name, points: Vec::new() };
-        let own = |column: &String| named(drawing.labels.get(column).cloned().unwrap_or_else(|| title_of(column)));
+    fn series(&self, drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> Vec<Series> {
+        let called = |name: String| Series { name, points: Vec::new() };
+        let own = |column: &String| called(drawing.labels.get(column).cloned().unwrap_or_else(|| title_of(column)));
         let mut all: Vec<Series> = if self.series.is_some() { Vec::new() } else { drawing.y.iter().map(own).collect() };
         let mut names = Vec::<String>::new();
         for row in rows.each() {
@@ -78,7 +78,7 @@ impl Columns {
                 Some(column) => {
                     let name = row.text(column).unwrap_or_else(|| "none".into());
                     all.iter().position(|series| series.name == name).unwrap_or_else(|| {
-                        all.push(named(name.into_owned()));
+                        all.push(called(name.into_owned()));
                         all.len() - 1
                     })
                 }
@@ -91,7 +91,7 @@ impl Columns {
                 all[first + index].points.push(Point { x, y, x_shown: x_shown.clone(), y_shown, name });
             }
         }
-        Ok(all)
+        all
     }
 
     fn x_axis(&self, drawing: &ChartDrawing, series: &mut [Series]) -> Result<Axis, String> {
@@ -105,7 +105,7 @@ impl Columns {
             Holds::Other => {
                 let mut named: Vec<(f64, &String)> = points().map(|point| (point.x, &point.x_shown)).collect();
                 named.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-                named.dedup_by(|(one, _), (other, _)| one == other);
+                named.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
                 if named.len() > MOST_BARS {
                     return Err(format!("{} places along x cannot be read; at most {MOST_BARS}: ask for fewer rows in SQL", named.len()));
                 }
@@ -157,7 +157,10 @@ fn order(series: &mut [Series], mark: Mark) -> Result<(), String> {
     for series in &mut *series {
         let mut seen = HashSet::new();
         if let Some(twice) = series.points.iter().find(|point| !seen.insert(point.x.to_bits())) {
-            return Err(format!("{:?} has two rows for {}: sum them up in SQL, or tell them apart with series", series.name, twice.x_shown));
+            return Err(format!(
+                "{:?} has two rows for {}: sum them up in SQL, or tell them apart with series",
+                series.name, twice.x_shown
+            ));
         }
         series.points.sort_by(|one, other| one.x.total_cmp(&other.x));
     }
@@ -167,7 +170,7 @@ fn order(series: &mut [Series], mark: Mark) -> Result<(), String> {
     let mut places: Vec<(f64, String)> =
         series.iter().flat_map(|series| &series.points).map(|point| (point.x, point.x_shown.clone())).collect();
     places.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    places.dedup_by(|(one, _), (other, _)| one == other);
+    places.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
     for series in series {
         let mut points = std::mem::take(&mut series.points).into_iter().peekable();
         series.points = places

@@ -1,6 +1,6 @@
 //! Whether every dashboard can be answered from what is served, or is about to be.
 
-use super::{Choice, Content, DashboardData, Dashboards, answer, model::Dashboard};
+use super::{Content, DashboardData, Dashboards, answer, model::Dashboard};
 use crate::{
     plan::Plan,
     reader::{Pin, ReaderError},
@@ -35,7 +35,13 @@ pub async fn check(dashboards: &Dashboards, pin: &Pin) -> Result<Vec<Broken>, Re
         // What a smaller plan sees is less, and may be nothing.
         for plan in [Plan::Free, Plan::Starter].into_iter().filter(|plan| plan.includes(dashboard.plan)) {
             let found = one(dashboard, &answer(dashboard, pin, &[], plan).await);
-            broken.extend(found.into_iter().map(|found| found.with_plan(plan)).filter(|found| !broken.iter().any(|known: &Broken| known.same(found))).collect::<Vec<_>>());
+            broken.extend(
+                found
+                    .into_iter()
+                    .map(|found| found.with_plan(plan))
+                    .filter(|found| !broken.iter().any(|known: &Broken| known.same(found)))
+                    .collect::<Vec<_>>(),
+            );
         }
     }
     Ok(broken)

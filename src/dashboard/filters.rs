@@ -32,7 +32,9 @@ pub(super) async fn resolve(dashboard: &Dashboard, pin: &Pin, asked: &Asked, pla
 
 async fn one(filter: &Filter, pin: &Pin, asked: &Asked, plan: Plan) -> Resolved {
     let there_is = match filter.sql() {
-        Some(sql) => Some(pin.ask(Query::new(sql), Limits { rows: MOST_OPTIONS, ..Limits::page() }).await.map_err(|error| error.to_string())),
+        Some(sql) => {
+            Some(pin.ask(Query::new(sql), Limits { rows: MOST_OPTIONS, ..Limits::page() }).await.map_err(|error| error.to_string()))
+        }
         None => None,
     };
     let there_is = match &there_is {
@@ -44,11 +46,11 @@ async fn one(filter: &Filter, pin: &Pin, asked: &Asked, plan: Plan) -> Resolved 
     match &filter.kind {
         FilterKind::Search { default } => filter.search(wanted(&filter.name).first(), default),
         FilterKind::Choice { options, default } => {
-            let options = there_is.and_then(|answer| options.list(answer));
+            let options = there_is.map(|answer| options.list(answer));
             filter.choice(options, wanted(&filter.name).first(), default.as_ref())
         }
         FilterKind::Many { options, default } => {
-            let options = there_is.and_then(|answer| options.list(answer));
+            let options = there_is.map(|answer| options.list(answer));
             filter.many(options, &wanted(&filter.name), default.as_deref())
         }
         FilterKind::Years { bounds, default, last } => {
@@ -172,9 +174,9 @@ impl Value {
 
 impl Options {
     /// The options of the file, or those that the query told: values of the first column with the type they have there, labels of the second.
-    fn list(&self, answer: Option<&Answer>) -> Result<Vec<Value>, String> {
+    fn list(&self, answer: Option<&Answer>) -> Vec<Value> {
         let (Self::Sql(_), Some(answer)) = (self, answer) else {
-            return Ok(if let Self::Fixed(values) = self { values.clone() } else { Vec::new() });
+            return if let Self::Fixed(values) = self { values.clone() } else { Vec::new() };
         };
         let rows = Rows::of(answer);
         let mut values = Vec::<Value>::new();
@@ -189,7 +191,7 @@ impl Options {
             let label = row.text(1).map_or_else(|| text.clone(), std::borrow::Cow::into_owned);
             values.push(Value { param: param.unwrap_or_else(|| Param::Text(text.clone())), text, label });
         }
-        Ok(values)
+        values
     }
 }
 

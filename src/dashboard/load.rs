@@ -9,6 +9,7 @@ use std::{
 use super::{Dashboard, overview, parse, units::Units};
 use crate::{
     reader::{Pin, ReaderError},
+    settings::DashboardSettings,
     toml_file::FileError,
     words,
 };
@@ -60,6 +61,18 @@ pub enum LoadError {
 }
 
 impl Dashboards {
+    /// The dashboards that the settings name.
+    ///
+    /// # Errors
+    /// Every [`LoadError`].
+    pub fn load(settings: &DashboardSettings) -> Result<Self, LoadError> {
+        match settings {
+            DashboardSettings { dir: Some(dir), .. } => Self::folder(dir),
+            DashboardSettings { built_in: Some(name), .. } => Self::built_in(name),
+            DashboardSettings { built_in: None, dir: None } => Ok(Self::default()),
+        }
+    }
+
     /// Dashboards that are built in.
     ///
     /// # Errors
@@ -68,7 +81,7 @@ impl Dashboards {
         match name {
             "beanflows" => {
                 let named = |(file, text): &(&str, &str)| (Path::new("beanflows").join(file), (*text).to_owned());
-                Ok(Self::of(BEANFLOWS.iter().map(named).collect()))
+                Ok(Self::of(&BEANFLOWS.iter().map(named).collect::<Vec<_>>()))
             }
             _ => Err(LoadError::Unknown { name: name.to_owned() }),
         }
@@ -95,10 +108,10 @@ impl Dashboards {
             return Err(LoadError::None { path: path.to_path_buf() });
         }
         files.sort();
-        Ok(Self::of(files))
+        Ok(Self::of(&files))
     }
 
-    fn of(files: Vec<(PathBuf, String)>) -> Self {
+    fn of(files: &[(PathBuf, String)]) -> Self {
         let mut problems = Vec::new();
         let units = files.iter().find(|(file, _)| is_units(file)).map(|(file, text)| Units::read(file, text));
         let units = units.transpose().unwrap_or_else(|problem| {

@@ -21,15 +21,25 @@ const MOST_CHARTS: usize = 24;
 pub(super) async fn overview(pin: &Pin) -> Result<Dashboard, ReaderError> {
     let catalog = pin.catalog().await?;
     let tables = "FROM duckdb_tables() WHERE schema_name = current_schema() AND database_name = current_database()";
-    let figure = |title: &str, value: &str| panel(title, 3, Drawing::Stat {
-        sql: format!("SELECT {value} AS figure {tables}"),
-        y: "figure".to_owned(),
-        x: None,
-        before: 0,
-        change: ChangeKind::Value,
-        against: None,
-    });
-    let mut panels = vec![figure("Tables", "count(*)"), figure("Rows", "coalesce(sum(estimated_size), 0)::BIGINT"), panel("Tables", 12, Drawing::Changes)];
+    let figure = |title: &str, value: &str| {
+        panel(
+            title,
+            3,
+            Drawing::Stat {
+                sql: format!("SELECT {value} AS figure {tables}"),
+                y: "figure".to_owned(),
+                x: None,
+                before: 0,
+                change: ChangeKind::Value,
+                against: None,
+            },
+        )
+    };
+    let mut panels = vec![
+        figure("Tables", "count(*)"),
+        figure("Rows", "coalesce(sum(estimated_size), 0)::BIGINT"),
+        panel("Tables", 12, Drawing::Changes),
+    ];
     panels.extend(catalog.tables.iter().filter_map(series).take(MOST_CHARTS));
     Ok(Dashboard {
         file: PathBuf::from("overview"),
@@ -96,7 +106,18 @@ fn series(table: &TableInfo) -> Option<Panel> {
 /// Whether a column holds figures rather than keys.
 fn is_figure(column: &ColumnInfo) -> bool {
     const TYPES: [&str; 12] = [
-        "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "UHUGEINT",
+        "FLOAT",
+        "DOUBLE",
     ];
     let name = column.name.to_lowercase();
     let is_key = name == "id" || ["_id", "_key", "_code", "_no"].iter().any(|ending| name.ends_with(ending));

@@ -1,6 +1,7 @@
 //! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
 
 mod brand;
+mod dashboards;
 mod export;
 mod web;
 
@@ -11,6 +12,7 @@ use std::{
 };
 
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
+pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
 pub use web::{LogFormat, WebSettings};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub export: ExportSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// Which dashboards there are.
+    pub dashboards: DashboardSettings,
     /// How the site is served.
     pub web: WebSettings,
     /// Whose site it is.
@@ -56,6 +60,7 @@ struct File {
     serving: Option<PathBuf>,
     export: ExportSettings,
     status: StatusSettings,
+    dashboards: DashboardSettings,
     web: WebSettings,
     brand: BrandSettings,
 }
@@ -103,6 +108,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
         file.web.legal = file.web.legal.map(|path| folder.join(path));
 
@@ -113,7 +119,15 @@ impl Settings {
         let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
-        Ok(Self { lakehouse, serving, export: file.export, status: file.status, web: file.web, brand: file.brand })
+        Ok(Self {
+            lakehouse,
+            serving,
+            export: file.export,
+            status: file.status,
+            dashboards: file.dashboards,
+            web: file.web,
+            brand: file.brand,
+        })
     }
 
     /// Where a lakehouse's export is served unless told otherwise.

@@ -7,7 +7,10 @@ use axum::{
 };
 use materia::settings::Settings;
 
-use super::{app::{App, Clock}, viewer::Viewer};
+use super::{
+    app::{App, Clock},
+    viewer::Viewer,
+};
 
 /// The accounts' store and everything that is decided by it.
 pub(crate) struct Accounts;

@@ -76,7 +76,7 @@ struct Author<'a> {
 
 impl Author<'_> {
     fn line(&self, start: usize) -> usize {
-        self.text.as_bytes()[..start.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.text.get(..start).unwrap_or(self.text).matches('\n').count() + 1
     }
 
     fn error(&self, line: Option<usize>, message: String) -> FileError {
