@@ -4,6 +4,7 @@
 
 mod completions;
 mod context;
+mod dashboards;
 mod demo;
 mod export;
 mod generations;
@@ -11,6 +12,7 @@ mod history;
 mod progress;
 mod signals;
 mod status;
+mod web;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
@@ -64,6 +66,8 @@ enum Verb {
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
+    Dashboards(dashboards::Args),
+    Web(web::Args),
     Completions(completions::Args),
 }
 
@@ -127,6 +131,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Dashboards(args) => dashboards::run(&context, &args),
+        Verb::Web(args) => web::run(context, &args),
         Verb::Completions(_) | Verb::Demo(_) => Ok(ExitCode::SUCCESS),
     }
 }
