@@ -1,6 +1,8 @@
 //! The door: everything the command does is in `cli`.
 
 mod cli;
+#[path = "../web/mod.rs"]
+mod web;
 
 fn main() -> std::process::ExitCode {
     cli::run(std::env::args_os())

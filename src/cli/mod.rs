@@ -11,6 +11,7 @@ mod history;
 mod progress;
 mod signals;
 mod status;
+mod web;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
@@ -64,6 +65,7 @@ enum Verb {
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
+    Web(web::Args),
     Completions(completions::Args),
 }
 
@@ -127,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Web(args) => web::run(context, &args),
         Verb::Completions(_) | Verb::Demo(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -12,57 +12,13 @@ use super::{
     secret,
     store::{StoreError, Transaction},
 };
-
-/// What somebody may do besides looking at what their plan includes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    /// Nothing more.
-    #[default]
-    Customer,
-    /// Everything under `/admin/`.
-    Admin,
-}
-
-/// In what colours the site is shown to somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Appearance {
-    /// As their system says.
-    #[default]
-    System,
-    Light,
-    Dark,
-}
-
-impl Role {
-    pub(crate) const ALL: [Self; 2] = [Self::Customer, Self::Admin];
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl Appearance {
-    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Light => "light",
-            Self::Dark => "dark",
-        }
-    }
-}
+use crate::web::viewer::{self, Appearance, Role};
 
 impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.word() == text).ok_or_else(|| format!("{text:?} is not a role; use customer or admin"))
+        Self::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| format!("{text:?} is not a role; use customer or admin"))
     }
 }
 
@@ -70,13 +26,13 @@ impl FromStr for Appearance {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|appearance| appearance.word() == text);
+        let found = Self::ALL.into_iter().find(|appearance| appearance.name() == text);
         found.ok_or_else(|| format!("{text:?} is not an appearance; use system, light or dark"))
     }
 }
 
 /// An account as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) email: String,
@@ -102,6 +58,21 @@ impl FromRow<'_, SqliteRow> for Account {
             signed_in_at: row.try_get::<Option<i64>, _>("signed_in_at")?.map(super::time),
             suspended_at: row.try_get::<Option<i64>, _>("suspended_at")?.map(super::time),
         })
+    }
+}
+
+impl Account {
+    /// What pages may know of it.
+    pub(super) fn seen(&self) -> viewer::Account {
+        viewer::Account {
+            id: self.id.clone(),
+            email: self.email.clone(),
+            name: (!self.name.is_empty()).then(|| self.name.clone()),
+            plan: self.plan,
+            role: self.role,
+            suspended: self.suspended_at.is_some(),
+            appearance: self.appearance,
+        }
     }
 }
 
@@ -141,7 +112,7 @@ pub(super) async fn by_email_or_new(turn: &mut Transaction, now: Timestamp, emai
 
 pub(super) async fn write_role(turn: &mut Transaction, account: &str, role: Role) -> Result<(), StoreError> {
     let update = sqlx::query("UPDATE accounts SET role = $1 WHERE id = $2");
-    update.bind(role.word()).bind(account).execute(&mut **turn).await?;
+    update.bind(role.name()).bind(account).execute(&mut **turn).await?;
     Ok(())
 }
 
@@ -168,7 +139,7 @@ impl Accounts {
     /// In what colours the site is shown to somebody.
     pub(crate) async fn set_appearance(&self, account: &str, appearance: Appearance) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE accounts SET appearance = $1 WHERE id = $2");
-        update.bind(appearance.word()).bind(account).execute(self.store.pool()).await?;
+        update.bind(appearance.name()).bind(account).execute(self.store.pool()).await?;
         self.changed();
         Ok(())
     }

@@ -5,11 +5,12 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     Accounts, Actor, MailRow, PageOf,
-    account::{self, Account, Role},
+    account::{self, Account},
     audit::{self, Deed},
     sessions,
     store::{StoreError, Transaction},
 };
+use crate::web::viewer::Role;
 
 /// Which accounts to list, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,11 +135,11 @@ impl Accounts {
         if before.role != role {
             sessions::end_others(&mut turn, id, None).await?;
         }
-        let detail = format!("{} to {}", before.role.word(), role.word());
+        let detail = format!("{} to {}", before.role.name(), role.name());
         self.conclude(turn, actor, "role changed", &before, &detail).await
     }
 
-    /// Closes an account to its owner, at once and everywhere, or opens it again.
+    /// Closes an account to its owner, at once and everywhere, or opens it again. Sessions stay, so that who comes is told why.
     pub(crate) async fn suspend(&self, actor: &Actor, id: &str, suspended: bool) -> Result<Account, ChangeError> {
         let mut turn = self.store.write().await?;
         let before = found(&mut turn, id).await?;
@@ -147,9 +148,6 @@ impl Accounts {
         }
         let since = suspended.then(|| before.suspended_at.unwrap_or(self.now()).as_second());
         sqlx::query("UPDATE accounts SET suspended_at = $1 WHERE id = $2").bind(since).bind(id).execute(&mut *turn).await?;
-        if suspended {
-            sessions::end_others(&mut turn, id, None).await?;
-        }
         let action = if suspended { "suspended" } else { "suspension lifted" };
         self.conclude(turn, actor, action, &before, "").await
     }

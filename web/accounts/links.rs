@@ -7,7 +7,7 @@ use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     Accounts, Actor, Email, ReturnPath,
-    account::{self, Account, Role},
+    account::{self, Account},
     audit::{self, Deed},
     limits,
     mail::{self, Letter},
@@ -15,6 +15,7 @@ use super::{
     sessions,
     store::{StoreError, Transaction},
 };
+use crate::web::viewer::Role;
 
 /// How long a link works.
 pub(crate) const LASTS: SignedDuration = SignedDuration::from_mins(15);
@@ -127,9 +128,9 @@ impl Accounts {
             let text = format!(
                 "Open this link to sign in to {brand}:\n\n{address}\n\nIt works once, and for 15 minutes. If you did not ask for it, ignore this letter: \
                  nobody gets in without the link.\n",
-                brand = self.brand
+                brand = self.settings.brand
             );
-            Some(mail::log(&mut turn, now, email.clone(), format!("Sign in to {}", self.brand), text).await?)
+            Some(mail::log(&mut turn, now, email.clone(), format!("Sign in to {}", self.settings.brand), text).await?)
         } else {
             None
         };
@@ -190,7 +191,7 @@ impl Accounts {
         let due = if self.is_admin_address(&account.email) { Role::Admin } else { Role::Customer };
         if account.role != due {
             account::write_role(turn, &account.id, due).await?;
-            let detail = format!("{} to {}, by ADMIN_EMAILS at sign-in", account.role.word(), due.word());
+            let detail = format!("{} to {}, by ADMIN_EMAILS at sign-in", account.role.name(), due.name());
             let deed = Deed { action: "role changed", subject_id: &account.id, subject: &account.email, detail: &detail };
             audit::record(turn, now, &Actor::site(), deed).await?;
             account.role = due;
@@ -217,7 +218,7 @@ impl Accounts {
             return Err(LinkError::TooOften(limits::EMAIL_CHANGES.wait()));
         }
         limits::EMAIL_CHANGES.count(&mut turn, now, &account.id).await?;
-        let brand = &self.brand;
+        let brand = &self.settings.brand;
         let mut letters = Vec::new();
         if self.may_be_sent(&mut turn, email).await? {
             let link = Link { purpose: Purpose::EmailChange, email, name: "", account: Some(&account.id), next: "/settings" };
@@ -281,7 +282,7 @@ impl Accounts {
         // An address that is an admin's gives the role at the next sign-in; one that is not takes it away now.
         let role = if self.is_admin_address(email.as_str()) { account.role } else { Role::Customer };
         let update = sqlx::query("UPDATE accounts SET email = $1, role = $2 WHERE id = $3");
-        update.bind(email.as_str()).bind(role.word()).bind(&account.id).execute(&mut **turn).await?;
+        update.bind(email.as_str()).bind(role.name()).bind(&account.id).execute(&mut **turn).await?;
         let detail = format!("to {email}");
         let deed = Deed { action: "address changed", subject_id: &account.id, subject: &account.email, detail: &detail };
         let actor = Actor { id: account.id.clone(), name: account.email.clone(), network: visit.network.clone() };
@@ -295,8 +296,8 @@ impl Accounts {
         };
         let letter = match account.email.parse() {
             Ok(old) => {
-                let text = format!("The address of your account at {} is {email} now.\n\nIf it was not you, answer this letter at once.\n", self.brand);
-                Some(mail::log(turn, now, old, format!("Your address at {} was changed", self.brand), text).await?)
+                let text = format!("The address of your account at {} is {email} now.\n\nIf it was not you, answer this letter at once.\n", self.settings.brand);
+                Some(mail::log(turn, now, old, format!("Your address at {} was changed", self.settings.brand), text).await?)
             }
             Err(_) => None,
         };

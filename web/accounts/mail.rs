@@ -18,7 +18,7 @@ use url::Url;
 use super::{
     email::Email,
     secret,
-    settings::AccountSettings,
+    settings::{AccountSettings, SettingError},
     store::{Store, StoreError, Transaction},
 };
 
@@ -75,11 +75,12 @@ pub(super) enum Post {
 }
 
 impl Post {
-    pub(super) fn new(settings: &AccountSettings, store: &Store) -> Result<Self, String> {
+    pub(super) fn new(settings: &AccountSettings, store: &Store) -> Result<Self, SettingError> {
         let Some(url) = &settings.smtp else {
             return Ok(if settings.debug { Self::Mailbox(Arc::default()) } else { Self::None });
         };
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal()).map_err(|_| "the address cannot be read".to_owned())?;
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal())
+            .map_err(|_| SettingError { variable: "SMTP_URL", problem: "it cannot be used".to_owned() })?;
         let transport = transport.timeout(Some(Duration::from_secs(20))).build();
         let (queue, letters) = mpsc::channel(QUEUE);
         let worker = tokio::spawn(send_all(letters, transport, settings.clone(), store.clone()));
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
 
     fn composed(subject: &str) -> String {
-        let settings = AccountSettings::load(&materia::settings::WebSettings::default(), &|_| None).unwrap();
+        let settings = AccountSettings::new(&materia::settings::Settings::load(None, &|_| None).unwrap()).unwrap();
         let letter = Letter {
             id: "1f".to_owned(),
             at: Timestamp::UNIX_EPOCH,

@@ -8,6 +8,7 @@ mod account;
 mod admin;
 mod audit;
 mod email;
+mod identify;
 mod limits;
 mod links;
 mod mail;
@@ -20,7 +21,7 @@ mod sessions;
 mod settings;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{
     Arc,
@@ -28,12 +29,14 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
+use materia::settings::Settings;
 
 pub(crate) use self::{
-    account::{Account, Appearance, LONGEST_NAME, Role},
+    account::{Account, LONGEST_NAME},
     admin::{AccountFilter, ChangeError, Sort},
     audit::{Actor, AuditRow},
-    email::{Email, NotAnEmail},
+    email::Email,
+    identify::{Session, forget_cookie, identify, presented, session_cookie},
     limits::network,
     links::{Asked, LinkError, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
@@ -42,12 +45,10 @@ pub(crate) use self::{
     secret::Token,
     seed::SEEDS,
     sessions::{Resolved, SessionLine, SignedIn},
-    settings::{AccountSettings, Secret, SettingError},
+    settings::{AccountSettings, SettingError, check_debug},
     store::{Store, StoreError},
 };
-
-/// What time it is; tests have one that they move.
-pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+use super::app::Clock;
 
 /// The accounts of the site.
 #[derive(Clone)]
@@ -56,33 +57,31 @@ pub(crate) struct Accounts {
     settings: Arc<AccountSettings>,
     clock: Clock,
     post: mail::Post,
-    /// What the site is called, in mail.
-    brand: Arc<str>,
     seen: Arc<sessions::Seen>,
     /// Counts the changes that make what is remembered of sessions wrong.
     changes: Arc<AtomicU64>,
 }
 
-/// Why accounts could not be opened.
+/// Why the accounts cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub(crate) enum AccountsError {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("SMTP_URL: {0}")]
-    Smtp(String),
 }
 
 impl Accounts {
     /// Opens the store, brings it up to date and starts the task that sends mail.
-    pub(crate) async fn open(settings: AccountSettings, brand: &str, clock: Clock) -> Result<Self, OpenError> {
+    pub(crate) async fn open(settings: &Settings, clock: &Clock) -> Result<Self, AccountsError> {
+        let settings = AccountSettings::new(settings)?;
         let store = Store::open(settings.database.reveal()).await?;
-        let post = mail::Post::new(&settings, &store).map_err(OpenError::Smtp)?;
+        let post = mail::Post::new(&settings, &store)?;
         Ok(Self {
             store,
             settings: Arc::new(settings),
-            clock,
+            clock: clock.clone(),
             post,
-            brand: brand.into(),
             seen: Arc::new(sessions::Seen::new(10_000)),
             changes: Arc::default(),
         })
@@ -92,12 +91,13 @@ impl Accounts {
         &self.settings
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    /// Whether the store answers.
+    pub(crate) async fn reachable(&self) -> bool {
+        self.store.answers().await
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
+        self.clock.now()
     }
 
     /// Whether mail reaches anybody: without it nobody can sign in.

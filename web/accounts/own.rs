@@ -1,6 +1,7 @@
 //! What is kept of somebody, for them to take away.
 
 use jiff::Timestamp;
+use materia::plan::Plan;
 use sqlx::Row;
 
 use super::{
@@ -13,12 +14,24 @@ use super::{
 /// Everything that is kept of an account.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct OwnData {
-    account: Account,
+    account: OwnAccount,
     sessions: Vec<SessionLine>,
     /// Letters of the last 90 days.
     mails: Vec<OwnMail>,
     /// What was done to the account.
     changes: Vec<OwnChange>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct OwnAccount {
+    id: String,
+    email: String,
+    name: String,
+    plan: Plan,
+    role: &'static str,
+    appearance: &'static str,
+    created_at: Timestamp,
+    signed_in_at: Option<Timestamp>,
 }
 
 #[derive(Debug, serde::Serialize)]
@@ -45,7 +58,16 @@ impl Accounts {
         });
         let changes = self.audit_log_of(&account.id).await?.into_iter();
         Ok(OwnData {
-            account: account.clone(),
+            account: OwnAccount {
+                id: account.id.clone(),
+                email: account.email.clone(),
+                name: account.name.clone(),
+                plan: account.plan,
+                role: account.role.name(),
+                appearance: account.appearance.name(),
+                created_at: account.created_at,
+                signed_in_at: account.signed_in_at,
+            },
             sessions: self.sessions(&account.id).await?,
             mails: mails.collect::<sqlx::Result<_>>()?,
             changes: changes.map(|row| OwnChange { at: row.at, action: row.action, detail: row.detail }).collect(),

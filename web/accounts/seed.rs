@@ -4,9 +4,10 @@ use materia::plan::Plan;
 
 use super::{
     Accounts, Email, LinkError, Redeemed, ReturnPath, Visit,
-    account::{self, Account, Role},
+    account::{self, Account},
     store::StoreError,
 };
+use crate::web::viewer::Role;
 
 /// The accounts that `materia users seed` makes: address, name, plan, role. The domain is one that never receives mail.
 pub(crate) const SEEDS: [(&str, &str, Plan, Role); 4] = [
@@ -32,7 +33,7 @@ impl Accounts {
             .bind(email)
             .bind(name)
             .bind(plan.name())
-            .bind(role.word())
+            .bind(role.name())
             .bind(now.as_second())
             .fetch_one(&mut *turn)
             .await?;

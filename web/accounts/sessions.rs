@@ -1,18 +1,20 @@
 //! Sessions: who is signed in where. Kept in the store, named by a random id that only the browser has.
 
+use std::sync::{Arc, atomic::Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
-use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     Accounts, Actor,
-    account::{self, Account, Role},
+    account::{self, Account},
     audit::{self, Deed},
     links::Visit,
     secret::{self, Token, TokenHash},
     store::{StoreError, Transaction},
 };
+use crate::web::viewer::{Role, Viewer};
 
 /// A session ends after this much time without a request.
 const IDLE: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -39,9 +41,11 @@ pub(super) struct Believed {
 }
 
 /// Who is signed in, and by which session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct SignedIn {
     pub(crate) account: Account,
+    /// The same, as pages know it.
+    pub(crate) viewer: Viewer,
     /// Names the session to its owner.
     pub(crate) session: String,
 }
@@ -100,10 +104,10 @@ impl FromRow<'_, SqliteRow> for Stored {
 }
 
 impl Stored {
-    /// Whether it has ended by itself, or its account may not be used.
+    /// Whether it has ended by itself.
     fn is_over(&self, now: Timestamp) -> bool {
         let idle = if self.role == Role::Admin { IDLE_ADMIN } else { IDLE };
-        self.expires_at <= now || later(self.seen_at, idle) <= now || self.account.suspended_at.is_some()
+        self.expires_at <= now || later(self.seen_at, idle) <= now
     }
 }
 
@@ -121,7 +125,7 @@ pub(super) async fn begin(turn: &mut Transaction, now: Timestamp, account: &Acco
     .bind(id.hash().as_str())
     .bind(secret::random_id()?)
     .bind(&account.id)
-    .bind(account.role.word())
+    .bind(account.role.name())
     .bind(now.as_second())
     .bind(later(now, ABSOLUTE).as_second())
     .bind(visit.user_agent.chars().take(300).collect::<String>())
@@ -213,7 +217,8 @@ impl Accounts {
             let update = sqlx::query("UPDATE sessions SET seen_at = $1 WHERE id_hash = $2");
             update.bind(now.as_second()).bind(&id_hash).execute(self.store.pool()).await?;
         }
-        Ok(Resolved { signed_in: Arc::new(SignedIn { account, session: handle }), renewed })
+        let viewer = Viewer::account(account.seen());
+        Ok(Resolved { signed_in: Arc::new(SignedIn { account, viewer, session: handle }), renewed })
     }
 
     /// Whether the role `admin` is due to an address.
@@ -257,7 +262,7 @@ pub(super) async fn renew(turn: &mut Transaction, now: Timestamp, handle: &str, 
     let changed = sqlx::query("UPDATE sessions SET former_hash = id_hash, former_until = $1, id_hash = $2, role = $3 WHERE handle = $4 AND account = $5")
         .bind(later(now, FORMER).as_second())
         .bind(id.hash().as_str())
-        .bind(account.role.word())
+        .bind(account.role.name())
         .bind(handle)
         .bind(&account.id)
         .execute(&mut **turn)

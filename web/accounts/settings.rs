@@ -1,73 +1,55 @@
 //! Settings of accounts, variable by variable. What is secret does not print.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use materia::settings::{Lookup, WebSettings};
+use materia::settings::{Secret, Settings, WebSettings};
 use url::{Host, Url};
 
 use super::email::Email;
 
-/// A text that does not print.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The text itself: for whom it is meant, and nothing else.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(hidden)")
-    }
-}
-
 /// How accounts are kept and how mail is sent; the rest is the site's.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountSettings {
-    /// `DATABASE_URL`: where accounts are kept; may hold a password. Default `sqlite://accounts.db`.
+    /// Where accounts are kept.
     pub(crate) database: Secret,
-    /// `ADMIN_EMAILS`: addresses, separated by commas, that get the role `admin` when they sign in. Default: none.
+    /// Who gets the role `admin` at sign-in.
     pub(crate) admins: BTreeSet<Email>,
-    /// `SMTP_URL`: `smtps://user:password@host`; holds a password. Default: none, and mail stays in the log and `/dev/mailbox` with `DEBUG=true`.
+    /// The mail server.
     pub(crate) smtp: Option<Secret>,
-    /// `MAIL_FROM`: who mail comes from. Default `no-reply@` and the host of `BASE_URL`.
+    /// Who mail comes from.
     pub(crate) mail_from: Email,
     /// Where customers reach the site, without a slash at the end.
     pub(crate) base_url: String,
     /// Sign-in without mail, `/dev/mailbox`, and cookies without TLS.
     pub(crate) debug: bool,
+    /// What the site is called, in mail.
+    pub(crate) brand: String,
 }
 
 /// A variable that cannot be used. The message never holds the value of one that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {problem}")]
 pub(crate) struct SettingError {
-    variable: &'static str,
-    problem: String,
+    pub(super) variable: &'static str,
+    pub(super) problem: String,
 }
 
 impl AccountSettings {
-    /// Reads the variables.
-    pub(crate) fn load(web: &WebSettings, env: Lookup) -> Result<Self, SettingError> {
-        let given = |variable: &str| env(variable).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    /// Checks what was told.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingError> {
         let wrong = |variable, problem: String| SettingError { variable, problem };
-
-        let admins = given("ADMIN_EMAILS").unwrap_or_default();
-        let admins = admins.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let told = &settings.accounts;
+        let admins = told.admin_emails.split(',').map(str::trim).filter(|text| !text.is_empty());
         let admins = admins.map(|text| text.parse::<Email>().map_err(|error| wrong("ADMIN_EMAILS", format!("{text:?}: {error}"))));
         let admins = admins.collect::<Result<_, _>>()?;
-        let smtp = given("SMTP_URL");
-        if let Some(url) = &smtp {
-            super::mail::check_smtp(url).map_err(|problem| wrong("SMTP_URL", problem))?;
+        if let Some(url) = &told.smtp_url {
+            super::mail::check_smtp(url.reveal()).map_err(|problem| wrong("SMTP_URL", problem))?;
         }
-        let base_url = web.base_url();
-        let from = given("MAIL_FROM").unwrap_or_else(|| sender(&base_url));
+        let base_url = settings.web.base_url();
+        let from = told.mail_from.clone().unwrap_or_else(|| sender(&base_url));
         let mail_from = from.parse().map_err(|error| wrong("MAIL_FROM", format!("{from:?}: {error}")))?;
-        let database = Secret(given("DATABASE_URL").unwrap_or_else(|| "sqlite://accounts.db".to_owned()));
-        Ok(Self { database, admins, smtp: smtp.map(Secret), mail_from, base_url, debug: web.debug })
+        let (database, smtp) = (told.database_url.clone(), told.smtp_url.clone());
+        Ok(Self { database, admins, smtp, mail_from, base_url, debug: settings.web.debug, brand: settings.brand.name.clone() })
     }
 
     /// A full address of this site, for mail.
@@ -123,7 +105,7 @@ mod tests {
 
     fn load(variables: &[(&str, &str)]) -> Result<AccountSettings, String> {
         let env = |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
-        AccountSettings::load(&WebSettings::default(), &env).map_err(|error| error.to_string())
+        AccountSettings::new(&Settings::load(None, &env).unwrap()).map_err(|error| error.to_string())
     }
 
     fn debug_refused(change: impl Fn(&mut WebSettings)) -> bool {
@@ -164,8 +146,7 @@ mod tests {
 
     #[test]
     fn mail_comes_from_the_site() {
-        let web = WebSettings { base_url: Some("https://beanflows.example/".to_owned()), ..WebSettings::default() };
-        let settings = AccountSettings::load(&web, &|_| None).unwrap();
+        let settings = load(&[("BASE_URL", "https://beanflows.example/")]).unwrap();
         assert_eq!(settings.mail_from.as_str(), "no-reply@beanflows.example");
         assert_eq!(settings.link("/auth/verify"), "https://beanflows.example/auth/verify");
         assert_eq!(load(&[]).unwrap().mail_from.as_str(), "no-reply@example.test");

@@ -17,7 +17,7 @@ async fn the_audit_log_can_only_grow() {
         "INSERT OR REPLACE INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log",
         "INSERT INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log WHERE true ON CONFLICT (seq) DO UPDATE SET actor = 'eve'",
     ] {
-        let error = sqlx::query(statement).execute(rig.accounts.store().pool()).await.unwrap_err();
+        let error = sqlx::query(statement).execute(rig.accounts.store.pool()).await.unwrap_err();
         assert!(error.to_string().contains("the audit log is append-only"), "{statement}: {error}");
     }
     assert_eq!(rig.accounts.audit_log(PageOf::number(None)).await.unwrap(), (before, 1));

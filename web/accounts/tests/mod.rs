@@ -4,22 +4,19 @@ mod admin;
 mod log;
 mod sign_in;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
-
-use jiff::Timestamp;
-use materia::settings::WebSettings;
+use jiff::{SignedDuration, Timestamp};
+use materia::settings::Settings;
 use tempfile::TempDir;
 
-use super::{AccountSettings, Accounts, Email, LinkError, LinkRequest, Redeemed, ReturnPath, Token, Visit};
+use super::{Accounts, Email, LinkError, LinkRequest, Redeemed, ReturnPath, Token, Visit};
+use crate::web::app::Clock;
 
 /// Accounts in a folder of their own, with a clock that stands until it is moved.
 pub(crate) struct Rig {
     pub(crate) accounts: Accounts,
-    pub(crate) clock: Arc<AtomicI64>,
-    folder: TempDir,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) folder: TempDir,
 }
 
 /// When every test begins: 2026-03-01, 12:00 UTC.
@@ -30,11 +27,12 @@ pub(crate) const ADMIN: &str = "ada@example.com";
 
 impl Rig {
     pub(crate) async fn new() -> Self {
-        Self::with(&[("ADMIN_EMAILS", "ada@example.com,admin@example.test")]).await
+        Self::with(&[("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")]).await
     }
 
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(BEGINNING)), variables).await
+        let clock = Clock::fixed(Timestamp::from_second(BEGINNING).unwrap());
+        Self::at(tempfile::tempdir().unwrap(), clock, variables).await
     }
 
     /// The same store with other settings, as after a restart.
@@ -43,21 +41,22 @@ impl Rig {
         Self::at(self.folder, self.clock, variables).await
     }
 
-    async fn at(folder: TempDir, clock: Arc<AtomicI64>, variables: &[(&str, &str)]) -> Self {
-        let database = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    async fn at(folder: TempDir, clock: Clock, variables: &[(&str, &str)]) -> Self {
+        let path = |name: &str| folder.path().join(name).display().to_string();
         let env = |name: &str| match name {
-            "DATABASE_URL" => Some(database.clone()),
+            "DATABASE_URL" => Some(format!("sqlite://{}", path("accounts.db"))),
+            "DUCKDB_PATH" => Some(path("lakehouse.duckdb")),
+            "BASE_URL" => Some("http://site.localhost".to_owned()),
             _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
         };
-        let web = WebSettings { debug: true, base_url: Some("http://site.localhost".to_owned()), ..WebSettings::default() };
-        let settings = AccountSettings::load(&web, &env).unwrap();
-        let hand = clock.clone();
-        let now = Arc::new(move || Timestamp::from_second(hand.load(Ordering::SeqCst)).unwrap());
-        Self { accounts: Accounts::open(settings, "Beans", now).await.unwrap(), clock, folder }
+        let mut settings = Settings::load(None, &env).unwrap();
+        settings.brand.name = "Beans".to_owned();
+        let accounts = Accounts::open(&settings, &clock).await.unwrap();
+        Self { accounts, clock, settings, folder }
     }
 
     pub(crate) fn later(&self, seconds: i64) {
-        self.clock.fetch_add(seconds, Ordering::SeqCst);
+        self.clock.set(self.clock.now() + SignedDuration::from_secs(seconds));
     }
 
     pub(crate) async fn ask(&self, email: &str) -> Result<(), LinkError> {

@@ -1,0 +1,5 @@
+//! Dashboards as files: loaded, checked and answered here, drawn elsewhere.
+
+mod data;
+
+pub use data::*;
