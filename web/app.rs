@@ -3,9 +3,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use jiff::Timestamp;
-use materia::{reader::Reader, settings::Settings};
+use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
-use super::{accounts::Accounts, assets::Assets};
+use super::{accounts::Accounts, assets::Assets, pages::legal};
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +17,10 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// The served data.
     pub(crate) reader: Reader,
+    /// What is drawn from it.
+    pub(crate) dashboards: Dashboards,
+    /// Terms, privacy and the like.
+    pub(crate) legal: Vec<legal::Text>,
     /// The time.
     pub(crate) clock: Clock,
     /// Style sheet and script.
@@ -25,10 +29,20 @@ pub(crate) struct Inner {
     pub(crate) accounts: Accounts,
 }
 
+/// What an [`App`] is made of, beside its accounts.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) reader: Reader,
+    pub(crate) dashboards: Dashboards,
+    pub(crate) legal: Vec<legal::Text>,
+    pub(crate) clock: Clock,
+}
+
 impl App {
-    pub(crate) fn new(settings: Settings, reader: Reader, clock: Clock, accounts: Accounts) -> Self {
+    pub(crate) fn new(parts: Parts, accounts: Accounts) -> Self {
+        let Parts { settings, reader, dashboards, legal, clock } = parts;
         let assets = Assets::new(&settings.brand);
-        Self(Arc::new(Inner { settings, reader, clock, assets, accounts }))
+        Self(Arc::new(Inner { settings, reader, dashboards, legal, clock, assets, accounts }))
     }
 }
 

@@ -80,7 +80,9 @@ impl WebError {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Self::TimedOut,
             StatusCode::FORBIDDEN => Self::Forbidden,
-            status if status.is_client_error() => Self::BadRequest("The form or address was not understood. Go back and try again.".to_owned()),
+            status if status.is_client_error() => {
+                Self::BadRequest("The form or address was not understood. Go back and try again.".to_owned())
+            }
             status if status.is_server_error() => Self::Internal(format!("answered with {status}")),
             _ => return None,
         })
@@ -136,7 +138,9 @@ impl WebError {
         match self {
             Self::SignIn { .. } => ("Please sign in", "This page is for customers. Sign in and you come back to it.".to_owned()),
             Self::BadRequest(problem) => ("That did not make sense", problem.clone()),
-            Self::Forbidden => ("Not for this account", "Your account may not open this page. If it should, ask whoever runs the service.".to_owned()),
+            Self::Forbidden => {
+                ("Not for this account", "Your account may not open this page. If it should, ask whoever runs the service.".to_owned())
+            }
             Self::Suspended => ("This account is suspended", "Write to us and we will sort it out.".to_owned()),
             Self::CrossSite => {
                 ("Refused for your safety", "The form was not sent from this site. Open the page here, and send the form again.".to_owned())
@@ -147,12 +151,16 @@ impl WebError {
             Self::TooMany { retry_after } => {
                 ("Too many requests", format!("We let only so many through at once. Try again in {} s.", seconds(retry_after)))
             }
-            Self::Preparing => ("The data is being prepared", "The first figures are on their way. This page tries again by itself.".to_owned()),
+            Self::Preparing => {
+                ("The data is being prepared", "The first figures are on their way. This page tries again by itself.".to_owned())
+            }
             Self::Busy { retry_after } => {
                 ("Much is being asked right now", format!("Your question had to wait too long. Try again in {} s.", seconds(retry_after)))
             }
             Self::TimedOut => ("That took too long", "Ask for less, or try again in half a minute.".to_owned()),
-            Self::Internal(_) => ("Something went wrong here", "It is not your fault, and it has been written down. Try again in a moment.".to_owned()),
+            Self::Internal(_) => {
+                ("Something went wrong here", "It is not your fault, and it has been written down. Try again in a moment.".to_owned())
+            }
         }
     }
 }

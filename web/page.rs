@@ -8,8 +8,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use maud::Markup;
 use materia::reader::GenerationInfo;
+use maud::Markup;
 
 use super::{app::App, error::WebError, parts, viewer::Viewer};
 

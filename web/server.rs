@@ -1,8 +1,9 @@
 //! Listening, and stopping without dropping anybody.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use materia::{
+    dashboard::{Dashboards, LoadError},
     reader::{Reader, ReaderLimits},
     settings::Settings,
 };
@@ -13,7 +14,8 @@ use tokio::{
 
 use super::{
     accounts::{Accounts, AccountsError},
-    app::{App, Clock},
+    app::{App, Clock, Parts},
+    pages::legal,
     router,
 };
 
@@ -21,13 +23,26 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// Debug mode where others could use it.
-    #[error("DEBUG=true lets everybody sign in as anybody, and {0} can be reached by others; listen on 127.0.0.1, or say DEBUG_ANYWHERE=true as well")]
+    #[error(
+        "DEBUG=true lets everybody sign in as anybody, and {0} can be reached by others; listen on 127.0.0.1, or say DEBUG_ANYWHERE=true as well"
+    )]
     DebugInPublic(SocketAddr),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The dashboards.
+    #[error(transparent)]
+    Dashboards(#[from] LoadError),
+    /// The legal texts.
+    #[error("cannot read the texts in {}: {source}", folder.display())]
+    Legal {
+        /// Their folder.
+        folder: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
@@ -48,7 +63,15 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
     let accounts = Accounts::open(&settings, &clock).await?;
-    let app = App::new(settings, reader, clock, accounts);
+    let dashboards = Dashboards::load(&settings.dashboards)?;
+    for problem in dashboards.problems() {
+        tracing::warn!(%problem, "a dashboard is not as its author meant it");
+    }
+    let legal = match &settings.web.legal {
+        Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
+        None => Vec::new(),
+    };
+    let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     tracing::info!(address = %listener.local_addr()?, "serving");
     let site = router::site(&app).into_make_service_with_connect_info::<SocketAddr>();

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use materia::{settings::Settings, target::Target};
+use materia::{dashboard::Dashboards, settings::Settings, target::Target};
+
+use super::Failure;
 
 const DEFAULT_CONFIG: &str = "materia.toml";
 
@@ -41,6 +43,11 @@ impl Context {
     pub(super) fn target(&self) -> anyhow::Result<Target> {
         Target::new(&self.settings.serving).with_context(|| format!("cannot follow {}", self.settings.serving.display()))
     }
+}
+
+/// The dashboards that the settings name; a set or folder that is not there is a wrong setting.
+pub(super) fn dashboards(settings: &Settings) -> Result<Dashboards, Failure> {
+    Dashboards::load(&settings.dashboards).map_err(|error| Failure::usage(format!("[dashboards]: {error}")))
 }
 
 fn dotenv(path: &Path) -> anyhow::Result<HashMap<String, String>> {

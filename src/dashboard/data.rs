@@ -168,7 +168,7 @@ pub struct Stat {
 pub struct Change {
     /// The difference, in the figure's unit; its sign is the direction.
     pub value: f64,
-    /// As it is printed, with its sign: `+3.2 %`, `−1,204`.
+    /// As it is printed, with its sign: `+3.2 %`, `-1,204`.
     pub shown: String,
     /// Against what: `Sep 2025`, `a year before`.
     pub against: String,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod brand;
+mod dashboards;
 mod export;
 mod web;
 
@@ -12,7 +13,8 @@ use std::{
 };
 
 pub use accounts::{AccountsSettings, Secret};
-pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Source};
+pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
+pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
 pub use web::{LogFormat, WebSettings};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub export: ExportSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// Which dashboards there are.
+    pub dashboards: DashboardSettings,
     /// How the site is served.
     pub web: WebSettings,
     /// Whose site it is.
@@ -60,6 +64,7 @@ struct File {
     serving: Option<PathBuf>,
     export: ExportSettings,
     status: StatusSettings,
+    dashboards: DashboardSettings,
     web: WebSettings,
     brand: BrandSettings,
 }
@@ -107,6 +112,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
         file.web.legal = file.web.legal.map(|path| folder.join(path));
 
@@ -118,7 +124,16 @@ impl Settings {
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
         let accounts = AccountsSettings::load(&folder, env);
-        Ok(Self { lakehouse, serving, export: file.export, status: file.status, web: file.web, brand: file.brand, accounts })
+        Ok(Self {
+            lakehouse,
+            serving,
+            export: file.export,
+            status: file.status,
+            dashboards: file.dashboards,
+            web: file.web,
+            brand: file.brand,
+            accounts,
+        })
     }
 
     /// Where a lakehouse's export is served unless told otherwise.

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::web::{
     accounts::{Account, LONGEST_NAME, SessionLine},
     page::View,
-    parts::{Field, ago, button, field, moment, notice},
+    parts::{Field, button, field, moment, notice, since},
     viewer::Appearance,
 };
 
@@ -162,7 +162,7 @@ impl SettingsPage {
                                     th scope="row" { (session.browser) @if session.current { " " span.tag { "this one" } } }
                                     td { (session.line.network) }
                                     td { (moment(session.line.created_at)) }
-                                    td { (ago(session.line.seen_at, self.now)) }
+                                    td { (since(session.line.seen_at, self.now)) }
                                     td {
                                         form method="post" action={ "/settings/sessions/" (session.line.handle) "/end" } {
                                             button.button type="submit" data-kind="plain" aria-label={ "Sign out " (session.browser) " from " (session.line.network) } { "Sign out" }
