@@ -10,7 +10,7 @@ use axum::{
 };
 use materia::plan::Plan;
 
-use super::error::WebError;
+use super::{accounts::entitlements, error::WebError};
 
 /// Who is looking: somebody with an account, or anybody.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +91,7 @@ impl Appearance {
 impl Account {
     /// The plan whose things it may see: admins see everything.
     pub(crate) fn entitled(&self) -> Plan {
-        if self.role == Role::Admin { Plan::Pro } else { self.plan }
+        entitlements(if self.role == Role::Admin { Plan::Pro } else { self.plan }).opens
     }
 }
 

@@ -194,3 +194,44 @@ async fn found(turn: &mut Transaction, id: &str) -> Result<Account, ChangeError>
     let account = sqlx::query_as("SELECT * FROM accounts WHERE id = $1").bind(id).fetch_optional(&mut **turn).await?;
     account.ok_or_else(|| ChangeError::Unknown(id.to_owned()))
 }
+
+/// Counts, for operators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) accounts: u64,
+    /// Accounts of each plan.
+    pub(crate) plans: Vec<(Plan, u64)>,
+    pub(crate) suspended: u64,
+    /// Sessions that have not ended.
+    pub(crate) sessions: u64,
+    pub(crate) signed_in_today: u64,
+    pub(crate) letters_today: u64,
+    pub(crate) letters_failed_today: u64,
+}
+
+impl Accounts {
+    /// Counts accounts, sessions and letters.
+    pub(crate) async fn figures(&self) -> Result<Figures, StoreError> {
+        let now = self.now().as_second();
+        let day = now - 86_400;
+        let count = async |sql: &'static str, since: i64| {
+            let count: i64 = sqlx::query_scalar(sql).bind(since).fetch_one(self.store.pool()).await?;
+            Ok::<_, StoreError>(count.unsigned_abs())
+        };
+        let mut plans = Vec::new();
+        for plan in Plan::ALL {
+            let select = sqlx::query_scalar("SELECT count(*) FROM accounts WHERE plan = $1");
+            let count: i64 = select.bind(plan.name()).fetch_one(self.store.pool()).await?;
+            plans.push((plan, count.unsigned_abs()));
+        }
+        Ok(Figures {
+            accounts: plans.iter().map(|(_, count)| count).sum(),
+            plans,
+            suspended: count("SELECT count(*) FROM accounts WHERE suspended_at > $1", 0).await?,
+            sessions: count("SELECT count(*) FROM sessions WHERE expires_at > $1", now).await?,
+            signed_in_today: count("SELECT count(*) FROM accounts WHERE signed_in_at > $1", day).await?,
+            letters_today: count("SELECT count(*) FROM mails WHERE at > $1", day).await?,
+            letters_failed_today: count("SELECT count(*) FROM mails WHERE state = 'failed' AND at > $1", day).await?,
+        })
+    }
+}

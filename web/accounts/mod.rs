@@ -33,7 +33,7 @@ use materia::settings::Settings;
 
 pub(crate) use self::{
     account::{Account, LONGEST_NAME},
-    admin::{AccountFilter, ChangeError, Sort},
+    admin::{AccountFilter, ChangeError, Figures, Sort},
     audit::{Actor, AuditRow},
     email::Email,
     identify::{Session, forget_cookie, identify, presented, session_cookie},

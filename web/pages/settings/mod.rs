@@ -38,9 +38,11 @@ async fn show(app: &App, account: Account, session: &Session, done: Option<&str>
     let sessions = app.accounts.sessions(&account.id).await?.into_iter();
     let sessions = sessions.map(|line| SessionView { current: *line.handle == *session.0, browser: agent::describe(&line.user_agent), line });
     let refused = problem.is_some();
+    let offer = app.settings.brand.plans.iter().find(|offer| offer.plan == account.plan);
+    let includes = offer.map(|offer| offer.includes.clone()).filter(|includes| !includes.is_empty());
     let view = SettingsPage {
-        includes: entitlements(account.plan).lines(),
-        price: app.settings.brand.plans.iter().find(|offer| offer.plan == account.plan).map(|offer| offer.price.clone()),
+        includes: includes.unwrap_or_else(|| entitlements(account.plan).lines()),
+        price: offer.map(|offer| offer.price.clone()),
         contact: app.settings.brand.contact.clone(),
         sessions: sessions.collect(),
         done: done.and_then(views::done_words),

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::web::{
     accounts::{Account, LONGEST_NAME, SessionLine},
     page::View,
-    parts::{Field, button, field, moment, notice, since},
+    parts::{Field, button, field, moment, notice, plan_title, since},
     viewer::Appearance,
 };
 
@@ -118,7 +118,7 @@ impl SettingsPage {
         html! {
             section.setting aria-labelledby="plan" {
                 h2 #plan { "Plan" }
-                p { strong { (self.account.plan.title()) } @if let Some(price) = &self.price { ", " (price) } }
+                p { strong { (plan_title(self.account.plan)) } @if let Some(price) = &self.price { ", " (price) } }
                 ul { @for line in &self.includes { li { (line) } } }
                 @if let Some(contact) = &self.contact {
                     p { "To change it, write to " a href={ "mailto:" (contact) } { (contact) } "." }
