@@ -19,3 +19,6 @@ mod traffic;
 mod viewer;
 
 pub(crate) use server::run;
+
+#[cfg(test)]
+mod tests;
