@@ -14,4 +14,7 @@ mod security;
 mod server;
 mod viewer;
 
-pub(crate) use server::{StartError, run};
+pub(crate) use accounts::{Account, Accounts, Actor, Email};
+pub(crate) use app::Clock;
+pub(crate) use server::run;
+pub(crate) use viewer::Role;

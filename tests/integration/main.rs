@@ -30,5 +30,6 @@ mod sqlmesh;
 mod support;
 mod turns;
 mod types;
+mod users;
 mod walls;
 mod xfs;

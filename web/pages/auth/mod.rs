@@ -107,6 +107,7 @@ pub(crate) async fn sign_out(app: State<App>, viewer: Viewer, session: Option<ax
 
 /// Sends somebody who just signed in on, with the new session.
 fn enter(app: &App, redeemed: &accounts::Redeemed) -> Response {
+    tracing::info!(account = redeemed.account.id, role = redeemed.account.role.name(), "signed in");
     let cookie = accounts::session_cookie(&redeemed.session, app.accounts.settings());
     ([(header::SET_COOKIE, cookie)], Redirect::to(redeemed.next.as_str())).into_response()
 }
