@@ -14,11 +14,11 @@ use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, li
 use super::{
     accounts,
     app::App,
-    assets,
+    assets, cache, client,
     error::WebError,
-    page,
+    events, page,
     pages::{admin, auth, dashboard, landing, legal, methodology, settings, status},
-    security, viewer,
+    security, traffic, viewer,
 };
 
 /// More than any form of ours sends.
@@ -37,9 +37,19 @@ pub(crate) fn site(app: &App) -> Router {
     routes
         .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(app.clone(), cache::pages))
         .layer(from_fn_with_state(app.clone(), accounts::identify))
+        // Refusals from here on are drawn too, for nobody in particular.
+        .layer(from_fn_with_state(app.clone(), client::limit))
+        .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(from_fn_with_state(app.clone(), security::headers))
+        .layer(from_fn_with_state(app.clone(), traffic::watch))
         .with_state(app.clone())
+}
+
+/// What operators may ask on an address of their own.
+pub(crate) fn operators(app: &App) -> Router {
+    Router::new().route("/metrics", get(traffic::metrics)).with_state(app.clone())
 }
 
 fn public() -> Router<App> {
@@ -49,6 +59,7 @@ fn public() -> Router<App> {
         .route("/legal/{name}", get(legal::page))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
+        .route("/events", get(events::stream))
         .route("/assets/{file}", get(assets::serve))
         .route("/auth/login", get(auth::sign_in_page).post(auth::ask_to_sign_in))
         .route("/auth/signup", get(auth::sign_up_page).post(auth::ask_to_sign_up))

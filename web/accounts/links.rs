@@ -23,7 +23,7 @@ pub(crate) const LASTS: SignedDuration = SignedDuration::from_mins(15);
 /// Where a request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Visit {
-    /// As [`limits::network`] counts it.
+    /// An IPv4 address, or the 64 bits that one IPv6 customer gets.
     pub(crate) network: String,
     /// What the browser calls itself.
     pub(crate) user_agent: String,

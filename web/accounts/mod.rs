@@ -37,7 +37,6 @@ pub(crate) use self::{
     audit::{Actor, AuditRow},
     email::Email,
     identify::{Session, forget_cookie, identify, presented, session_cookie},
-    limits::network,
     links::{LinkError, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
     plans::entitlements,

@@ -64,8 +64,9 @@ mod tests {
 
     #[test]
     fn ages_are_told_in_one_unit() {
-        assert_eq!([-5, 59, 60, 3_599, 3_600, 172_799, 172_800].map(ago), [
-            "just now", "just now", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 days ago"
-        ]);
+        assert_eq!(
+            [-5, 59, 60, 3_599, 3_600, 172_799, 172_800].map(ago),
+            ["just now", "just now", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 days ago"]
+        );
     }
 }

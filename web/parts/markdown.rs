@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn html_in_markdown_is_text_and_no_link_runs_a_script() {
-        let drawn = markdown("<script>alert(1)</script> [x](javascript:alert(1)) [y](JAVASCRIPT:a) <b onclick=x>hi</b> ![pic](https://evil/x.png \"t\")");
+        let drawn = markdown(
+            "<script>alert(1)</script> [x](javascript:alert(1)) [y](JAVASCRIPT:a) <b onclick=x>hi</b> ![pic](https://evil/x.png \"t\")",
+        );
         let drawn = drawn.into_string();
         assert!(!drawn.contains("<script") && !drawn.contains("<b ") && !drawn.to_lowercase().contains("href=\"javascript"), "{drawn}");
         assert!(!drawn.contains("<img"), "{drawn}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use materia::dashboard::{Chart, Point};
 use maud::{Markup, html};
 
-use super::{colour, frame::Frame, px};
+use super::{colour, frame::Frame, place, px};
 
 /// The share of its place that a bar fills.
 const FILL: f64 = 0.72;
@@ -36,7 +36,7 @@ pub(super) fn marks(chart: &Chart, frame: &Frame) -> Markup {
 
 /// Where a bar on top of others begins.
 fn stack(stack: &mut BTreeMap<i64, f64>, point: &Point, value: f64) -> f64 {
-    let end = stack.entry((point.x * 1_000.0).round() as i64).or_default();
+    let end = stack.entry(place(point.x)).or_default();
     let begin = *end;
     *end += value;
     begin

@@ -34,7 +34,13 @@ impl Frame {
         let names = chart.series.iter().map(|series| shortened(&series.name).chars().count()).max().unwrap_or_default() as f64;
         let rows = if let (true, Scale::Category { names }) = (horizontal, &chart.x.scale) { names.len() } else { 0 };
         let beside = if chart.mark == Mark::HorizontalStackedBar { 1 } else { chart.series.len().max(1) };
-        let height = if horizontal { 44.0 + rows as f64 * (12.0 + 14.0 * beside as f64) } else if wide { 300.0 } else { 280.0 };
+        let height = if horizontal {
+            44.0 + rows as f64 * (12.0 + 14.0 * beside as f64)
+        } else if wide {
+            300.0
+        } else {
+            280.0
+        };
         let right = if named { names * CHARACTER + 12.0 } else { 14.0 };
         Self {
             width,

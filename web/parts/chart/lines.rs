@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use materia::dashboard::{Chart, Mark, Point, Series};
+use materia::dashboard::{Chart, Mark, Series};
 use maud::{Markup, html};
 
 use super::{
     colour,
     frame::{Frame, shortened},
-    px,
+    place, px,
 };
 
 /// Names closer than this would run into one another.
@@ -100,7 +100,7 @@ fn areas(chart: &Chart, frame: &Frame) -> Markup {
         for point in &series.points {
             let value = point.y.unwrap_or_default();
             let stack = if value < 0.0 { &mut down } else { &mut up };
-            let begin = stack.entry(place(point)).or_default();
+            let begin = stack.entry(place(point.x)).or_default();
             bottom.push((frame.x(point.x), frame.y(*begin)));
             *begin += value;
             top.push((frame.x(point.x), frame.y(*begin)));
@@ -112,11 +112,6 @@ fn areas(chart: &Chart, frame: &Frame) -> Markup {
             g.area.(colour(index)) data-series=(chart.series[index].name) { path.fill d=(area) {} path.edge d=(edge) fill="none" {} }
         }
     }
-}
-
-/// The same x in every series, whatever the last bit says.
-fn place(point: &Point) -> i64 {
-    (point.x * 1_000.0).round() as i64
 }
 
 fn line_of(points: &[(f64, f64)]) -> String {

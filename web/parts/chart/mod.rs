@@ -10,7 +10,7 @@ mod lines;
 mod spark;
 mod table;
 
-use materia::dashboard::{Chart, Heatmap, Mark};
+use materia::dashboard::{Chart, Heatmap, Mark, Point, Scale};
 use maud::{Markup, html};
 
 use self::frame::Frame;
@@ -35,7 +35,9 @@ pub(crate) fn chart(id: &str, title: &str, unit: Option<&str>, chart: &Chart, wi
     html! {
         @if chart.series.len() > 1 { (legend(chart)) }
         div.plot data-chart=(id) {
-            svg viewBox={ "0 0 " (frame.width) " " (px(frame.height)) } role="img" aria-labelledby={ (title_id) " " (about_id) } {
+            svg viewBox={ "0 0 " (frame.width) " " (px(frame.height)) } role="img" aria-labelledby={ (title_id) " " (about_id) }
+                data-places=[places(chart, &frame)] data-order=[(chart.x.scale == Scale::Time).then_some("newest")]
+                data-lying=[chart.mark.is_horizontal().then_some("")] {
                 title id=(title_id) { (title) }
                 desc id=(about_id) { (about(chart, unit)) }
                 (frame.grid(chart))
@@ -50,6 +52,20 @@ pub(crate) fn chart(id: &str, title: &str, unit: Option<&str>, chart: &Chart, wi
 /// A heatmap with its scale.
 pub(crate) fn heatmap(id: &str, title: &str, unit: Option<&str>, map: &Heatmap) -> Markup {
     heatmap::heatmap(id, title, unit, map)
+}
+
+/// Where each x is in the drawing, for the script; scatter's dots tell by themselves.
+fn places(chart: &Chart, frame: &Frame) -> Option<String> {
+    let mut all: Vec<f64> = chart.series.iter().flat_map(|series| &series.points).map(|point| point.x).collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup_by_key(|x| place(*x));
+    let shown = all.into_iter().map(|x| px(frame.x(x))).collect::<Vec<_>>().join(" ");
+    (chart.mark != Mark::Scatter).then_some(shown)
+}
+
+/// The same x in every series, whatever its last bits say.
+fn place(x: f64) -> i64 {
+    (x * 1_000.0).round() as i64
 }
 
 fn legend(chart: &Chart) -> Markup {
@@ -74,7 +90,7 @@ fn about(chart: &Chart, unit: Option<&str>) -> String {
     let more = chart.series.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let points = chart.series.iter().flat_map(|series| &series.points);
-    let shown = |axis_end: Option<&materia::dashboard::Point>| axis_end.map(|point| point.x_shown.clone()).unwrap_or_default();
+    let shown = |axis_end: Option<&Point>| axis_end.map(|point| point.x_shown.clone()).unwrap_or_default();
     let first = shown(points.clone().min_by(|one, other| one.x.total_cmp(&other.x)));
     let last = shown(points.max_by(|one, other| one.x.total_cmp(&other.x)));
     let reach = if first == last { first } else { format!("{first} to {last}") };

@@ -39,7 +39,7 @@ fn crossed(chart: &Chart) -> Markup {
     let mut rows = BTreeMap::<i64, (&str, f64, Vec<&str>)>::new();
     for (index, series) in chart.series.iter().enumerate() {
         for point in &series.points {
-            let row = rows.entry((point.x * 1_000.0).round() as i64).or_insert_with(|| (&point.x_shown, point.x, vec![""; chart.series.len()]));
+            let row = rows.entry(super::place(point.x)).or_insert_with(|| (&point.x_shown, point.x, vec![""; chart.series.len()]));
             row.2[index] = &point.y_shown;
         }
     }
