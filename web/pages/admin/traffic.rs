@@ -51,26 +51,26 @@ impl View for Traffic {
             @for minute in &self.minutes {
                 tr {
                     th scope="row" { (minutes_ago(now.saturating_sub(minute.number))) }
-                    td.number { (words::count(minute.requests)) }
-                    td.number { (words::count(minute.failures)) }
-                    td.number { (milliseconds(minute.took / u32::try_from(minute.requests.max(1)).unwrap_or(u32::MAX))) }
-                    td.number { (milliseconds(minute.slowest)) }
+                    td.right { (words::count(minute.requests)) }
+                    td.right { (words::count(minute.failures)) }
+                    td.right { (milliseconds(minute.took / u32::try_from(minute.requests.max(1)).unwrap_or(u32::MAX))) }
+                    td.right { (milliseconds(minute.slowest)) }
                 }
             }
         };
         html! {
-            dl.figures {
+            dl.facts {
                 div { dt { "Serving for" } dd { (words::duration(self.uptime)) } }
                 div { dt { "Being answered now" } dd { (words::count(self.in_flight)) } }
                 div { dt { "Open pages that update" } dd { (self.listeners) } }
             }
-            section aria-labelledby="minutes" {
+            section.sheet aria-labelledby="minutes" {
                 h2 #minutes { "The last hour" }
                 @if self.minutes.is_empty() { p { "Nothing was asked." } } @else {
                     (frame::table("Requests by minute", &["When", "Requests", "Failures", "Mean", "Slowest"], &rows))
                 }
             }
-            section aria-labelledby="customers" { h2 #customers { "Customers" } (figures(&self.figures)) }
+            section.sheet aria-labelledby="customers" { h2 #customers { "Customers" } (figures(&self.figures)) }
         }
     }
 }
