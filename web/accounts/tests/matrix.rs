@@ -39,9 +39,9 @@ POST /settings/email                     S   422 422 422 422 403
 POST /settings/appearance                S   422 422 422 422 403
 POST /settings/sessions/nothing/end      S   404 404 404 404 403
 POST /settings/delete                    S   422 422 422 422 403
-POST /admin/accounts/nobody/plan         S   403 403 403 422 403
-POST /admin/accounts/nobody/role         S   403 403 403 422 403
-POST /admin/accounts/nobody/suspend      S   403 403 403 422 403
+POST /admin/accounts/nobody/plan         S   403 403 403 400 403
+POST /admin/accounts/nobody/role         S   403 403 403 400 403
+POST /admin/accounts/nobody/suspend      S   403 403 403 400 403
 POST /admin/accounts/nobody/sign-out     S   403 403 403 404 403
 POST /admin/exports/nothing/rollback     S   403 403 403 404 403
 ";

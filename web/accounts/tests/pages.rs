@@ -7,10 +7,16 @@ use materia::{
 
 use super::{
     Rig,
-    browser::{Site, assert_page},
+    browser::{Answer, Site, snapshots},
     token_in,
 };
 use crate::web::accounts::Actor;
+
+/// Compares the status and what stands inside `<main>` with `snapshots/web/<name>.snap`, one tag on a line.
+fn assert_page(name: &str, answer: &Answer) {
+    let shown = format!("{}\n{}\n", answer.status, answer.main().replace("><", ">\n<"));
+    snapshots().bind(|| insta::assert_snapshot!(name, shown));
+}
 
 #[tokio::test]
 async fn sign_in_pages() {
@@ -37,16 +43,16 @@ async fn sign_in_pages() {
 async fn settings_pages() {
     let site = Site::new().await;
     site.rig.accounts.seed().await.unwrap();
-    for plan in ["free", "starter", "pro"] {
+    for (plan, name) in [("free", "settings_free"), ("starter", "settings_starter"), ("pro", "settings_pro")] {
         let mut browser = site.browser();
         browser.headers.push(("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".to_owned()));
         browser.get(&format!("/auth/dev-login?email={plan}@example.test")).await;
-        assert_page(&format!("settings_{plan}"), &browser.get("/settings?done=profile").await);
+        assert_page(name, &browser.get("/settings?done=profile").await);
     }
     let mut browser = site.signed_in("pro@example.test").await;
     site.rig.later(3600);
     browser.post("/settings/appearance", &[("appearance", "dark")]).await;
-    let settings = browser.get("/settings?done=<script>").await;
+    let settings = browser.get("/settings?done=%3Cscript%3E").await;
     assert!(settings.body.contains("data-appearance=\"dark\""));
     assert_page("settings_two_sessions", &browser.post("/settings/email", &[("email", "nobody")]).await);
     assert_page("settings_delete", &browser.get("/settings/delete").await);
