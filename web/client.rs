@@ -1,14 +1,15 @@
 //! Where a request comes from, and how many one client may make.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     time::Duration,
 };
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    http::HeaderMap,
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -18,7 +19,11 @@ use governor::{
 };
 use materia::settings::WebSettings;
 
-use super::{app::App, error::WebError};
+use super::{
+    accounts::{self, Visit},
+    app::App,
+    error::WebError,
+};
 
 /// The client's address, as far as it can be believed. In every request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,24 @@ impl ClientAddress {
             IpAddr::V4(ip) => IpAddr::V4(ip),
             IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let Ok(client) = ClientAddress::from_request_parts(parts, state).await;
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(Self { network: accounts::network(client.0), user_agent: agent.to_owned() })
     }
 }
 
