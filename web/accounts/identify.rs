@@ -1,16 +1,16 @@
 //! Sessions on their way through the browser: the cookie, and who it stands for.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
 
-use super::{AccountSettings, Token, Visit};
-use crate::web::{app::App, client::ClientAddress, viewer::Viewer};
+use super::{AccountSettings, Token};
+use crate::web::{app::App, viewer::Viewer};
 
 /// The handle of the session of a request, in its extensions.
 #[derive(Debug, Clone)]
@@ -79,16 +79,6 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
         response.headers_mut().append(header::SET_COOKIE, session_cookie(&id, settings));
     }
     response
-}
-
-impl<S: Sync> FromRequestParts<S> for Visit {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let network = parts.extensions.get::<ClientAddress>().map(|client| client.network().to_string()).unwrap_or_default();
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(Self { network, user_agent: agent.to_owned() })
-    }
 }
 
 #[cfg(test)]

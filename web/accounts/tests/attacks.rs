@@ -6,7 +6,9 @@ use super::{ADMIN, Rig, browser::Site, token_in};
 
 #[tokio::test]
 async fn nobody_is_led_to_another_site_after_signing_in() {
-    for next in ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "/x\r\nSet-Cookie: a=b"] {
+    for next in
+        ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "/x\r\nSet-Cookie: a=b"]
+    {
         let site = Site::new().await;
         let mut browser = site.browser();
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
@@ -109,7 +111,12 @@ async fn guessing_and_flooding_are_stopped() {
 #[tokio::test]
 async fn an_address_cannot_carry_another_header_or_recipient() {
     let site = Site::new().await;
-    for email in ["bo@example.com\r\nBcc: all@example.com", "bo@example.com%0aCc:x@example.com", "bo@example.com,eve@example.com", "\"bo\r\n\"@example.com"] {
+    for email in [
+        "bo@example.com\r\nBcc: all@example.com",
+        "bo@example.com%0aCc:x@example.com",
+        "bo@example.com,eve@example.com",
+        "\"bo\r\n\"@example.com",
+    ] {
         let answer = site.browser().post("/auth/login", &[("email", email)]).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{email:?}");
     }
@@ -132,7 +139,15 @@ async fn script_in_anything_that_is_stored_is_shown_as_text() {
     let mut bodies = vec![eve.get("/settings").await.body, eve.post("/settings/email", &[("email", SCRIPT)]).await.body];
     bodies.push(eve.post("/settings/delete", &[("email", SCRIPT)]).await.body);
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", SCRIPT).append_pair("sort", SCRIPT).finish();
-    for path in ["/admin/", "/admin/accounts", &format!("/admin/accounts?{query}"), &format!("/admin/accounts/{}", account.id), "/admin/audit", "/admin/mail", "/dev/mailbox"] {
+    for path in [
+        "/admin/",
+        "/admin/accounts",
+        &format!("/admin/accounts?{query}"),
+        &format!("/admin/accounts/{}", account.id),
+        "/admin/audit",
+        "/admin/mail",
+        "/dev/mailbox",
+    ] {
         bodies.push(admin.get(path).await.body);
     }
     assert!(bodies.iter().any(|body| body.contains("&lt;script&gt;")));

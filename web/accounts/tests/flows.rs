@@ -82,7 +82,8 @@ async fn sessions_are_listed_and_ended_one_by_one_or_all_others() {
     let mut work = site.signed_in("bo@example.com").await;
     let mut stranger = site.signed_in("eve@example.com").await;
     let account = site.rig.accounts.account_of(&"bo@example.com".parse().unwrap()).await.unwrap().unwrap();
-    let handle_of = async |browser: &Browser| site.rig.accounts.resolve(&browser.session().unwrap()).await.unwrap().unwrap().signed_in.session.clone();
+    let handle_of =
+        async |browser: &Browser| site.rig.accounts.resolve(&browser.session().unwrap()).await.unwrap().unwrap().signed_in.session.clone();
     let phones = handle_of(&phone).await;
     assert_eq!(stranger.post(&format!("/settings/sessions/{phones}/end"), &[]).await.status, StatusCode::NOT_FOUND);
     assert_eq!(phone.get("/settings").await.status, StatusCode::OK);
