@@ -12,6 +12,7 @@ mod history;
 mod progress;
 mod signals;
 mod status;
+mod users;
 mod web;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
@@ -68,6 +69,7 @@ enum Verb {
     Unpin(generations::PinArgs),
     Dashboards(dashboards::Args),
     Web(web::Args),
+    Users(users::Args),
     Completions(completions::Args),
 }
 
@@ -133,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Unpin(args) => generations::unpin(&context, &args),
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
+        Verb::Users(args) => users::run(&context, &args),
         Verb::Completions(_) | Verb::Demo(_) => Ok(ExitCode::SUCCESS),
     }
 }

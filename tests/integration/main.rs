@@ -32,5 +32,6 @@ mod sqlmesh;
 mod support;
 mod turns;
 mod types;
+mod users;
 mod walls;
 mod xfs;

@@ -30,12 +30,6 @@ impl ReturnPath {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The address of the sign-in page that leads on to here.
-    pub(crate) fn sign_in_address(&self) -> String {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &self.0).finish();
-        format!("/auth/login?{query}")
-    }
 }
 
 #[cfg(test)]
@@ -48,8 +42,22 @@ mod tests {
             assert!(ReturnPath::checked(right).is_some(), "{right}");
         }
         let wrong = [
-            "", "dashboard", "//evil.example", "/\\evil.example", "\\/evil.example", "/\t/evil.example", "/\n/evil.example", "https://evil.example",
-            "javascript:alert(1)", "/ /evil.example", " //evil.example", "/a\\b", "/x\r\nSet-Cookie: a=b", "/auth/logout", "/\u{e9}", "/\"onload",
+            "",
+            "dashboard",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/ /evil.example",
+            " //evil.example",
+            "/a\\b",
+            "/x\r\nSet-Cookie: a=b",
+            "/auth/logout",
+            "/\u{e9}",
+            "/\"onload",
         ];
         for text in wrong {
             assert_eq!(ReturnPath::checked(text), None, "{text:?}");

@@ -43,8 +43,6 @@ pub(super) struct Believed {
 /// Who is signed in, and by which session.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedIn {
-    pub(crate) account: Account,
-    /// The same, as pages know it.
     pub(crate) viewer: Viewer,
     /// Names the session to its owner.
     pub(crate) session: String,
@@ -218,7 +216,7 @@ impl Accounts {
             update.bind(now.as_second()).bind(&id_hash).execute(self.store.pool()).await?;
         }
         let viewer = Viewer::account(account.seen());
-        Ok(Resolved { signed_in: Arc::new(SignedIn { account, viewer, session: handle }), renewed })
+        Ok(Resolved { signed_in: Arc::new(SignedIn { viewer, session: handle }), renewed })
     }
 
     /// Whether the role `admin` is due to an address.
@@ -259,13 +257,15 @@ impl Accounts {
 /// Gives a session another id. The former one is good for requests that are under way. Nothing, where it has ended meanwhile.
 pub(super) async fn renew(turn: &mut Transaction, now: Timestamp, handle: &str, account: &Account) -> Result<Option<Token>, StoreError> {
     let id = Token::random()?;
-    let changed = sqlx::query("UPDATE sessions SET former_hash = id_hash, former_until = $1, id_hash = $2, role = $3 WHERE handle = $4 AND account = $5")
-        .bind(later(now, FORMER).as_second())
-        .bind(id.hash().as_str())
-        .bind(account.role.name())
-        .bind(handle)
-        .bind(&account.id)
-        .execute(&mut **turn)
-        .await?;
+    let changed = sqlx::query(
+        "UPDATE sessions SET former_hash = id_hash, former_until = $1, id_hash = $2, role = $3 WHERE handle = $4 AND account = $5",
+    )
+    .bind(later(now, FORMER).as_second())
+    .bind(id.hash().as_str())
+    .bind(account.role.name())
+    .bind(handle)
+    .bind(&account.id)
+    .execute(&mut **turn)
+    .await?;
     Ok((changed.rows_affected() == 1).then_some(id))
 }

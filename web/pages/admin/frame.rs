@@ -40,7 +40,7 @@ impl<V: View> View for Framed<'_, V> {
     fn body(&self) -> Markup {
         html! {
             div.admin {
-                nav.sections aria-label="Operators" {
+                nav.tabs aria-label="Operators" {
                     @for (section, address, label) in Section::ALL {
                         a href=(address) aria-current=[(section == self.section).then_some("page")] { (label) }
                     }

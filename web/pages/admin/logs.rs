@@ -48,7 +48,7 @@ impl View for MailLog {
     fn body(&self) -> Markup {
         let rows = html! {
             @for row in &self.rows {
-                tr { td { (moment(row.at)) } td { (row.recipient) } td { (row.subject) } td { span.tag data-state=(row.state) { (row.state) } } td { (row.problem) } }
+                tr { td { (moment(row.at)) } td { (row.recipient) } td { (row.subject) } td { span.badge data-state=(row.state) { (row.state) } } td { (row.problem) } }
             }
         };
         html! {

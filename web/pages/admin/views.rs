@@ -56,8 +56,8 @@ impl View for AccountsPage {
 
 fn tags(account: &Account) -> Markup {
     html! {
-        @if account.role == Role::Admin { " " span.tag { "admin" } }
-        @if account.suspended_at.is_some() { " " span.tag data-state="failed" { "suspended" } }
+        @if account.role == Role::Admin { " " span.badge { "admin" } }
+        @if account.suspended_at.is_some() { " " span.badge data-state="failed" { "suspended" } }
     }
 }
 
@@ -89,7 +89,7 @@ impl View for AccountPage {
         let account = &self.account;
         html! {
             @if let Some(done) = self.done { (notice("good", done)) }
-            dl.figures {
+            dl.facts {
                 div { dt { "Name" } dd { @if account.name.is_empty() { "none" } @else { (account.name) } } }
                 div { dt { "Plan" } dd { (plan_title(account.plan)) } }
                 div { dt { "Role" } dd { (account.role.name()) } }
@@ -99,7 +99,7 @@ impl View for AccountPage {
                 div { dt { "Suspended" } dd { @if let Some(at) = account.suspended_at { (moment(at)) } @else { "no" } } }
             }
             (self.actions())
-            section aria-labelledby="log" {
+            section.sheet aria-labelledby="log" {
                 h2 #log { "What was done to it" }
                 @if self.log.is_empty() { p { "Nothing yet." } } @else { (audit_table(&self.log)) }
             }
@@ -113,7 +113,7 @@ impl AccountPage {
         let to = |action: &str| format!("/admin/accounts/{}/{action}", account.id);
         let choice = |value: &str, label: &str, chosen: bool| html! { option value=(value) selected[chosen] { (label) } };
         html! {
-            section aria-labelledby="change" {
+            section.sheet aria-labelledby="change" {
                 h2 #change { "Change" }
                 form.inline method="post" action=(to("plan")) {
                     label for="plan" { "Plan" }
