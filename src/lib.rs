@@ -9,6 +9,7 @@ pub mod lock;
 pub mod reader;
 pub mod settings;
 pub mod sql;
+pub mod status;
 pub mod target;
 pub mod toml_file;
 pub mod values;

@@ -1,6 +1,8 @@
 //! The door: everything the command does is in `cli`.
 
 mod cli;
+#[path = "../tui/mod.rs"]
+mod tui;
 
 fn main() -> std::process::ExitCode {
     cli::run(std::env::args_os())

@@ -28,6 +28,8 @@ pub struct Settings {
     pub export: ExportSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// What the terminal dashboard shows.
+    pub tui: TuiSettings,
 }
 
 /// The `[export]` section.
@@ -198,6 +200,14 @@ pub struct StatusSettings {
     pub max_age: Option<Duration>,
 }
 
+/// The `[tui]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TuiSettings {
+    /// Logs to show: files, or `unit:NAME` for what a unit writes to the journal.
+    pub logs: Vec<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -205,6 +215,7 @@ struct File {
     serving: Option<PathBuf>,
     export: ExportSettings,
     status: StatusSettings,
+    tui: TuiSettings,
 }
 
 /// A setting that cannot be used.
@@ -257,7 +268,10 @@ impl Settings {
         let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
-        Ok(Self { lakehouse, serving, export: file.export, status: file.status })
+        for log in file.tui.logs.iter_mut().filter(|log| !log.starts_with("unit:")) {
+            *log = folder.join(&log).to_string_lossy().into_owned();
+        }
+        Ok(Self { lakehouse, serving, export: file.export, status: file.status, tui: file.tui })
     }
 
     /// Where a lakehouse's export is served unless told otherwise.
