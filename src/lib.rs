@@ -2,10 +2,12 @@
 //!
 //! This library decides what is true; it knows no terminal, no HTML and no process environment.
 
+pub mod dashboard;
 pub mod demo;
 pub mod export;
 pub mod files;
 pub mod lock;
+pub mod plan;
 pub mod reader;
 pub mod settings;
 pub mod sql;

@@ -116,6 +116,19 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// What to say about a name that is none: the nearest of the known ones, or all of them.
+#[must_use]
+pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let help = match nearest(name, known.clone()) {
+        Some(nearest) => format!("did you mean {nearest:?}?"),
+        None => match known.into_iter().collect::<Vec<_>>() {
+            known if known.is_empty() => "there is none".to_owned(),
+            known => format!("known here: {}", known.join(", ")),
+        },
+    };
+    format!("unknown {what} {name:?}; {help}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

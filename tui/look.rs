@@ -217,10 +217,6 @@ impl Look {
         self.sign("─", "-")
     }
 
-    pub(crate) fn between(&self) -> &'static str {
-        self.sign("│", "|")
-    }
-
     pub(crate) fn middle(&self) -> &'static str {
         self.sign("·", "-")
     }

@@ -4,13 +4,21 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use materia::{
+    dashboard::DashboardData,
     reader::{self, Catalog, ColumnInfo, ColumnSummary},
+    settings::DashboardSettings,
     status::Status,
 };
-use ratatui::{crossterm::event::{KeyEvent, MouseEvent}, layout::Size};
+use ratatui::{
+    crossterm::event::{KeyEvent, MouseEvent},
+    layout::Size,
+};
 
-use super::{keys::Action};
-use super::state::{Screen, grid::{Page, PageAsk}};
+use super::keys::Action;
+use super::state::{
+    Screen,
+    grid::{Page, PageAsk},
+};
 
 /// Something happened. Everything arrives over one channel.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub(crate) enum Message {
     Settings(Result<Arc<Setup>, String>),
     /// What the reader says about the served file.
     Served(Box<reader::State>),
+    /// The files of the dashboards changed.
+    Dashboards,
     /// What files and locks say, or why they cannot be read.
     Status(Result<Arc<Status>, String>),
     /// An answer, or a part of one.
@@ -59,6 +69,7 @@ pub(crate) struct Setup {
     pub(crate) place: materia::status::Place,
     /// The schema that is served.
     pub(crate) schema: String,
+    pub(crate) dashboards: DashboardSettings,
     /// Log files, and units of the journal as `unit:NAME`.
     pub(crate) logs: Vec<String>,
     /// Options that lead a command started here to the same files.
@@ -104,7 +115,17 @@ pub(crate) enum Question {
     Bytes(Vec<String>),
     Page(PageAsk),
     /// What is in these columns of a table, one after the other; with the table's rows.
-    Profile { table: String, rows: u64, columns: Vec<ColumnInfo> },
+    Profile {
+        table: String,
+        rows: u64,
+        columns: Vec<ColumnInfo>,
+    },
+    /// A dashboard, the first one where no slug is given, with what is chosen in its filters.
+    Dashboard {
+        settings: DashboardSettings,
+        slug: Option<String>,
+        asked: Vec<(String, String)>,
+    },
 }
 
 /// What comes back.
@@ -112,10 +133,23 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     Catalog(Arc<Catalog>),
     /// Some of the tables; more follow unless it is the last part.
-    Bytes { tables: Vec<(String, u64)>, last: bool },
+    Bytes {
+        tables: Vec<(String, u64)>,
+        last: bool,
+    },
     Page(Page),
     /// The n-th of the columns that were asked about.
-    Profile { index: usize, profile: Box<Result<Profile, String>>, last: bool },
+    Profile {
+        index: usize,
+        profile: Box<Result<Profile, String>>,
+        last: bool,
+    },
+    /// With slugs and titles of all, and what is wrong with their files.
+    Dashboard {
+        list: Vec<(String, String)>,
+        data: Arc<DashboardData>,
+        mistakes: Vec<String>,
+    },
 }
 
 /// What is in one column.
@@ -140,7 +174,9 @@ pub(crate) enum JobEvent {
 pub(crate) enum SaveEvent {
     /// The file is there already; nothing was written.
     Exists(SaveJob),
-    Progress { rows: u64 },
+    Progress {
+        rows: u64,
+    },
     Ended(Result<String, String>),
 }
 
@@ -162,7 +198,11 @@ pub(crate) enum LogEvent {
 /// A wish. `work` fulfils it off the thread that draws, and answers with messages.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
-    Ask { lane: Lane, request: u64, question: Question },
+    Ask {
+        lane: Lane,
+        request: u64,
+        question: Question,
+    },
     /// Stops what the lane is answering.
     Stop(Lane),
     /// Puts text into the terminal's clipboard.

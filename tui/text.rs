@@ -83,11 +83,16 @@ mod tests {
 
     #[test]
     fn every_cell_is_as_wide_as_its_column_whatever_stands_in_it() {
-        for text in ["", "a", "Größe", "コーヒー豆の生産量", "a\tb\nc", "e\u{301}te\u{301}", "👩‍👩‍👧 family", "12,345,678"] {
+        for text in ["", "a", "Größe", "コーヒー豆の生産量", "a\tb\nc", "e\u{301}te\u{301}", "👩‍👩‍👧 family", "12,345,678"]
+        {
             for columns in 0..12 {
                 for right in [false, true] {
                     let fitted = fit(text, columns, right, "…");
-                    assert_eq!(fitted.chars().map(|char| char.width().unwrap_or(0)).sum::<usize>(), columns, "{text:?} in {columns}: {fitted:?}");
+                    assert_eq!(
+                        fitted.chars().map(|char| char.width().unwrap_or(0)).sum::<usize>(),
+                        columns,
+                        "{text:?} in {columns}: {fitted:?}"
+                    );
                 }
             }
         }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use materia::{settings::Settings, target::Target};
+use materia::{dashboard::Dashboards, settings::Settings, target::Target};
+
+use super::Failure;
 
 const DEFAULT_CONFIG: &str = "materia.toml";
 
@@ -32,7 +34,11 @@ impl Files {
     /// The same as options for another command.
     pub(super) fn options(&self) -> Vec<String> {
         let named = [("--config", &self.config), ("--lakehouse", &self.lakehouse), ("--to", &self.to)];
-        named.into_iter().filter_map(|(flag, path)| Some([flag.to_owned(), path.as_ref()?.to_string_lossy().into_owned()])).flatten().collect()
+        named
+            .into_iter()
+            .filter_map(|(flag, path)| Some([flag.to_owned(), path.as_ref()?.to_string_lossy().into_owned()]))
+            .flatten()
+            .collect()
     }
 }
 
@@ -65,6 +71,11 @@ impl Context {
     pub(super) fn target(&self) -> anyhow::Result<Target> {
         Target::new(&self.settings.serving).with_context(|| format!("cannot follow {}", self.settings.serving.display()))
     }
+}
+
+/// The dashboards that the settings name; a set or folder that is not there is a wrong setting.
+pub(super) fn dashboards(settings: &Settings) -> Result<Dashboards, Failure> {
+    Dashboards::load(&settings.dashboards).map_err(|error| Failure::usage(format!("[dashboards]: {error}")))
 }
 
 fn dotenv(path: &Path) -> anyhow::Result<HashMap<String, String>> {

@@ -145,6 +145,7 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     export.storage_version = args.storage_version.or_else(|| export.storage_version.clone());
     export.keep_refused |= args.keep_refused;
     let mut job = Job::new(&settings).map_err(|error| Failure::usage(format!("cannot follow {}: {error}", settings.serving.display())))?;
+    job.dashboards = context::dashboards(&settings)?;
     job.force = args.force;
     Ok(job)
 }

@@ -4,6 +4,7 @@
 
 mod completions;
 mod context;
+mod dashboards;
 mod demo;
 mod export;
 mod generations;
@@ -12,6 +13,7 @@ mod progress;
 mod signals;
 mod status;
 mod tui;
+mod web;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
@@ -66,6 +68,8 @@ enum Verb {
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
+    Dashboards(dashboards::Args),
+    Web(web::Args),
     Completions(completions::Args),
 }
 
@@ -134,6 +138,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Dashboards(args) => dashboards::run(&context, &args),
+        Verb::Web(args) => web::run(context, &args),
         Verb::Completions(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -110,6 +110,7 @@ fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
     Ok(Setup {
         place: Place { target, lakehouse: settings.lakehouse, max_age: settings.status.max_age },
         schema: settings.export.schema,
+        dashboards: settings.dashboards,
         logs: shown,
         options: files.options(),
     })

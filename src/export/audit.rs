@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ExportError, Job,
+    ExportError, Job, dashboards,
     engine::Engine,
     error::reason,
     generations::{Manifest, TableManifest},
@@ -24,7 +24,7 @@ const WHOLE: [&str; 3] = ["present", "copied", "rows"];
 /// One check and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
-    /// What was checked: `present`, `copied`, `rows`, `not_empty`, `max_drop`, `columns`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, or a SQL audit's name.
+    /// What was checked: `present`, `copied`, `rows`, `not_empty`, `max_drop`, `columns`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, `dashboards`, or a SQL audit's name.
     pub name: String,
     /// The table it was about, if about one.
     pub table: Option<String>,
@@ -97,6 +97,7 @@ pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Ve
         names.extend(settings.into_iter().map(|check| format!("{}: {check}", table.name)));
     }
     names.extend(job.audits.iter().map(|audit| audit.name.clone()));
+    names.extend(job.dashboards.written().map(|_| dashboards::NAME.to_owned()));
     names
 }
 

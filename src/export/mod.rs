@@ -6,6 +6,7 @@
 mod adopt;
 mod audit;
 mod cancel;
+mod dashboards;
 mod engine;
 mod error;
 mod generations;
@@ -46,6 +47,7 @@ use self::{
     work::Work,
 };
 use crate::{
+    dashboard::Dashboards,
     files,
     settings::{Settings, SnapshotMode, SqlAudit, TableSettings},
     target::{GenerationId, Served, Target},
@@ -80,12 +82,14 @@ pub struct Job {
     pub tables: std::collections::BTreeMap<String, TableSettings>,
     /// Checks in SQL.
     pub audits: Vec<SqlAudit>,
+    /// Dashboards that must be answerable from what is published.
+    pub dashboards: Dashboards,
     /// Stops the attempt from outside.
     pub cancel: Cancel,
 }
 
 impl Job {
-    /// The export that the settings ask for.
+    /// The export that the settings ask for, whatever the dashboards.
     ///
     /// # Errors
     /// The served path is a loop of links.
@@ -105,6 +109,7 @@ impl Job {
             force: false,
             tables: export.tables,
             audits: export.audits,
+            dashboards: Dashboards::default(),
             cancel: Cancel::default(),
         })
     }
@@ -150,10 +155,11 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
 
         watch.step(Step::Audit);
         let auditing = Instant::now();
-        let verdict = {
+        let mut verdict = {
             let engine = Engine::alone(&staged.path, &job.limits, &work.spill(), &job.cancel)?;
             audit::audit(&engine, &staged, &plan, previous.as_ref(), job)?
         };
+        verdict.audits.extend(dashboards::audit(&staged, &plan.schema, job, &work)?);
         record.audit_ms = ms_since(auditing);
         record.audits_passed = verdict.audits.iter().filter(|audit| audit.passed).count();
         record.audits_failed = verdict.audits.iter().filter(|audit| !audit.passed).cloned().collect();

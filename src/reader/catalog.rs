@@ -7,7 +7,10 @@ use duckdb::arrow::{
 };
 
 use super::{Limits, Pin, Query, ReaderError};
-use crate::sql;
+use crate::{
+    export::{self, Manifest},
+    sql,
+};
 
 /// The tables of a generation, by name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -86,6 +89,15 @@ impl Pin {
             }
         }
         Ok(Catalog { tables })
+    }
+
+    /// What is known about the newest kept generation that is older than this one.
+    #[must_use]
+    pub fn before(&self) -> Option<Manifest> {
+        let target = &self.reader.shared.target;
+        let this = self.generation().id.as_ref()?;
+        let older = target.generation_ids().ok()?.into_iter().filter(|id| id < this).max()?;
+        export::manifest(target, &older)
     }
 
     /// About how many bytes of the file a table takes: the blocks it has data in. A block may hold data of several small tables.

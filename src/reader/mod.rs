@@ -51,7 +51,7 @@ use jiff::Timestamp;
 pub use query::{Limits, Param, Query};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-pub use wait::wait;
+pub use wait::{wait, wait_unless};
 
 use self::{
     follow::{Alarm, Follower, Seen, read, write},

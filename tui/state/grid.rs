@@ -235,11 +235,11 @@ impl Grid {
         true
     }
 
-    /// Columns are as wide as the widest of what is loaded; they do not shrink while one scrolls.
+    /// Columns are as wide as the widest of what is loaded, with room for the sign of the order; they do not shrink while one scrolls.
     fn measure(&mut self) {
         for (index, column) in self.columns.iter_mut().enumerate() {
             let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.as_deref().map_or(4, |text| width(text, WIDEST)));
-            column.width = cells.max().unwrap_or(0).max(width(&column.name, WIDEST)).max(column.width).clamp(3, WIDEST);
+            column.width = cells.max().unwrap_or(0).max(width(&column.name, WIDEST) + 1).max(column.width).clamp(3, WIDEST);
         }
     }
 
@@ -247,7 +247,8 @@ impl Grid {
     pub(crate) fn to_column(&mut self, column: usize, space: usize) {
         self.column = column.min(self.columns.len().saturating_sub(1));
         self.left = self.left.min(self.column);
-        while self.left < self.column && self.columns[self.left..=self.column].iter().map(|column| column.width + 2).sum::<usize>() > space {
+        while self.left < self.column && self.columns[self.left..=self.column].iter().map(|column| column.width + 2).sum::<usize>() > space
+        {
             self.left += 1;
         }
     }

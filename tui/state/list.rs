@@ -39,7 +39,9 @@ mod tests {
     #[test]
     fn the_line_one_is_on_is_always_in_view() {
         let mut cursor = Cursor::default();
-        for (by, len, height) in [(5, 100, 4), (-2, 100, 4), (1_000, 100, 4), (0, 3, 4), (-1_000, 50, 7), (30, 50, 1), (0, 50, 0), (0, 0, 5)] {
+        for (by, len, height) in
+            [(5, 100, 4), (-2, 100, 4), (1_000, 100, 4), (0, 3, 4), (-1_000, 50, 7), (30, 50, 1), (0, 50, 0), (0, 0, 5)]
+        {
             cursor.step(by, len, height);
             assert!(cursor.at < len.max(1));
             assert!(len == 0 || cursor.view(len, height.max(1)).contains(&cursor.at), "{cursor:?}");

@@ -1,5 +1,6 @@
 //! Everything that is shown. `update` changes it, views draw it.
 
+pub(crate) mod dashboards;
 pub(crate) mod grid;
 pub(crate) mod history;
 pub(crate) mod list;
@@ -15,7 +16,14 @@ use materia::{reader::Catalog, status::Status, words};
 use ratatui::layout::Size;
 use ratatui_textarea::TextArea;
 
-use self::{history::HistoryScreen, logs::LogsScreen, palette::Palette, sql::SqlScreen, tables::TablesScreen};
+use self::{
+    dashboards::{DashboardsScreen, Picker},
+    history::HistoryScreen,
+    logs::LogsScreen,
+    palette::Palette,
+    sql::SqlScreen,
+    tables::TablesScreen,
+};
 use super::{
     keys::Scope,
     message::{Effect, Lane, Setup},
@@ -57,6 +65,7 @@ pub(crate) struct State {
     pub(crate) overview: Overview,
     pub(crate) tables: TablesScreen,
     pub(crate) history: HistoryScreen,
+    pub(crate) dashboards: DashboardsScreen,
     pub(crate) sql: SqlScreen,
     pub(crate) logs: LogsScreen,
     pub(crate) overlay: Option<Overlay>,
@@ -106,6 +115,7 @@ pub(crate) enum Overlay {
     Palette(Box<Palette>),
     Confirm(Confirm),
     Prompt(Box<Prompt>),
+    Picker(Box<Picker>),
 }
 
 /// A question with two answers.
@@ -189,6 +199,7 @@ impl State {
             overview: Overview::default(),
             tables: TablesScreen::default(),
             history: HistoryScreen::default(),
+            dashboards: DashboardsScreen::default(),
             sql: SqlScreen::default(),
             logs: LogsScreen::default(),
             overlay: None,
@@ -242,6 +253,7 @@ impl State {
         let rows = match self.screen {
             Screen::Tables => self.tables.open.as_ref().is_some_and(|open| open.grid.asked.is_some() || open.profiling.is_some()),
             Screen::Sql => self.sql.grid.as_ref().is_some_and(|grid| grid.asked.is_some()),
+            Screen::Dashboards => self.dashboards.asked.is_some(),
             _ => false,
         };
         let first = self.served.sequence == 0 && self.served.problem.is_none() && self.served.bad_settings.is_none();

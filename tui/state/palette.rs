@@ -33,6 +33,7 @@ pub(crate) struct Choice {
 pub(crate) enum Does {
     Action(Action),
     OpenTable(String),
+    OpenDashboard(String),
 }
 
 impl Palette {
@@ -47,10 +48,7 @@ impl Palette {
                 choices.push(Choice { text: binding.about.to_owned(), key: binding.first(), does });
             }
         }
-        let everywhere = [
-            (Action::Export, "run an export now"),
-            (Action::StopExport, "stop the export that was started here"),
-        ];
+        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the export that was started here")];
         for (action, text) in everywhere {
             let does = Does::Action(action);
             if !choices.iter().any(|choice| choice.does == does) {
@@ -62,6 +60,12 @@ impl Palette {
             key: "",
             does: Does::OpenTable(row.name.clone()),
         });
+        let dashboards = state.dashboards.list.iter().map(|(slug, title)| Choice {
+            text: format!("show dashboard {title}"),
+            key: "",
+            does: Does::OpenDashboard(slug.clone()),
+        });
+        choices.extend(dashboards);
         choices.extend(tables);
         let fitting = (0..choices.len()).collect();
         Self { input: super::line_input(""), choices, fitting, cursor: Cursor::default() }

@@ -9,9 +9,42 @@ use super::grid::Grid;
 pub(crate) const REMEMBERED: usize = 500;
 const SUGGESTIONS: usize = 8;
 const WORDS: [&str; 36] = [
-    "AND", "AS", "ASC", "AVG", "BETWEEN", "BY", "CASE", "CAST", "COUNT", "DATE_TRUNC", "DESC", "DISTINCT", "ELSE", "END", "FROM", "GROUP",
-    "HAVING", "IN", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "MAX", "MEDIAN", "MIN", "NOT", "NULL", "ON", "OR", "ORDER", "SELECT", "SUM",
-    "THEN", "USING", "WHERE",
+    "AND",
+    "AS",
+    "ASC",
+    "AVG",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "COUNT",
+    "DATE_TRUNC",
+    "DESC",
+    "DISTINCT",
+    "ELSE",
+    "END",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "IN",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MAX",
+    "MEDIAN",
+    "MIN",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "ORDER",
+    "SELECT",
+    "SUM",
+    "THEN",
+    "USING",
+    "WHERE",
 ];
 
 #[derive(Debug, Clone)]
@@ -141,6 +174,7 @@ fn suggestions(catalog: &Catalog, text: &str, word: &str) -> Vec<String> {
 
 /// Names that SQL would not read as one word are quoted.
 fn quoted(name: String) -> String {
-    let plain = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && !name.starts_with(|char: char| char.is_ascii_digit());
+    let plain =
+        name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && !name.starts_with(|char: char| char.is_ascii_digit());
     if plain { name } else { materia::sql::ident(&name) }
 }

@@ -57,8 +57,7 @@ pub(crate) enum TableSort {
 }
 
 impl TableSort {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Name, Self::Rows, Self::Change, Self::Bytes, Self::Columns, Self::ExportTime, Self::Comment];
+    pub(crate) const ALL: [Self; 7] = [Self::Name, Self::Rows, Self::Change, Self::Bytes, Self::Columns, Self::ExportTime, Self::Comment];
 
     pub(crate) fn title(self) -> &'static str {
         match self {

@@ -2,15 +2,11 @@
 
 use materia::{export::Generation, target::GenerationId};
 
-use super::{height, moves, overlays, prompt, rows, screens, show};
+use super::{dashboards, height, moves, overlays, prompt, rows, screens, show};
 use crate::tui::{
     keys::Action,
     message::{Effect, TIMES},
-    state::{
-        Confirm, Job, Overlay, PromptKind, Screen, State,
-        history::Open,
-        palette::Palette,
-    },
+    state::{Confirm, Job, Overlay, PromptKind, Screen, State, history::Open, palette::Palette},
 };
 
 pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
@@ -29,7 +25,11 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::AllowActions => {
             state.actions = !state.actions;
-            let word = if state.actions { "actions are allowed now: each asks before it is done" } else { "actions are off: nothing is changed from here" };
+            let word = if state.actions {
+                "actions are allowed now: each asks before it is done"
+            } else {
+                "actions are off: nothing is changed from here"
+            };
             state.say(true, word);
         }
         Action::Export => return export(state),
@@ -86,6 +86,8 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 }
             }
         }
+        Action::NextSource if state.screen == Screen::Dashboards => return dashboards::beside(state, true),
+        Action::PreviousSource => return dashboards::beside(state, false),
         Action::NextSource => {
             let of = state.logs.logs.len().max(1);
             state.logs.current = (state.logs.current + 1) % of;
@@ -105,7 +107,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.sql.complete(catalog.as_deref());
         }
         Action::MoreTime => state.sql.time = (state.sql.time + 1) % TIMES.len(),
-        Action::PickFilter => {}
+        Action::PickFilter => return dashboards::pick(state, 0),
     }
     Vec::new()
 }

@@ -7,13 +7,10 @@ use materia::{
     status::Status,
 };
 
-use super::{moves, rows, screens};
+use super::{dashboards, moves, rows, screens};
 use crate::tui::{
     message::{Answer, Effect, JobEvent, Lane, LogEvent, Message, Question, SaveEvent, Setup},
-    state::{
-        Confirm, Overlay, Screen, State,
-        history::of_generation,
-    },
+    state::{Confirm, Overlay, Screen, State, history::of_generation},
 };
 
 /// Lines of a command's words that are kept.
@@ -32,6 +29,7 @@ pub(super) fn arrive(state: &mut State, message: Message) -> Vec<Effect> {
             Vec::new()
         }
         Message::Answer { lane, request, answer } => answered(state, lane, request, answer),
+        Message::Dashboards => dashboards::refresh(state),
         Message::Job(event) => {
             job(state, event);
             Vec::new()
@@ -63,11 +61,17 @@ fn settings(state: &mut State, setup: &Arc<Setup>) -> Vec<Effect> {
         state.tables = super::super::state::tables::TablesScreen::default();
         state.history = super::super::state::history::HistoryScreen::default();
         state.sql.grid = None;
+        state.dashboards = super::super::state::dashboards::DashboardsScreen::default();
     }
+    let other_dashboards = state.served.setup.as_ref().is_some_and(|before| before.dashboards != setup.dashboards);
     state.served.bad_settings = None;
     state.served.setup = Some(setup.clone());
     state.logs.configure(&setup.logs);
-    if state.screen == Screen::Logs { screens::start_logs(state) } else { Vec::new() }
+    let mut effects = if state.screen == Screen::Logs { screens::start_logs(state) } else { Vec::new() };
+    if other_dashboards {
+        effects.extend(dashboards::refresh(state));
+    }
+    effects
 }
 
 /// The reader follows another generation, or cannot.
@@ -79,7 +83,9 @@ fn served(state: &mut State, now: reader::State) -> Vec<Effect> {
     }
     state.served.sequence = sequence;
     let request = state.request();
-    vec![Effect::Ask { lane: Lane::Catalog, request, question: Question::Catalog }]
+    let mut effects = vec![Effect::Ask { lane: Lane::Catalog, request, question: Question::Catalog }];
+    effects.extend(dashboards::refresh(state));
+    effects
 }
 
 fn took_status(state: &mut State, status: Result<Arc<Status>, String>) {
@@ -143,6 +149,10 @@ fn answered(state: &mut State, lane: Lane, request: u64, answer: Result<Answer, 
                 _ => Err("another answer than was asked for".to_owned()),
             });
             took_page(state, lane, request, page)
+        }
+        (Lane::Dashboard, answer) => {
+            dashboards::answered(state, request, answer);
+            Vec::new()
         }
         (Lane::Profile, answer) => {
             profiled(state, request, answer);

@@ -2,12 +2,11 @@
 
 mod act;
 mod arrive;
+mod dashboards;
 mod moves;
 mod overlays;
 mod rows;
 mod screens;
-#[cfg(test)]
-mod tests;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -113,7 +112,7 @@ fn click(state: &mut State, target: Target) -> Vec<Effect> {
         Target::Heading(column) => screens::click_heading(state, column),
         Target::Cell(row, column) => rows::click(state, row, column),
         Target::Editor => act::act(state, Action::Edit),
-        Target::Filter(_) => act::act(state, Action::PickFilter),
+        Target::Filter(filter) => dashboards::pick(state, filter),
     }
 }
 
@@ -126,6 +125,11 @@ fn scroll(state: &mut State, by: isize) -> Vec<Effect> {
         }
         Some(Overlay::Palette(palette)) => {
             palette.cursor.step(by, palette.fitting.len(), super::state::palette::HEIGHT);
+            Vec::new()
+        }
+        Some(Overlay::Picker(picker)) => {
+            let fitting = picker.fitting().len();
+            picker.cursor.step(by, fitting, super::state::dashboards::HEIGHT);
             Vec::new()
         }
         Some(_) => Vec::new(),
@@ -144,6 +148,7 @@ pub(crate) fn show(state: &mut State, screen: Screen) -> Vec<Effect> {
     match screen {
         Screen::Tables => screens::measure(state),
         Screen::Logs => screens::start_logs(state),
+        Screen::Dashboards => dashboards::look(state),
         _ => Vec::new(),
     }
 }

@@ -2,9 +2,13 @@
 
 use super::{height, rows, screens};
 use crate::tui::{
+    layout,
     message::Effect,
     state::{Screen, State},
 };
+
+/// Further than any list is long, and not so far that adding to it overflows.
+const FAR: isize = isize::MAX / 4;
 
 /// Some lines down, or up where `by` is negative.
 pub(super) fn step(state: &mut State, by: isize) -> Vec<Effect> {
@@ -34,7 +38,13 @@ pub(super) fn step(state: &mut State, by: isize) -> Vec<Effect> {
             state.history.cursor.step(by, attempts, height);
             Vec::new()
         }
-        Screen::Dashboards => Vec::new(),
+        Screen::Dashboards => {
+            let last = layout::panel_rows(state).len().saturating_sub(1);
+            // Rows of panels are tall: one at a time.
+            state.dashboards.scroll =
+                state.dashboards.scroll.saturating_add_signed(if by.abs() < FAR { by.signum() } else { by }).min(last);
+            Vec::new()
+        }
         Screen::Sql => rows::step(state, by),
         Screen::Logs => {
             if let Some(log) = state.logs.shown_mut() {
@@ -47,7 +57,5 @@ pub(super) fn step(state: &mut State, by: isize) -> Vec<Effect> {
 
 /// To the first line, or to the last.
 pub(super) fn end(state: &mut State, last: bool) -> Vec<Effect> {
-    // Further than any list is long, and not so far that adding to it overflows.
-    const FAR: isize = isize::MAX / 4;
     step(state, if last { FAR } else { -FAR })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent};
 
-use super::{act, height, rows, screens};
+use super::{act, dashboards, height, rows, screens};
 use crate::tui::{
     keys,
     message::{Effect, SaveJob, Target},
@@ -43,6 +43,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             _ => Vec::new(),
         },
         Some(Overlay::Prompt(_)) => press_prompt(state, key),
+        Some(Overlay::Picker(_)) => dashboards::press(state, key),
         None => Vec::new(),
     }
 }
@@ -75,6 +76,7 @@ fn choose(state: &mut State) -> Vec<Effect> {
     match chosen {
         Some(Does::Action(action)) => act::act(state, action),
         Some(Does::OpenTable(name)) => screens::open_table(state, &name),
+        Some(Does::OpenDashboard(slug)) => dashboards::open(state, slug),
         None => Vec::new(),
     }
 }
@@ -167,6 +169,11 @@ pub(super) fn click(state: &mut State, target: Target) -> Vec<Effect> {
         (Some(Overlay::Palette(palette)), Target::Line(line)) => {
             palette.cursor.at = line;
             choose(state)
+        }
+        (Some(Overlay::Picker(picker)), Target::Line(line)) => {
+            picker.cursor.at = line;
+            picker.choose();
+            Vec::new()
         }
         (Some(Overlay::Help { .. }), _) => {
             close(state);

@@ -27,7 +27,8 @@ pub(super) fn measure(state: &mut State) -> Vec<Effect> {
     let view = tables.cursor.view(tables.shown.len(), height);
     let all = tables.rows.len() <= MEASURED_WHOLE || tables.sort == TableSort::Bytes;
     let looked_at = if all { &tables.shown[..] } else { &tables.shown[view] };
-    let unknown: Vec<_> = looked_at.iter().map(|index| &tables.rows[*index]).filter(|row| row.bytes.is_none()).map(|row| row.name.clone()).collect();
+    let unknown: Vec<_> =
+        looked_at.iter().map(|index| &tables.rows[*index]).filter(|row| row.bytes.is_none()).map(|row| row.name.clone()).collect();
     if unknown.is_empty() {
         return Vec::new();
     }
@@ -152,6 +153,9 @@ pub(super) fn back(state: &mut State) -> Vec<Effect> {
         }
         return vec![Effect::Stop(lane)];
     }
+    if state.saving.is_some() {
+        return vec![Effect::StopSaving];
+    }
     match state.screen {
         Screen::Tables => {
             state.tables.open = None;
@@ -257,9 +261,7 @@ pub(super) fn click_line(state: &mut State, line: usize) -> Vec<Effect> {
             (&mut open.cursor, open.columns.len())
         }
         (Screen::Tables, None) => (&mut state.tables.cursor, state.tables.shown.len()),
-        (Screen::History, _) => {
-            (&mut state.history.cursor, state.overview.status.as_ref().map_or(0, |status| status.history.len()))
-        }
+        (Screen::History, _) => (&mut state.history.cursor, state.overview.status.as_ref().map_or(0, |status| status.history.len())),
         _ => return Vec::new(),
     };
     if cursor.at == line {

@@ -1,7 +1,10 @@
 //! What stands above and below every screen: tabs and health, keys and notices.
 
 use materia::words;
-use ratatui::{layout::Rect, text::{Line, Span}};
+use ratatui::{
+    layout::Rect,
+    text::{Line, Span},
+};
 
 use super::Paint;
 use crate::tui::{
@@ -18,7 +21,11 @@ pub(super) fn top(paint: &mut Paint, area: Rect, state: &State) {
     let full = area.width >= 96;
     for (index, screen) in Screen::ALL.into_iter().enumerate() {
         let here = screen == state.screen;
-        let label = if full || here { format!(" {} {} ", index + 1, screen.title()) } else { format!(" {} {} ", index + 1, &screen.title()[..screen.title().len().min(4)]) };
+        let label = if full || here {
+            format!(" {} {} ", index + 1, screen.title())
+        } else {
+            format!(" {} {} ", index + 1, &screen.title()[..screen.title().len().min(4)])
+        };
         let columns = u16::try_from(width(&label, 40)).unwrap_or_default();
         let spot = Rect { x, width: columns.min(area.right().saturating_sub(x)), ..area };
         let role = if here { Role::Selected } else { Role::Dim };
@@ -130,7 +137,8 @@ fn column(state: &State) -> String {
 /// The keys of the screen, then those that work everywhere, as many as fit.
 fn keys(paint: &Paint, state: &State, space: usize) -> Vec<Span<'static>> {
     let scopes = state.scopes();
-    let everywhere: Vec<_> = KEYS.iter().filter(|key| key.scope == Scope::Global && !key.short.is_empty() && scopes.contains(&Scope::Global)).collect();
+    let everywhere: Vec<_> =
+        KEYS.iter().filter(|key| key.scope == Scope::Global && !key.short.is_empty() && scopes.contains(&Scope::Global)).collect();
     let own = KEYS.iter().filter(|key| key.scope != Scope::Global && scopes.contains(&key.scope) && !key.short.is_empty());
     let size = |key: &crate::tui::keys::Binding| key.first().len() + key.short.len() + 4;
     let kept: usize = everywhere.iter().map(|key| size(key)).sum();
@@ -140,8 +148,6 @@ fn keys(paint: &Paint, state: &State, space: usize) -> Vec<Span<'static>> {
         used + kept <= space
     });
     own.chain(everywhere.iter().copied())
-        .flat_map(|key| {
-            [paint.span(Role::Accent, format!(" {}", key.first())), paint.span(Role::Dim, format!(" {}  ", key.short))]
-        })
+        .flat_map(|key| [paint.span(Role::Accent, format!(" {}", key.first())), paint.span(Role::Dim, format!(" {}  ", key.short))])
         .collect()
 }

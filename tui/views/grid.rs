@@ -83,7 +83,9 @@ fn line(paint: &Paint, grid: &Grid, index: usize, gutter: usize, shown: &[(usize
     for (column, columns) in shown {
         let (role, text) = match row.and_then(|row| row.get(*column)) {
             None => (Role::Dim, paint.fit(paint.look.more(), *columns)),
-            Some(None) => (Role::Dim, if grid.columns[*column].numeric { paint.fit_right("NULL", *columns) } else { paint.fit("NULL", *columns) }),
+            Some(None) => {
+                (Role::Dim, if grid.columns[*column].numeric { paint.fit_right("NULL", *columns) } else { paint.fit("NULL", *columns) })
+            }
             Some(Some(value)) if grid.columns[*column].numeric => (Role::Text, paint.fit_right(value, *columns)),
             Some(Some(value)) => (Role::Text, paint.fit(value, *columns)),
         };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use materia::{
-    export::{Audit, Manifest, Outcome, Record},
+    export::{Audit, How, Manifest, Outcome, Record},
     settings::Severity,
     status::Status,
     target::GenerationId,
@@ -68,7 +68,11 @@ fn bar(paint: &Paint, record: &Record, longest: u64, columns: usize) -> Vec<Span
         passed += ms;
         let end = cells(passed);
         // Signs tell steps apart where colours do not.
-        let sign = if paint.look.ascii || paint.look.depth == crate::tui::look::Depth::None { [".", "s", "a", "p"][index] } else { paint.look.bar() };
+        let sign = if paint.look.ascii || paint.look.depth == crate::tui::look::Depth::None {
+            [".", "s", "a", "p"][index]
+        } else {
+            paint.look.bar()
+        };
         spans.push(paint.span(role, sign.repeat(end.saturating_sub(drawn))));
         drawn = end.max(drawn);
     }
@@ -82,7 +86,14 @@ fn ms(milliseconds: u64) -> String {
 fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
     let [headings, body, below] = layout::list(area);
     let wide = area.width >= 100;
-    let title = format!("   {:<19}  {:<12}  {:>10}  {:>13}  {}", "Attempt", "Outcome", "Took", "Rows", if wide { "Wait, stage, audit, publish" } else { "" });
+    let title = format!(
+        "   {:<19}  {:<12}  {:>10}  {:>13}  {}",
+        "Attempt",
+        "Outcome",
+        "Took",
+        "Rows",
+        if wide { "Wait, stage, audit, publish" } else { "" }
+    );
     let span = paint.span(Role::Heading, title);
     paint.line(headings, span);
     if status.history.is_empty() {
@@ -109,7 +120,14 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
             paint.span(if served { Role::Good } else { Role::Accent }, format!(" {mark} ")),
             paint.span(Role::Text, format!("{}  ", record.id)),
             paint.span(role_of(record.outcome), format!("{:<12}  ", record.outcome.word())),
-            paint.span(Role::Text, format!("{:>10}  {:>13}  ", ms(record.total_ms), if record.tables.is_empty() { String::new() } else { words::count(record.rows()) })),
+            paint.span(
+                Role::Text,
+                format!(
+                    "{:>10}  {:>13}  ",
+                    ms(record.total_ms),
+                    if record.tables.is_empty() { String::new() } else { words::count(record.rows()) }
+                ),
+            ),
         ];
         if wide && record.error.is_none() {
             spans.extend(bar(paint, record, longest, space));
@@ -124,12 +142,8 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
         }
         paint.hit(row, Target::Line(index));
     }
-    let text = format!(
-        " {}   {} served   {} kept   P pinned   = marked",
-        words::plural(len, "attempt"),
-        paint.look.dot(),
-        paint.look.middle()
-    );
+    let text =
+        format!(" {}   {} served   {} kept   P pinned   = marked", words::plural(len, "attempt"), paint.look.dot(), paint.look.middle());
     let span = paint.span(Role::Dim, text);
     paint.line(below, span);
 }
@@ -146,12 +160,18 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
     let manifest = record.generation.as_ref().and_then(|id| manifest(status, id));
     let mut lines = pair(paint, "Attempt", Role::Strong, record.id.as_str(), columns);
     let forced = if record.forced { ", forced" } else { "" };
-    lines.extend(pair(paint, "Outcome", role_of(record.outcome), &format!("{}{forced}, {}", record.outcome.word(), ago(record.ended_at, paint.now)), columns));
+    lines.extend(pair(
+        paint,
+        "Outcome",
+        role_of(record.outcome),
+        &format!("{}{forced}, {}", record.outcome.word(), ago(record.ended_at, paint.now)),
+        columns,
+    ));
     if let Some(error) = &record.error {
         lines.extend(pair(paint, "Error", Role::Bad, error, columns));
     }
     if let Some(source) = &record.lakehouse {
-        let how = record.snapshot.map(|how| format!(", {how:?}").to_lowercase()).unwrap_or_default();
+        let how = record.snapshot.map(|how| format!(", {}", how_word(how))).unwrap_or_default();
         let text = format!("{}, {}{how}", source.path.display(), words::bytes(source.bytes));
         lines.extend(pair(paint, "Lakehouse", Role::Text, &text, columns));
     }
@@ -208,6 +228,15 @@ fn audit_line(paint: &Paint, audit: &Audit, columns: usize) -> Line<'static> {
     let about = audit.table.as_ref().map(|table| format!("{table} ")).unwrap_or_default();
     let text = format!("{about}{}: {}", audit.name, audit.found);
     Line::from(vec![paint.span(role, format!("{word}  ")), paint.span(Role::Text, paint.fit(&text, columns.saturating_sub(8)))])
+}
+
+/// How the lakehouse was read, in words.
+fn how_word(how: How) -> &'static str {
+    match how {
+        How::Reflink => "from a copy that shares its blocks",
+        How::Copy => "from a copy",
+        How::None => "in place",
+    }
 }
 
 fn manifest<'a>(status: &'a Status, id: &GenerationId) -> Option<&'a Manifest> {

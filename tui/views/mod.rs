@@ -1,6 +1,9 @@
 //! What the state looks like. Views read the state they are given and draw; they ask nothing and change nothing.
 
+mod bars;
+mod charts;
 mod chrome;
+mod dashboards;
 mod grid;
 mod history;
 mod logs;
@@ -8,8 +11,6 @@ mod now;
 mod overlay;
 mod sql;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 use jiff::Timestamp;
 use ratatui::{
@@ -138,7 +139,7 @@ pub(crate) fn draw(frame: &mut Frame, state: &State, look: Look) -> Hits {
             Some(open) => tables::draw_open(&mut paint, body, open),
         },
         Screen::History => history::draw(&mut paint, body, state),
-        Screen::Dashboards => {}
+        Screen::Dashboards => dashboards::draw(&mut paint, body, state),
         Screen::Sql => sql::draw(&mut paint, body, &state.sql),
         Screen::Logs => logs::draw(&mut paint, body, &state.logs),
     }

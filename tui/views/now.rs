@@ -25,11 +25,8 @@ const NAMES: usize = 11;
 
 pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     let wide = area.width >= 110;
-    let [left, right] = if wide {
-        Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area)
-    } else {
-        [area, Rect::default()]
-    };
+    let [left, right] =
+        if wide { Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area) } else { [area, Rect::default()] };
     let columns = usize::from(left.width.saturating_sub(2));
     let mut lines = vec![Line::default()];
     lines.extend(facts(paint, state, columns));
@@ -78,7 +75,11 @@ fn facts(paint: &Paint, state: &State, columns: usize) -> Vec<Line<'static>> {
         let text = state.overview.problem.clone().or_else(|| state.served.bad_settings.clone());
         return match text {
             Some(problem) => fact(paint, "Served", Role::Bad, &problem, columns),
-            None => vec![Line::from(vec![paint.span(Role::Dim, format!("{:<NAMES$}", "Served")), paint.spinner(), paint.span(Role::Dim, " opening")])],
+            None => vec![Line::from(vec![
+                paint.span(Role::Dim, format!("{:<NAMES$}", "Served")),
+                paint.spinner(),
+                paint.span(Role::Dim, " opening"),
+            ])],
         };
     };
     let mut lines = fact(paint, "Served", Role::Strong, &status.served.display().to_string(), columns);

@@ -2,7 +2,7 @@
 
 use ratatui::{layout::Rect, style::Style, text::Line};
 
-use super::Paint;
+use super::{Paint, dashboards};
 use crate::tui::{
     keys::{KEYS, Scope},
     layout,
@@ -20,6 +20,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, overlay: &Overlay, state: &Sta
         Overlay::Help { scroll } => help(paint, area, *scroll, state),
         Overlay::Palette(palette) => draw_palette(paint, area, palette),
         Overlay::Confirm(confirm) => draw_confirm(paint, area, confirm),
+        Overlay::Picker(picker) => dashboards::draw_picker(paint, area, picker),
         // It stands in the line below the screen.
         Overlay::Prompt(_) => {}
     }
@@ -84,7 +85,8 @@ fn draw_palette(paint: &mut Paint, area: Rect, palette: &Palette) {
 fn draw_confirm(paint: &mut Paint, area: Rect, confirm: &Confirm) {
     let columns = area.width.saturating_sub(4).min(76);
     let space = usize::from(columns.saturating_sub(4));
-    let mut lines: Vec<_> = wrap(&confirm.text, space).into_iter().map(|row| Line::from(paint.span(Role::Text, format!(" {row}")))).collect();
+    let mut lines: Vec<_> =
+        wrap(&confirm.text, space).into_iter().map(|row| Line::from(paint.span(Role::Text, format!(" {row}")))).collect();
     if let Some(command) = &confirm.command {
         lines.push(Line::default());
         let rows = wrap(&format!("$ {command}"), space);

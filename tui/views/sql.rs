@@ -28,7 +28,11 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, sql: &SqlScreen) {
     match &sql.grid {
         Some(rows) => grid::draw(paint, answer, rows, !sql.typing),
         None => {
-            let text = if sql.typing { " Ctrl-R runs the query; the answer comes here. Tab completes names." } else { " i goes back to the prompt." };
+            let text = if sql.typing {
+                " Ctrl-R runs the query; the answer comes here. Tab completes names."
+            } else {
+                " i goes back to the prompt."
+            };
             let line = Line::from(paint.span(Role::Dim, text));
             paint.line(answer, line);
         }

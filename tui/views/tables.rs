@@ -73,7 +73,8 @@ fn is_number(sort: TableSort) -> bool {
 
 /// Which columns there is room for, and how wide they are.
 fn columns(space: usize, name: usize) -> Vec<(TableSort, usize)> {
-    let wanted = [(TableSort::Rows, 13), (TableSort::Change, 11), (TableSort::Bytes, 9), (TableSort::Columns, 5), (TableSort::ExportTime, 8)];
+    let wanted =
+        [(TableSort::Rows, 13), (TableSort::Change, 11), (TableSort::Bytes, 9), (TableSort::Columns, 5), (TableSort::ExportTime, 8)];
     let mut columns = vec![(TableSort::Name, name)];
     let mut used = name + 3;
     for (sort, width) in wanted {
@@ -194,7 +195,8 @@ fn column_line(paint: &Paint, column: &ColumnRow, rows: u64, widths: [usize; 6])
             let values = words::count(summary.approx_distinct.min(rows));
             spans.push(paint.span(Role::Text, format!("{}  ", paint.fit_right(&values, distinct))));
             let most = counts.iter().copied().max().unwrap_or_default().max(1);
-            let bars: String = counts.iter().map(|count| if *count == 0 { " " } else { paint.look.spark(*count as f64 / most as f64) }).collect();
+            let bars: String =
+                counts.iter().map(|count| if *count == 0 { " " } else { paint.look.spark(*count as f64 / most as f64) }).collect();
             spans.push(paint.span(Role::Series(0), format!("{}  ", paint.fit(&bars, spread))));
             let ends = match (&summary.min, &summary.max) {
                 (Some(min), Some(max)) if min == max => min.clone(),

@@ -116,7 +116,9 @@ fn said(line: &str) -> Option<JobEvent> {
             JobEvent::Doing(format!("staging {} ({index} of {of})", text("table")))
         }
         "table_progress" => JobEvent::Doing(format!("staging {} {:.0} %", text("table"), event["percent"].as_f64().unwrap_or_default())),
-        "table_done" => JobEvent::Said(format!("{}: {} in {}", text("table"), words::rows(event["rows"].as_u64().unwrap_or_default()), time("ms"))),
+        "table_done" => {
+            JobEvent::Said(format!("{}: {} in {}", text("table"), words::rows(event["rows"].as_u64().unwrap_or_default()), time("ms")))
+        }
         "notice" => JobEvent::Said(text("message")),
         "finished" => {
             let record = serde_json::from_value::<materia::export::Record>(event["record"].clone()).ok()?;
@@ -147,12 +149,8 @@ mod tests {
     fn every_event_of_an_export_is_told_in_words() {
         use materia::{export::Event, lock::Holder};
         let holder = Holder { pid: Some(4121), command: Some("sqlmesh run".to_owned()), running: None };
-        let waiting = Event::Waiting {
-            what: "lakehouse.duckdb",
-            holder: &holder,
-            waited: Duration::from_secs(12),
-            limit: Duration::from_secs(300),
-        };
+        let waiting =
+            Event::Waiting { what: "lakehouse.duckdb", holder: &holder, waited: Duration::from_secs(12), limit: Duration::from_secs(300) };
         let events = [
             Event::Step { step: materia::export::Step::Audit },
             waiting,

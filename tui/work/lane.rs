@@ -1,11 +1,6 @@
 //! One thread for each kind of question. A newer question takes the place of the one that is being answered.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::mpsc::Sender,
-    task::Poll,
-};
+use std::{future::poll_fn, pin::pin, sync::mpsc::Sender, task::Poll};
 
 use materia::reader::wait;
 use tokio::sync::watch;

@@ -38,7 +38,9 @@ impl Tails {
         for (index, name) in names.into_iter().enumerate() {
             match name.strip_prefix("unit:") {
                 Some(unit) => follow_journal(index, unit, &journals, send.clone()),
-                None => files.push(Tail { index, path: PathBuf::from(name), open: None, rest: Vec::new(), half: false, note: String::new() }),
+                None => {
+                    files.push(Tail { index, path: PathBuf::from(name), open: None, rest: Vec::new(), half: false, note: String::new() })
+                }
             }
         }
         let send = send.clone();

@@ -99,7 +99,7 @@ impl Work {
                 }
             }
             Effect::Save(job) => self.saving = Some(Saving::start(job, &self.served, self.send.clone())),
-            Effect::StopSaving => self.saving = None,
+            Effect::StopSaving => self.saving.iter().for_each(Saving::stop),
             Effect::Start(arguments) => self.child = Child::start(&arguments, &self.send),
             Effect::StopStarted => self.child.iter().for_each(Child::stop),
             Effect::Tail(names) => self.logs = Some(logs::Tails::start(names, &self.send)),

@@ -6,7 +6,10 @@ use std::{
 };
 
 use materia::{
+    dashboard::{self, Dashboards},
+    plan::Plan,
     reader::{ColumnInfo, Limits, Param, Pin, Query, ReaderError},
+    settings::DashboardSettings,
     sql,
     values::{self, Field},
 };
@@ -43,6 +46,7 @@ pub(super) async fn answer(served: &Served, question: Question, say: &impl Fn(Re
             };
             say(page.map(Answer::Page).map_err(words));
         }
+        Question::Dashboard { settings, slug, asked } => say(dashboard(&pin, &settings, slug.as_deref(), &asked).await),
         Question::Profile { table, rows, columns } => {
             for (index, column) in columns.iter().enumerate() {
                 let profile = profile(&pin, &table, rows, column).await.map_err(words);
@@ -55,6 +59,18 @@ pub(super) async fn answer(served: &Served, question: Question, say: &impl Fn(Re
 #[allow(clippy::needless_pass_by_value, reason = "to be handed to map_err by its name")]
 fn words(error: ReaderError) -> String {
     error.to_string()
+}
+
+async fn dashboard(pin: &Pin, settings: &DashboardSettings, slug: Option<&str>, asked: &[(String, String)]) -> Result<Answer, String> {
+    let dashboards = Dashboards::load(settings).map_err(|error| error.to_string())?;
+    let all = dashboards.all(pin).await.map_err(words)?;
+    let wanted = all.iter().find(|dashboard| Some(dashboard.slug.as_str()) == slug).or_else(|| all.first());
+    let mistakes: Vec<_> = dashboards.problems().iter().map(ToString::to_string).collect();
+    let Some(wanted) = wanted else { return Err(mistakes.first().cloned().unwrap_or_else(|| "there is no dashboard".to_owned())) };
+    // Operators see what the largest plan sees.
+    let data = dashboard::answer(wanted, pin, asked, Plan::Pro).await;
+    let list = all.iter().map(|dashboard| (dashboard.slug.clone(), dashboard.title.clone())).collect();
+    Ok(Answer::Dashboard { list, data: Arc::new(data), mistakes })
 }
 
 async fn bytes(pin: &Pin, names: Vec<String>, say: &impl Fn(Result<Answer, String>)) {
@@ -209,8 +225,25 @@ fn condition(index: usize, filter: &Filter) -> String {
 /// Types whose name alone is enough to cast to.
 fn is_plain(data_type: &str) -> bool {
     const PLAIN: [&str; 19] = [
-        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT",
-        "DOUBLE", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIME", "UUID", "VARCHAR",
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "UHUGEINT",
+        "FLOAT",
+        "DOUBLE",
+        "DATE",
+        "TIMESTAMP",
+        "TIMESTAMP WITH TIME ZONE",
+        "TIME",
+        "UUID",
+        "VARCHAR",
     ];
     PLAIN.contains(&data_type) || (data_type.starts_with("DECIMAL(") && !data_type.ends_with(']'))
 }
@@ -241,11 +274,8 @@ async fn profile(pin: &Pin, table: &str, rows: u64, column: &ColumnInfo) -> Resu
 /// Rows in equal ranges of a number or a time; rows of the most frequent values of anything else.
 fn spread(table: &str, rows: u64, column: &ColumnInfo) -> String {
     let (table, name) = (sql::ident(table), sql::ident(&column.name));
-    let sample = if rows > SAMPLED {
-        format!(" TABLESAMPLE system({:.4} PERCENT)", 50.0 * SAMPLED as f64 / rows as f64)
-    } else {
-        String::new()
-    };
+    let sample =
+        if rows > SAMPLED { format!(" TABLESAMPLE system({:.4} PERCENT)", 50.0 * SAMPLED as f64 / rows as f64) } else { String::new() };
     let number = match column.data_type.as_str() {
         "DATE" | "TIMESTAMP" | "TIMESTAMP WITH TIME ZONE" | "TIMESTAMP_S" | "TIMESTAMP_MS" | "TIMESTAMP_NS" => {
             format!("CASE WHEN isfinite({name}) THEN epoch({name}) END")

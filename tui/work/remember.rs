@@ -1,11 +1,6 @@
 //! Queries of earlier sessions: one line of JSON for each, in a file that only its owner can read.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use crate::tui::state::sql::REMEMBERED;
 
@@ -14,7 +9,8 @@ pub(super) fn read(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let queries: Vec<String> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     if queries.len() > REMEMBERED * 2 {
-        let kept: String = queries[queries.len() - REMEMBERED..].iter().filter_map(|query| Some(serde_json::to_string(query).ok()? + "\n")).collect();
+        let kept: String =
+            queries[queries.len() - REMEMBERED..].iter().filter_map(|query| Some(serde_json::to_string(query).ok()? + "\n")).collect();
         let _ = materia::files::write_whole(path, kept.as_bytes());
     }
     queries[queries.len().saturating_sub(REMEMBERED)..].to_vec()

@@ -54,11 +54,16 @@ impl Saving {
         });
         Self { stop, thread: Some(thread) }
     }
+
+    /// Asks it to stop; a message tells when it has.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Saving {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -118,7 +123,12 @@ impl Drop for Fresh {
 }
 
 /// Passes every batch on, and tells how far it is.
-fn each(mut stream: Stream, stop: &AtomicBool, progress: impl Fn(u64), mut write: impl FnMut(&RecordBatch) -> anyhow::Result<()>) -> anyhow::Result<u64> {
+fn each(
+    mut stream: Stream,
+    stop: &AtomicBool,
+    progress: impl Fn(u64),
+    mut write: impl FnMut(&RecordBatch) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
     let (mut rows, mut told) = (0, Instant::now());
     while let Some(batch) = stream.blocking_next() {
         anyhow::ensure!(!stop.load(Ordering::SeqCst), "stopped; nothing was saved");
@@ -181,7 +191,9 @@ fn with_texts(pin: &materia::reader::Pin, text: &str, ask: &PageAsk) -> anyhow::
     let answer = pin.ask_blocking(none, Limits::page())?;
     let unknown = |field: &&Field| {
         let name = field.data_type.to_string();
-        ["HUGEINT", "UHUGEINT", "BIT", "INTERVAL", "UNION", "TIME WITH TIME ZONE", "GEOMETRY", "TIME_NS"].iter().any(|word| name.contains(word))
+        ["HUGEINT", "UHUGEINT", "BIT", "INTERVAL", "UNION", "TIME WITH TIME ZONE", "GEOMETRY", "TIME_NS"]
+            .iter()
+            .any(|word| name.contains(word))
     };
     let replaced: Vec<_> = answer
         .fields

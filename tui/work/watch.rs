@@ -42,6 +42,7 @@ impl Watcher {
             setup: None,
             state: None,
             files: Vec::new(),
+            dashboards: None,
             status: None,
             problem: None,
         };
@@ -81,6 +82,8 @@ struct Looking {
     setup: Option<Arc<Setup>>,
     state: Option<reader::State>,
     files: Vec<Mark>,
+    /// The files of the dashboards, once they have been looked at.
+    dashboards: Option<Vec<Mark>>,
     status: Option<Arc<Status>>,
     problem: Option<String>,
 }
@@ -97,6 +100,7 @@ impl Looking {
             self.state = Some(state.clone());
             let _ = self.send.send(Message::Served(Box::new(state.clone())));
         }
+        self.look_at_dashboards(&setup);
         self.look_at_files(&setup, state, moved);
         if self.status.as_ref().is_some_and(|status| status.running.is_some()) { BUSY } else { QUIET }
     }
@@ -129,6 +133,18 @@ impl Looking {
         Ok(())
     }
 
+    fn look_at_dashboards(&mut self, setup: &Setup) {
+        let Some(dir) = &setup.dashboards.dir else { return };
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+        files.sort();
+        let marks: Vec<_> = files.iter().map(|path| mark(path)).collect();
+        if self.dashboards.as_ref().is_some_and(|before| *before != marks) {
+            let _ = self.send.send(Message::Dashboards);
+        }
+        self.dashboards = Some(marks);
+    }
+
     fn look_at_files(&mut self, setup: &Setup, state: reader::State, moved: bool) {
         let place = &setup.place;
         let target = &place.target;
@@ -140,11 +156,15 @@ impl Looking {
                 let now = export::running(target).map(|running| (running, status::holder(place), place.lakehouse.exists()));
                 match now {
                     Ok((running, holder, exists))
-                        if running == before.running && exists == before.lakehouse_exists && same(holder.as_ref(), before.lakehouse_held_by.as_ref()) =>
+                        if running == before.running
+                            && exists == before.lakehouse_exists
+                            && same(holder.as_ref(), before.lakehouse_held_by.as_ref()) =>
                     {
                         return;
                     }
-                    Ok((running, lakehouse_held_by, lakehouse_exists)) => Ok(Status { running, lakehouse_held_by, lakehouse_exists, ..before.clone() }),
+                    Ok((running, lakehouse_held_by, lakehouse_exists)) => {
+                        Ok(Status { running, lakehouse_held_by, lakehouse_exists, ..before.clone() })
+                    }
                     Err(error) => Err(error),
                 }
             }

@@ -1,0 +1,156 @@
+//! A dashboard as text, for terminals, logs and mails.
+
+use std::fmt::Write as _;
+
+use materia::dashboard::{Chart, Choice, Content, DashboardData, FilterData, Heatmap, PanelData, Scale, Stat, Table};
+use unicode_width::UnicodeWidthStr;
+
+/// How wide bars and lines are drawn.
+const WIDE: usize = 40;
+/// Rows beyond these are told by their number.
+const MOST_ROWS: usize = 40;
+
+pub(super) fn dashboard(data: &DashboardData) -> String {
+    let mut out = format!("{}\n", data.title);
+    if let Some(description) = &data.description {
+        let _ = writeln!(out, "{description}");
+    }
+    for filter in &data.filters {
+        let _ = writeln!(out, "{}", chosen(filter));
+    }
+    for panel in &data.panels {
+        out.push('\n');
+        draw(panel, &mut out);
+    }
+    if !data.sources.is_empty() {
+        out.push_str("\nSources\n");
+    }
+    for source in &data.sources {
+        let parts = [Some(source.name.as_str()), source.licence.as_deref(), source.url.as_deref()];
+        let _ = writeln!(out, "  {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    }
+    out
+}
+
+fn chosen(filter: &FilterData) -> String {
+    let what = match &filter.choice {
+        Choice::One { options } | Choice::Many { options } => {
+            let chosen: Vec<&str> = options.iter().filter(|option| option.chosen).map(|option| option.label.as_str()).collect();
+            if chosen.len() == options.len() && chosen.len() > 1 { format!("all {}", chosen.len()) } else { chosen.join(", ") }
+        }
+        Choice::Years { from, to, .. } => format!("{from} to {to}"),
+        Choice::Search { text } if text.is_empty() => "anything".to_owned(),
+        Choice::Search { text } => format!("{text:?}"),
+    };
+    let notes = [filter.problem.as_deref(), filter.limited.as_deref()];
+    let notes: String = notes.into_iter().flatten().map(|note| format!("  ({note})")).collect();
+    format!("{}: {what}{notes}", filter.label)
+}
+
+fn draw(panel: &PanelData, out: &mut String) {
+    let unit = panel.unit.as_ref().filter(|_| !matches!(panel.content, Content::Stat(_)));
+    let unit = unit.map(|unit| format!(" ({unit})")).unwrap_or_default();
+    let _ = writeln!(out, "{}{unit}", panel.title);
+    match &panel.content {
+        Content::Stat(stat) => figure(stat, panel.unit.as_deref(), out),
+        Content::Chart(chart) => lines(chart, out),
+        Content::Heatmap(heatmap) => cells(heatmap, out),
+        Content::Table(table) => grid(table, out),
+        Content::Markdown { text } => text.lines().for_each(|line| drop(writeln!(out, "  {line}"))),
+        Content::Empty { reason } => drop(writeln!(out, "  {reason}")),
+        Content::Locked { plan, would_be } => drop(writeln!(out, "  A {would_be}, in the plan {plan}")),
+        Content::Failed { reason } => drop(writeln!(out, "  Cannot be shown: {reason}")),
+    }
+    if let Some(note) = &panel.note {
+        let _ = writeln!(out, "  {note}");
+    }
+}
+
+fn figure(stat: &Stat, unit: Option<&str>, out: &mut String) {
+    let unit = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
+    let at = stat.at.as_ref().map(|at| format!("  {at}")).unwrap_or_default();
+    let change = stat.change.as_ref().map(|change| format!("  {} against {}", change.shown, change.against)).unwrap_or_default();
+    let _ = writeln!(out, "  {}{unit}{at}{change}  {}", stat.shown, spark(&stat.history));
+}
+
+/// A line of figures, eight levels high, as wide as it has figures or as there is room.
+fn spark(values: &[Option<f64>]) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let known = || values.iter().flatten().copied();
+    let (min, max) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    let wide = values.len().min(WIDE);
+    let one = |place: usize| {
+        let Some(value) = values[place * values.len() / wide] else { return ' ' };
+        let share = if max > min { (value - min) / (max - min) } else { 0.5 };
+        let level = LEVELS.iter().enumerate().rev().find(|(level, _)| share * 8.0 >= *level as f64);
+        level.map_or(LEVELS[0], |(_, letter)| *letter)
+    };
+    (0..wide).map(one).collect()
+}
+
+fn lines(chart: &Chart, out: &mut String) {
+    if let (Scale::Category { .. }, [only]) = (&chart.x.scale, chart.series.as_slice()) {
+        let largest = only.points.iter().filter_map(|point| point.y).map(f64::abs).fold(0.0, f64::max);
+        let rows = only.points.iter().map(|point| {
+            let share = point.y.map_or(0.0, |y| if largest > 0.0 { y.abs() / largest } else { 0.0 });
+            vec![point.x_shown.clone(), point.y_shown.clone(), bar(share)]
+        });
+        return columns(None, &rows.collect::<Vec<_>>(), &[false, true, false], out);
+    }
+    let rows = chart.series.iter().map(|series| {
+        let known = || series.points.iter().filter(|point| point.y.is_some());
+        let said = |point: Option<&materia::dashboard::Point>| {
+            point.map(|point| format!("{} {}", point.x_shown, point.y_shown)).unwrap_or_default()
+        };
+        let values: Vec<_> = series.points.iter().map(|point| point.y).collect();
+        vec![series.name.clone(), said(known().next()), spark(&values), said(known().next_back())]
+    });
+    columns(None, &rows.collect::<Vec<_>>(), &[false, true, false, false], out);
+    for guide in &chart.guides {
+        let _ = writeln!(out, "  line at {}: {}", guide.at, guide.label);
+    }
+}
+
+fn bar(share: f64) -> String {
+    let full = (0..WIDE).filter(|place| (*place as f64) < share * WIDE as f64).count();
+    "█".repeat(full)
+}
+
+fn cells(heatmap: &Heatmap, out: &mut String) {
+    let head: Vec<String> = std::iter::once(&heatmap.y_title).chain(&heatmap.columns).cloned().collect();
+    let rows = heatmap.rows.iter().map(|row| {
+        let cells = row.cells.iter().map(|cell| cell.as_ref().map(|cell| cell.label.clone()).unwrap_or_default());
+        std::iter::once(row.name.clone()).chain(cells).collect()
+    });
+    let right: Vec<bool> = (0..head.len()).map(|column| column > 0).collect();
+    columns(Some(&head), &rows.collect::<Vec<Vec<String>>>(), &right, out);
+}
+
+fn grid(table: &Table, out: &mut String) {
+    let title = |column: &materia::dashboard::TableColumn| match &column.unit {
+        Some(unit) => format!("{} ({unit})", column.title),
+        None => column.title.clone(),
+    };
+    let head: Vec<String> = table.columns.iter().map(title).collect();
+    let right: Vec<bool> = table.columns.iter().map(|column| column.right).collect();
+    let shown = &table.rows[..table.rows.len().min(MOST_ROWS)];
+    columns(Some(&head), shown, &right, out);
+    let more = table.rows.len() - shown.len() + table.left_out;
+    if more > 0 {
+        let _ = writeln!(out, "  and {} more", materia::words::rows(more as u64));
+    }
+}
+
+fn columns(head: Option<&[String]>, rows: &[Vec<String>], right: &[bool], out: &mut String) {
+    let all = || head.into_iter().chain(rows.iter().map(Vec::as_slice));
+    let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..right.len()).map(width).collect();
+    for row in all() {
+        let mut line = String::from(" ");
+        for ((cell, width), right) in row.iter().zip(&widths).zip(right) {
+            let space = " ".repeat(width.saturating_sub(cell.width()));
+            let _ = if *right { write!(line, " {space}{cell} ") } else { write!(line, " {cell}{space} ") };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}

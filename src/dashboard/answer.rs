@@ -1,0 +1,77 @@
+//! One dashboard for one generation, one set of filters and one viewer.
+
+use futures_util::future::join_all;
+
+use super::{
+    Content, DashboardData, PanelData, changes, chart,
+    filters::{self, Asked},
+    grid,
+    model::{Dashboard, Drawing, Panel},
+    parameters,
+    rows::Rows,
+    stat,
+};
+use crate::{
+    plan::Plan,
+    reader::{Limits, Param, Pin, Query},
+};
+
+/// Answers a dashboard: every filter, then every panel, at the same time on one generation. Whatever goes wrong stays in its panel.
+pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> DashboardData {
+    // A viewer who sees no panel has nothing to choose either.
+    let locked = !dashboard.panels.iter().any(|panel| plan.includes(panel.plan));
+    let filters = if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await };
+    let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
+    let panels = join_all(dashboard.panels.iter().map(|panel| one(panel, pin, &values, plan))).await;
+    DashboardData {
+        slug: dashboard.slug.clone(),
+        title: dashboard.title.clone(),
+        description: dashboard.description.clone(),
+        sources: dashboard.sources.clone(),
+        generation: pin.generation().clone(),
+        filters: filters.into_iter().map(|filter| filter.data).collect(),
+        panels,
+    }
+}
+
+async fn one(panel: &Panel, pin: &Pin, values: &[&(String, Param)], plan: Plan) -> PanelData {
+    let content = if plan.includes(panel.plan) {
+        content(panel, pin, values).await.unwrap_or_else(|reason| Content::Failed { reason })
+    } else {
+        Content::Locked { plan: panel.plan, would_be: panel.drawing.kind() }
+    };
+    let unit = panel.figures.unit.as_ref();
+    let unit = if matches!(panel.drawing, Drawing::Stat { .. }) {
+        unit.and_then(|unit| unit.behind())
+    } else {
+        unit.and_then(|unit| unit.above())
+    };
+    PanelData { title: panel.title.clone(), note: panel.note.clone(), width: panel.width, unit: unit.map(str::to_owned), content }
+}
+
+async fn content(panel: &Panel, pin: &Pin, values: &[&(String, Param)]) -> Result<Content, String> {
+    let Some(sql) = panel.drawing.sql() else {
+        return match &panel.drawing {
+            Drawing::Markdown { text } => Ok(Content::Markdown { text: text.clone() }),
+            _ => changes::changes(pin).await.map_err(|error| error.to_string()),
+        };
+    };
+    // Only what the query uses, so that panels that ask the same are answered once.
+    let used = parameters::used(sql);
+    let bound = values.iter().filter(|(name, _)| used.contains(&name.as_str()));
+    let query = bound.fold(Query::new(sql), |query, (name, value)| query.bind(name, value.clone()));
+    let answer = pin.ask(query, Limits::page()).await.map_err(|error| error.to_string())?;
+    let rows = Rows::of(&answer);
+    let drawn = match &panel.drawing {
+        Drawing::Stat { .. } => stat::stat(panel, &rows),
+        Drawing::Chart(drawing) => chart::chart(drawing, panel, &rows),
+        Drawing::Heatmap { .. } => grid::heatmap(panel, &rows),
+        Drawing::Table { .. } => grid::table(panel, &rows),
+        Drawing::Markdown { .. } | Drawing::Changes => return Err("there is nothing to ask".to_owned()),
+    }?;
+    Ok(match drawn {
+        Content::Empty { .. } if used.is_empty() => Content::Empty { reason: "There is no data yet".to_owned() },
+        Content::Empty { .. } => Content::Empty { reason: "Nothing fits what was chosen".to_owned() },
+        drawn => drawn,
+    })
+}

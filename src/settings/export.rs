@@ -1,0 +1,177 @@
+//! The `[export]` section: how exports are made, and what is asked of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+
+use super::{at_least_one, duration, optional_share, share, some_at_least_one};
+
+/// The `[export]` section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportSettings {
+    /// The schema that is published. `schema` / `MATERIA_SCHEMA`.
+    pub schema: String,
+    /// How long to wait for the lakehouse, or for another exporter. `wait` / `MATERIA_WAIT`.
+    #[serde(deserialize_with = "duration")]
+    pub wait: Duration,
+    /// How the lakehouse is read while its pipeline goes on. `snapshot` / `MATERIA_SNAPSHOT`.
+    pub snapshot: SnapshotMode,
+    /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
+    #[serde(deserialize_with = "at_least_one")]
+    pub keep: usize,
+    /// The largest share of its rows that a table may lose between two generations, 0 to 1.
+    #[serde(deserialize_with = "share")]
+    pub max_drop: f64,
+    /// DuckDB's memory limit for the export, for example `2GB`. `memory_limit` / `MATERIA_MEMORY_LIMIT`; default: DuckDB's own, 80 % of the machine.
+    pub memory_limit: Option<String>,
+    /// Threads for the export. `threads` / `MATERIA_THREADS`; default: one for each core.
+    #[serde(deserialize_with = "some_at_least_one")]
+    pub threads: Option<usize>,
+    /// The DuckDB version that must be able to read the export, for example `v1.0.0`. `storage_version` / `MATERIA_STORAGE_VERSION`; default: the lakehouse's own.
+    pub storage_version: Option<String>,
+    /// Keeps the staged file of a refused export for inspection.
+    pub keep_refused: bool,
+    /// What is asked of single tables, by name.
+    pub tables: BTreeMap<String, TableSettings>,
+    /// Checks written in SQL over the staged file.
+    pub audits: Vec<SqlAudit>,
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self {
+            schema: "serving".to_owned(),
+            wait: Duration::from_secs(300),
+            snapshot: SnapshotMode::Auto,
+            keep: 3,
+            max_drop: 0.5,
+            memory_limit: None,
+            threads: None,
+            storage_version: None,
+            keep_refused: false,
+            tables: BTreeMap::new(),
+            audits: Vec::new(),
+        }
+    }
+}
+
+/// How the lakehouse is read while its pipeline wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotMode {
+    /// `reflink` where the filesystem can, else `none`.
+    #[default]
+    Auto,
+    /// A copy that shares its blocks with the original (XFS, btrfs): milliseconds, whatever the size.
+    Reflink,
+    /// A full private copy: the pipeline waits for the copy only.
+    Copy,
+    /// No copy: the pipeline waits until the export has read everything.
+    None,
+}
+
+impl SnapshotMode {
+    /// Every mode by the name it has in flags and files.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("auto", Self::Auto), ("reflink", Self::Reflink), ("copy", Self::Copy), ("none", Self::None)];
+}
+
+/// `[export.tables.<name>]`: what is asked of one table.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableSettings {
+    /// Columns to sort the exported table by, as in SQL's `ORDER BY`.
+    pub order_by: Vec<String>,
+    /// Columns that may hold no null.
+    pub not_null: Vec<String>,
+    /// A key (a list of columns), or several (a list of lists).
+    pub unique: Keys,
+    /// The least number of rows.
+    pub min_rows: Option<u64>,
+    /// The newest value of a column must be younger than this.
+    pub fresh: Option<Fresh>,
+    /// Overrides the export's `max_drop` for this table.
+    #[serde(deserialize_with = "optional_share")]
+    pub max_drop: Option<f64>,
+    /// The table may be empty although it was not before.
+    pub allow_empty: bool,
+    /// The table may be missing although it was served before.
+    pub allow_lost: bool,
+    /// Columns may be removed or change their type.
+    pub allow_column_changes: bool,
+}
+
+/// One key or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected a list of column names, or a list of such lists")]
+pub enum Keys {
+    /// `unique = ["country_code", "market_year"]`: the columns together.
+    One(Vec<String>),
+    /// `unique = [["id"], ["country_code", "market_year"]]`.
+    Several(Vec<Vec<String>>),
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Keys {
+    /// Each key's columns.
+    #[must_use]
+    pub fn list(&self) -> Vec<&[String]> {
+        match self {
+            Self::One(columns) if columns.is_empty() => Vec::new(),
+            Self::One(columns) => vec![columns],
+            Self::Several(keys) => keys.iter().map(Vec::as_slice).collect(),
+        }
+    }
+}
+
+/// `fresh = { column = "report_date", within = "10d" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fresh {
+    /// A date or timestamp column.
+    pub column: String,
+    /// The greatest age of its newest value.
+    #[serde(deserialize_with = "duration")]
+    pub within: Duration,
+}
+
+/// `[[export.audits]]`: SQL over the staged file; every row it returns is a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlAudit {
+    /// What the audit is called in reports.
+    pub name: String,
+    /// The query. Table names are looked up in the exported schema.
+    pub sql: String,
+    /// Whether a failure refuses the export.
+    #[serde(default)]
+    pub severity: Severity,
+}
+
+/// What a failed audit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is published.
+    #[default]
+    Error,
+    /// It is reported, and the export goes on.
+    Warn,
+}
+
+/// A [`SnapshotMode`] by its name.
+///
+/// # Errors
+/// The text to show, with the nearest name.
+pub fn parse_snapshot(text: &str) -> Result<SnapshotMode, String> {
+    SnapshotMode::NAMES
+        .iter()
+        .find_map(|(name, mode)| (*name == text).then_some(*mode))
+        .ok_or_else(|| format!("{text:?} is not a way to snapshot; use auto, reflink, copy or none"))
+}
