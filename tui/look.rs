@@ -55,19 +55,20 @@ pub(crate) struct Look {
 }
 
 /// A colour in true colour, in 256, in 16.
+#[derive(Clone, Copy)]
 struct Ink(u32, u8, Color);
 
 impl Look {
     /// The style of a role.
-    pub(crate) fn style(&self, role: Role) -> Style {
+    pub(crate) fn style(self, role: Role) -> Style {
         if self.depth == Depth::None {
             return plain(role);
         }
         let ink = self.ink(role);
         let style = match role {
             Role::Text => Style::new(),
-            Role::Selected | Role::Found | Role::Marked => Style::new().fg(self.color(&self.ground_text(role))).bg(self.color(&ink)),
-            _ => Style::new().fg(self.color(&ink)),
+            Role::Selected | Role::Found | Role::Marked => Style::new().fg(self.color(self.ground_text(role))).bg(self.color(ink)),
+            _ => Style::new().fg(self.color(ink)),
         };
         match role {
             Role::Strong | Role::Bad | Role::Heading => style.add_modifier(Modifier::BOLD),
@@ -76,7 +77,7 @@ impl Look {
     }
 
     /// A colour between cold and hot, `share` from 0 to 1, for heatmaps.
-    pub(crate) fn heat(&self, share: f64) -> Style {
+    pub(crate) fn heat(self, share: f64) -> Style {
         let share = share.clamp(0.0, 1.0);
         let step = |from: u8, to: u8| {
             let mixed = f64::from(from) + (f64::from(to) - f64::from(from)) * share;
@@ -100,35 +101,35 @@ impl Look {
         }
     }
 
-    fn ground_text(&self, role: Role) -> Ink {
+    fn ground_text(self, role: Role) -> Ink {
         match (self.theme, role) {
-            (Theme::Dark, Role::Found) => Ink(0x1c_1c_1c, 234, Color::Black),
-            (Theme::Dark, Role::Marked) => Ink(0xd0_d0_d0, 252, Color::White),
-            (Theme::Dark, _) => Ink(0xff_ff_ff, 231, Color::White),
-            (Theme::Light, _) => Ink(0x12_12_12, 233, Color::Black),
+            (Theme::Dark, Role::Found) => Ink(0x001c_1c1c, 234, Color::Black),
+            (Theme::Dark, Role::Marked) => Ink(0x00d0_d0d0, 252, Color::White),
+            (Theme::Dark, _) => Ink(0x00ff_ffff, 231, Color::White),
+            (Theme::Light, _) => Ink(0x0012_1212, 233, Color::Black),
         }
     }
 
-    fn ink(&self, role: Role) -> Ink {
+    fn ink(self, role: Role) -> Ink {
         let dark = self.theme == Theme::Dark;
         let pick = |on_dark: Ink, on_light: Ink| if dark { on_dark } else { on_light };
         match role {
-            Role::Text | Role::Strong => pick(Ink(0xe4_e4_e4, 254, Color::White), Ink(0x1c_1c_1c, 234, Color::Black)),
-            Role::Dim => pick(Ink(0x8a_8a_8a, 245, Color::DarkGray), Ink(0x6c_6c_6c, 242, Color::DarkGray)),
-            Role::Frame => pick(Ink(0x4e_4e_4e, 239, Color::DarkGray), Ink(0xb2_b2_b2, 249, Color::Gray)),
-            Role::Heading => pick(Ink(0xaf_af_d7, 146, Color::Cyan), Ink(0x3a_3a_8a, 18, Color::Blue)),
-            Role::Accent => pick(Ink(0xe0_a4_58, 179, Color::Yellow), Ink(0x9a_5b_00, 130, Color::Blue)),
-            Role::Good => pick(Ink(0x87_c0_6f, 113, Color::Green), Ink(0x2e_7d_32, 28, Color::Green)),
-            Role::Warn => pick(Ink(0xf2_c0_40, 221, Color::Yellow), Ink(0xa8_6a_00, 136, Color::Yellow)),
-            Role::Bad => pick(Ink(0xf0_6a_5d, 203, Color::Red), Ink(0xb7_1c_1c, 124, Color::Red)),
-            Role::Selected => pick(Ink(0x2f_4b_6e, 24, Color::Blue), Ink(0xbb_d6_f2, 153, Color::Cyan)),
-            Role::Marked => pick(Ink(0x30_30_30, 236, Color::DarkGray), Ink(0xe0_e0_e0, 254, Color::Gray)),
-            Role::Found => pick(Ink(0xf2_c0_40, 221, Color::Yellow), Ink(0xff_e0_82, 222, Color::Yellow)),
+            Role::Text | Role::Strong => pick(Ink(0x00e4_e4e4, 254, Color::White), Ink(0x001c_1c1c, 234, Color::Black)),
+            Role::Dim => pick(Ink(0x008a_8a8a, 245, Color::DarkGray), Ink(0x006c_6c6c, 242, Color::DarkGray)),
+            Role::Frame => pick(Ink(0x004e_4e4e, 239, Color::DarkGray), Ink(0x00b2_b2b2, 249, Color::Gray)),
+            Role::Heading => pick(Ink(0x00af_afd7, 146, Color::Cyan), Ink(0x003a_3a8a, 18, Color::Blue)),
+            Role::Accent => pick(Ink(0x00e0_a458, 179, Color::Yellow), Ink(0x009a_5b00, 130, Color::Blue)),
+            Role::Good => pick(Ink(0x0087_c06f, 113, Color::Green), Ink(0x002e_7d32, 28, Color::Green)),
+            Role::Warn => pick(Ink(0x00f2_c040, 221, Color::Yellow), Ink(0x00a8_6a00, 136, Color::Yellow)),
+            Role::Bad => pick(Ink(0x00f0_6a5d, 203, Color::Red), Ink(0x00b7_1c1c, 124, Color::Red)),
+            Role::Selected => pick(Ink(0x002f_4b6e, 24, Color::Blue), Ink(0x00bb_d6f2, 153, Color::Cyan)),
+            Role::Marked => pick(Ink(0x0030_3030, 236, Color::DarkGray), Ink(0x00e0_e0e0, 254, Color::Gray)),
+            Role::Found => pick(Ink(0x00f2_c040, 221, Color::Yellow), Ink(0x00ff_e082, 222, Color::Yellow)),
             Role::Series(index) => series(index, dark),
         }
     }
 
-    fn color(&self, ink: &Ink) -> Color {
+    fn color(self, ink: Ink) -> Color {
         match self.depth {
             Depth::None => Color::Reset,
             Depth::Sixteen => ink.2,
@@ -140,30 +141,23 @@ impl Look {
 
 fn series(index: usize, dark: bool) -> Ink {
     const DARK: [Ink; 6] = [
-        Ink(0x6f_a8_dc, 74, Color::LightBlue),
-        Ink(0xe0_a4_58, 179, Color::Yellow),
-        Ink(0x87_c0_6f, 113, Color::Green),
-        Ink(0xd0_82_b8, 175, Color::Magenta),
-        Ink(0x5f_c7_c0, 79, Color::Cyan),
-        Ink(0xf0_6a_5d, 203, Color::Red),
+        Ink(0x006f_a8dc, 74, Color::LightBlue),
+        Ink(0x00e0_a458, 179, Color::Yellow),
+        Ink(0x0087_c06f, 113, Color::Green),
+        Ink(0x00d0_82b8, 175, Color::Magenta),
+        Ink(0x005f_c7c0, 79, Color::Cyan),
+        Ink(0x00f0_6a5d, 203, Color::Red),
     ];
     const LIGHT: [Ink; 6] = [
-        Ink(0x1f_5f_a8, 25, Color::Blue),
-        Ink(0x9a_5b_00, 130, Color::Yellow),
-        Ink(0x2e_7d_32, 28, Color::Green),
-        Ink(0x8a_2a_6d, 90, Color::Magenta),
-        Ink(0x00_74_70, 30, Color::Cyan),
-        Ink(0xb7_1c_1c, 124, Color::Red),
+        Ink(0x001f_5fa8, 25, Color::Blue),
+        Ink(0x009a_5b00, 130, Color::Yellow),
+        Ink(0x002e_7d32, 28, Color::Green),
+        Ink(0x008a_2a6d, 90, Color::Magenta),
+        Ink(0x0000_7470, 30, Color::Cyan),
+        Ink(0x00b7_1c1c, 124, Color::Red),
     ];
-    let [a, b, c, d, e, f] = if dark { DARK } else { LIGHT };
-    match index % 6 {
-        0 => a,
-        1 => b,
-        2 => c,
-        3 => d,
-        4 => e,
-        _ => f,
-    }
+    let inks = if dark { DARK } else { LIGHT };
+    inks[index % inks.len()]
 }
 
 /// Roles without colours.
@@ -189,51 +183,51 @@ pub(crate) fn rank(share: f64, of: usize) -> usize {
 
 /// What is drawn with signs rather than words, in Unicode and in ASCII.
 impl Look {
-    fn sign(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
+    fn sign(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.ascii { ascii } else { unicode }
     }
 
-    pub(crate) fn dot(&self) -> &'static str {
+    pub(crate) fn dot(self) -> &'static str {
         self.sign("●", "*")
     }
 
-    pub(crate) fn up(&self) -> &'static str {
+    pub(crate) fn up(self) -> &'static str {
         self.sign("▲", "^")
     }
 
-    pub(crate) fn down(&self) -> &'static str {
+    pub(crate) fn down(self) -> &'static str {
         self.sign("▼", "v")
     }
 
-    pub(crate) fn more(&self) -> &'static str {
+    pub(crate) fn more(self) -> &'static str {
         self.sign("…", "~")
     }
 
-    pub(crate) fn bar(&self) -> &'static str {
+    pub(crate) fn bar(self) -> &'static str {
         self.sign("█", "#")
     }
 
-    pub(crate) fn line(&self) -> &'static str {
+    pub(crate) fn line(self) -> &'static str {
         self.sign("─", "-")
     }
 
-    pub(crate) fn middle(&self) -> &'static str {
+    pub(crate) fn middle(self) -> &'static str {
         self.sign("·", "-")
     }
 
-    pub(crate) fn arrow(&self) -> &'static str {
+    pub(crate) fn arrow(self) -> &'static str {
         self.sign("→", "->")
     }
 
     /// The `turn`-th picture of something that goes round while one waits.
-    pub(crate) fn spinner(&self, turn: usize) -> &'static str {
+    pub(crate) fn spinner(self, turn: usize) -> &'static str {
         const UNICODE: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", "⠏", "⠹"];
         const ASCII: [&str; 4] = ["|", "/", "-", "\\"];
         if self.ascii { ASCII[turn % 4] } else { UNICODE[turn % 8] }
     }
 
     /// A bar as tall as `share` of a line.
-    pub(crate) fn spark(&self, share: f64) -> &'static str {
+    pub(crate) fn spark(self, share: f64) -> &'static str {
         const UNICODE: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
         const ASCII: [&str; 5] = ["_", ".", "-", "=", "#"];
         if self.ascii { ASCII[rank(share, 5)] } else { UNICODE[rank(share, 8)] }

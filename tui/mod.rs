@@ -3,6 +3,17 @@
 //! Keys, signals, time and answers arrive as messages over one channel; [`update::update`] changes the state and returns wishes; [`work`] fulfils them
 //! off this thread; views draw the state and nothing else.
 
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test that cannot go on says so by panicking"
+)]
+mod fixture;
+#[cfg(test)]
+mod fixture_dashboard;
 mod keys;
 mod layout;
 mod look;

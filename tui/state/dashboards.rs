@@ -101,11 +101,17 @@ impl Picker {
     pub(crate) fn choose(&mut self) {
         let Some(index) = self.fitting().get(self.cursor.at).copied() else { return };
         match &mut self.filters[self.at].choice {
-            Choice::One { options } => options.iter_mut().enumerate().for_each(|(at, option)| option.chosen = at == index),
+            Choice::One { options } => {
+                for (at, option) in options.iter_mut().enumerate() {
+                    option.chosen = at == index;
+                }
+            }
             Choice::Many { options } => {
                 // All of them chosen means that nothing was: the first choice is the only one then.
                 if options.iter().all(|option| option.chosen) {
-                    options.iter_mut().for_each(|option| option.chosen = false);
+                    for option in options.iter_mut() {
+                        option.chosen = false;
+                    }
                 }
                 options[index].chosen = !options[index].chosen;
             }

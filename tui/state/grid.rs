@@ -156,6 +156,7 @@ impl Grid {
     }
 
     /// The value one is on: `None` while it is loading, `Some(None)` where it is null.
+    #[allow(clippy::option_option, reason = "loading, null, or a value")]
     pub(crate) fn cell(&self) -> Option<Option<&str>> {
         self.row(self.cursor.at)?.get(self.column).map(Option::as_deref)
     }
@@ -244,7 +245,7 @@ impl Grid {
     }
 
     /// Moves to a column, keeping it in view.
-    pub(crate) fn to_column(&mut self, column: usize, space: usize) {
+    pub(crate) fn move_to_column(&mut self, column: usize, space: usize) {
         self.column = column.min(self.columns.len().saturating_sub(1));
         self.left = self.left.min(self.column);
         while self.left < self.column && self.columns[self.left..=self.column].iter().map(|column| column.width + 2).sum::<usize>() > space

@@ -113,7 +113,7 @@ pub(crate) struct Overview {
 pub(crate) enum Overlay {
     Help { scroll: usize },
     Palette(Box<Palette>),
-    Confirm(Confirm),
+    Confirm(Box<Confirm>),
     Prompt(Box<Prompt>),
     Picker(Box<Picker>),
 }

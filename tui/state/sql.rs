@@ -74,7 +74,7 @@ pub(crate) struct Completion {
     pub(crate) choices: Vec<String>,
     pub(crate) at: usize,
     /// Characters of the word that stand there already.
-    typed: usize,
+    pub(crate) typed: usize,
 }
 
 impl SqlScreen {

@@ -177,6 +177,6 @@ impl TablesScreen {
     }
 
     pub(crate) fn current(&self) -> Option<&TableRow> {
-        self.shown.get(self.cursor.at).map(|index| &self.rows[*index])
+        self.shown.get(self.cursor.at).and_then(|index| self.rows.get(*index))
     }
 }

@@ -125,7 +125,8 @@ fn confirm(state: &mut State, title: &str, text: String, arguments: &[&str]) -> 
     let options = state.served.setup.as_ref().map(|setup| setup.options.clone()).unwrap_or_default();
     let all: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).chain(options).collect();
     let command = format!("materia {}", all.join(" "));
-    state.overlay = Some(Overlay::Confirm(Confirm { title: title.to_owned(), text, command: Some(command), yes: Effect::Start(all) }));
+    state.overlay =
+        Some(Overlay::Confirm(Box::new(Confirm { title: title.to_owned(), text, command: Some(command), yes: Effect::Start(all) })));
     Vec::new()
 }
 
@@ -148,7 +149,8 @@ fn stop_export(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     let text = format!("{} stops at its next step and clears up after itself. What is served stays served.", job.command);
-    state.overlay = Some(Overlay::Confirm(Confirm { title: "Stop it?".to_owned(), text, command: None, yes: Effect::StopStarted }));
+    state.overlay =
+        Some(Overlay::Confirm(Box::new(Confirm { title: "Stop it?".to_owned(), text, command: None, yes: Effect::StopStarted })));
     Vec::new()
 }
 

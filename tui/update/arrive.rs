@@ -129,7 +129,8 @@ fn answered(state: &mut State, lane: Lane, request: u64, answer: Result<Answer, 
     match (lane, answer) {
         (Lane::Catalog, Ok(Answer::Catalog(catalog))) => {
             state.served.catalog = Some(catalog.clone());
-            state.tables.rows.clear();
+            // Sizes are another generation's now.
+            state.tables.rows.iter_mut().for_each(|row| row.bytes = None);
             state.tables.measuring = None;
             retake(state, &catalog);
             let mut effects = screens::refresh_open(state);
@@ -239,7 +240,7 @@ fn saved(state: &mut State, event: SaveEvent) {
             state.saving = None;
             let text = format!("{} is there already.", job.path.display());
             let yes = Effect::Save(crate::tui::message::SaveJob { overwrite: true, ..job });
-            state.overlay = Some(Overlay::Confirm(Confirm { title: "Overwrite?".to_owned(), text, command: None, yes }));
+            state.overlay = Some(Overlay::Confirm(Box::new(Confirm { title: "Overwrite?".to_owned(), text, command: None, yes })));
         }
         SaveEvent::Ended(ended) => {
             state.saving = None;

@@ -7,6 +7,15 @@ mod moves;
 mod overlays;
 mod rows;
 mod screens;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test that cannot go on says so by panicking"
+)]
+mod tests;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 

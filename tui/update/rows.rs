@@ -43,7 +43,7 @@ pub(super) fn go_to(state: &mut State, row: usize) -> Vec<Effect> {
 pub(super) fn column(state: &mut State, by: isize) -> Vec<Effect> {
     let space = space(state);
     if let Some((grid, _)) = shown(state) {
-        grid.to_column(grid.column.saturating_add_signed(by), space);
+        grid.move_to_column(grid.column.saturating_add_signed(by), space);
     }
     Vec::new()
 }
@@ -55,7 +55,7 @@ pub(super) fn click(state: &mut State, row: usize, column: usize) -> Vec<Effect>
         _ => state.sql.typing = false,
     }
     if let Some((grid, _)) = shown(state) {
-        grid.to_column(column, space);
+        grid.move_to_column(column, space);
     }
     go_to(state, row)
 }
@@ -95,7 +95,7 @@ pub(super) fn sort(state: &mut State) -> Vec<Effect> {
 pub(super) fn sort_by(state: &mut State, column: usize) -> Vec<Effect> {
     let space = space(state);
     if let Some((grid, _)) = shown(state) {
-        grid.to_column(column, space);
+        grid.move_to_column(column, space);
     }
     sort(state)
 }

@@ -117,8 +117,9 @@ pub(super) fn lying(paint: &mut Paint, area: Rect, chart: &Chart) {
     let of = chart.series.len();
     let longest = names.iter().map(|name| width(name, 24)).max().unwrap_or_default().min(usize::from(area.width) / 3);
     let label = u16::try_from(longest).unwrap_or_default();
-    let shown = |series: &materia::dashboard::Series| series.points.iter().map(|point| width(&point.y_shown, 16)).max().unwrap_or_default();
-    let values = u16::try_from(chart.series.iter().map(shown).max().unwrap_or_default() + 1).unwrap_or_default();
+    let widest =
+        |series: &materia::dashboard::Series| series.points.iter().map(|point| width(&point.y_shown, 16)).max().unwrap_or_default();
+    let values = u16::try_from(chart.series.iter().map(widest).max().unwrap_or_default() + 1).unwrap_or_default();
     let bars = area.width.saturating_sub(label + 1 + values);
     let each = if chart.mark.is_stacked() { 1 } else { of };
     let mut lines = area.rows();
@@ -131,8 +132,8 @@ pub(super) fn lying(paint: &mut Paint, area: Rect, chart: &Chart) {
             let mut from = 0.0;
             let mut written = String::new();
             for (index, series) in chart.series.iter().enumerate().filter(|(index, _)| chart.mark.is_stacked() || *index == line) {
-                let point = series.points.iter().find(|point| (point.x - place as f64).abs() < 0.5);
-                let Some((point, y)) = point.and_then(|point| Some((point, point.y?))) else { continue };
+                let there = series.points.iter().find(|point| (point.x - place as f64).abs() < 0.5);
+                let Some((found, y)) = there.and_then(|found| Some((found, found.y?))) else { continue };
                 let ends = [share(&chart.y, from), share(&chart.y, from + y)].map(|share| cells(share * f64::from(bars)));
                 let (left, right) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
                 let sign =
@@ -141,7 +142,7 @@ pub(super) fn lying(paint: &mut Paint, area: Rect, chart: &Chart) {
                 let spot = Rect { x: row.x + label + 1 + left, width: right - left, ..row };
                 paint.line(spot, bar);
                 from += y;
-                written.clone_from(&point.y_shown);
+                written.clone_from(&found.y_shown);
             }
             if !chart.mark.is_stacked() {
                 let end = cells(share(&chart.y, from.max(0.0)) * f64::from(bars));

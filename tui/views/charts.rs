@@ -141,7 +141,9 @@ fn points(paint: &mut Paint, plot: Rect, chart: &Chart) {
         let canvas =
             Canvas::default().marker(marker).x_bounds([chart.x.min, chart.x.max]).y_bounds([chart.y.min, chart.y.max]).paint(|context| {
                 context.draw(&Points { coords: &known, color });
-                joined.iter().for_each(|line| context.draw(line));
+                for line in &joined {
+                    context.draw(line);
+                }
             });
         paint.draw(plot, canvas);
     }

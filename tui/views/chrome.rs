@@ -77,11 +77,13 @@ pub(super) fn freshness(paint: &Paint, state: &State) -> (Role, String) {
     if status.is_stale(paint.now) {
         return (Role::Bad, format!("stale, {}", age.unwrap_or_default()));
     }
-    let failed = status.judged().is_some_and(|record| !record.outcome.is_success());
+    let failed = status.judged().filter(|record| !record.outcome.is_success());
     match age {
         _ if state.overview.problem.is_some() => (Role::Bad, "unknown".to_owned()),
-        Some(age) if failed => (Role::Warn, format!("export failed, {age}")),
-        Some(age) => (Role::Good, age),
+        Some(age) => match failed {
+            Some(record) => (Role::Warn, format!("export {}, {age}", record.outcome.word())),
+            None => (Role::Good, age),
+        },
         None => (Role::Warn, "not materia's".to_owned()),
     }
 }

@@ -24,7 +24,7 @@ use crate::tui::{
         history::{Open, record},
         tables::Change,
     },
-    text::wrap,
+    text::{width, wrap},
 };
 
 pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
@@ -42,7 +42,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
             Some(record) => attempt(paint, status, record, columns),
             None => vec![Line::from(paint.span(Role::Dim, " this attempt is not in the history any more"))],
         },
-        Some(Open::Compared(one, other)) => compared(paint, status, one, other),
+        Some(Open::Compared(one, other)) => compared(paint, status, (one, other), columns),
     };
     let scroll = state.history.scroll.min(lines.len().saturating_sub(usize::from(area.height)));
     let inside = Rect { x: area.x + 1, width: area.width - 1, ..area };
@@ -250,7 +250,7 @@ struct Sides {
     columns: [Option<usize>; 2],
 }
 
-fn compared(paint: &Paint, status: &Status, one: &GenerationId, other: &GenerationId) -> Vec<Line<'static>> {
+fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &GenerationId), columns: usize) -> Vec<Line<'static>> {
     let sides = [record(status, one), record(status, other)];
     let (Some(old), Some(new)) = (sides[0], sides[1]) else {
         return vec![Line::from(paint.span(Role::Dim, "one of them is not in the history any more"))];
@@ -265,8 +265,10 @@ fn compared(paint: &Paint, status: &Status, one: &GenerationId, other: &Generati
             tables.entry(table.name.clone()).or_default().columns[side] = Some(table.columns.len());
         }
     }
+    let widest = tables.keys().map(|name| width(name, 48)).max().unwrap_or_default();
+    let wide = columns.saturating_sub(62).min(widest.max(12));
     let head = |name: &str, one: String, two: String| {
-        Line::from(vec![paint.span(Role::Dim, format!("{name:<26}")), paint.span(Role::Text, format!("{one:>20}  {two:>20}"))])
+        Line::from(vec![paint.span(Role::Dim, format!("{name:<wide$}")), paint.span(Role::Text, format!("  {one:>19}  {two:>19}"))])
     };
     let mut lines = vec![
         head("", old.id.to_string(), new.id.to_string()),
@@ -275,7 +277,9 @@ fn compared(paint: &Paint, status: &Status, one: &GenerationId, other: &Generati
         head("rows", words::count(old.rows()), words::count(new.rows())),
         head("took", ms(old.total_ms), ms(new.total_ms)),
         Line::default(),
-        Line::from(paint.span(Role::Heading, format!("{:<26}{:>20}  {:>20}  {:>12}  {:>9}", "Table", "Rows", "Rows", "Change", "Columns"))),
+        Line::from(
+            paint.span(Role::Heading, format!("{:<wide$}  {:>19}  {:>19}  {:>11}  {:>7}", "Table", "Rows", "Rows", "Change", "Columns")),
+        ),
     ];
     for (name, sides) in tables {
         let count = |rows: Option<u64>| rows.map_or_else(|| paint.look.middle().to_owned(), words::count);
@@ -292,10 +296,10 @@ fn compared(paint: &Paint, status: &Status, one: &GenerationId, other: &Generati
             _ => String::new(),
         };
         lines.push(Line::from(vec![
-            paint.span(Role::Strong, paint.fit(&name, 26)),
-            paint.span(Role::Text, format!("{:>20}  {:>20}  ", count(sides.rows[0]), count(sides.rows[1]))),
-            paint.span(role, format!("{moved:>12}")),
-            paint.span(Role::Dim, format!("  {columns:>9}")),
+            paint.span(Role::Strong, paint.fit(&name, wide)),
+            paint.span(Role::Text, format!("  {:>19}  {:>19}  ", count(sides.rows[0]), count(sides.rows[1]))),
+            paint.span(role, format!("{moved:>11}")),
+            paint.span(Role::Dim, format!("  {columns:>7}")),
         ]));
     }
     lines

@@ -11,6 +11,15 @@ mod now;
 mod overlay;
 mod sql;
 mod tables;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test that cannot go on says so by panicking"
+)]
+mod tests;
 
 use jiff::Timestamp;
 use ratatui::{

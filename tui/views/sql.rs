@@ -25,23 +25,21 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, sql: &SqlScreen) {
     editor.set_placeholder_text("SELECT ...");
     editor.set_placeholder_style(paint.style(Role::Dim));
     paint.draw(inside, &editor);
-    match &sql.grid {
-        Some(rows) => grid::draw(paint, answer, rows, !sql.typing),
-        None => {
-            let text = if sql.typing {
-                " Ctrl-R runs the query; the answer comes here. Tab completes names."
-            } else {
-                " i goes back to the prompt."
-            };
-            let line = Line::from(paint.span(Role::Dim, text));
-            paint.line(answer, line);
-        }
+    if let Some(rows) = &sql.grid {
+        grid::draw(paint, answer, rows, !sql.typing);
+    } else {
+        let hint =
+            if sql.typing { " Ctrl-R runs the query; the answer comes here. Tab completes names." } else { " i goes back to the prompt." };
+        let line = Line::from(paint.span(Role::Dim, hint));
+        paint.line(answer, line);
     }
     if let Some(completion) = &sql.completion {
         let widest = completion.choices.iter().map(|choice| choice.chars().count()).max().unwrap_or_default();
         let cursor = sql.editor.cursor();
         let width = u16::try_from(widest + 2).unwrap_or(40).min(area.width);
-        let x = (inside.x + u16::try_from(cursor.1).unwrap_or_default()).min(area.right().saturating_sub(width));
+        // Below the beginning of the word.
+        let begins = cursor.1.saturating_sub(completion.typed + 1);
+        let x = (inside.x + u16::try_from(begins).unwrap_or_default()).min(area.right().saturating_sub(width));
         let y = inside.y + u16::try_from(cursor.0).unwrap_or_default().min(inside.height.saturating_sub(1)) + 1;
         let height = u16::try_from(completion.choices.len()).unwrap_or_default().min(area.bottom().saturating_sub(y));
         let spot = Rect { x, y, width, height };

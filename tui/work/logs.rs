@@ -39,14 +39,16 @@ impl Tails {
             match name.strip_prefix("unit:") {
                 Some(unit) => follow_journal(index, unit, &journals, send.clone()),
                 None => {
-                    files.push(Tail { index, path: PathBuf::from(name), open: None, rest: Vec::new(), half: false, note: String::new() })
+                    files.push(Tail { index, path: PathBuf::from(name), open: None, rest: Vec::new(), half: false, note: String::new() });
                 }
             }
         }
         let send = send.clone();
         let files = thread::spawn(move || {
             loop {
-                files.iter_mut().for_each(|tail| tail.look(&send));
+                for tail in &mut files {
+                    tail.look(&send);
+                }
                 if files.is_empty() || ended.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -211,6 +213,7 @@ fn follow_journal(index: usize, unit: &str, journals: &Arc<Mutex<Vec<Child>>>, s
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::{fs, io::Write as _, sync::mpsc::Receiver};
 
@@ -232,7 +235,7 @@ mod tests {
         let path = folder.path().join("web.log");
         let (send, receive) = mpsc::channel();
         let mut tail = Tail { index: 0, path: path.clone(), open: None, rest: Vec::new(), half: false, note: String::new() };
-        let mut look = |tail: &mut Tail| lines(tail, &send, &receive);
+        let look = |tail: &mut Tail| lines(tail, &send, &receive);
         assert_eq!(look(&mut tail), ["note: it does not exist yet; it is read as soon as it does"]);
         assert_eq!(look(&mut tail), [""; 0], "said once");
 

@@ -80,7 +80,7 @@ impl Work {
         let work = Self { send, served, lanes, threads, watcher, child: None, saving: None, logs: None, queries };
         if let Some(path) = work.queries.clone() {
             let send = work.send.clone();
-            thread::spawn(move || send.send(Message::Asked(remember::read(&path))));
+            thread::spawn(move || drop(send.send(Message::Asked(remember::read(&path)))));
         }
         work
     }

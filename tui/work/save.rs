@@ -201,8 +201,8 @@ fn with_texts(pin: &materia::reader::Pin, text: &str, ask: &PageAsk) -> anyhow::
         .filter(unknown)
         .map(|field| format!("CAST({name} AS VARCHAR) AS {name}", name = sql::ident(&field.name)))
         .collect();
-    Ok(match replaced.is_empty() {
-        true => text.to_owned(),
-        false => format!("SELECT * REPLACE ({}) FROM (\n{text}\n) AS saved", replaced.join(", ")),
-    })
+    if replaced.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Ok(format!("SELECT * REPLACE ({}) FROM (\n{text}\n) AS saved", replaced.join(", ")))
 }
