@@ -22,3 +22,6 @@ pub(crate) use accounts::{Account, Accounts, Actor, Email};
 pub(crate) use app::Clock;
 pub(crate) use server::run;
 pub(crate) use viewer::Role;
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     }
     let legal = match &settings.web.legal {
         Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
-        None => Vec::new(),
+        None => legal::built_in(&settings.brand),
     };
     let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);
     let listener = listen(address).await?;
