@@ -21,6 +21,7 @@ mod sessions;
 mod settings;
 mod store;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 pub(crate) mod tests;
 
 use std::sync::{
@@ -145,11 +146,11 @@ impl PageOf {
         self.number
     }
 
-    fn size(self) -> i64 {
+    fn size() -> i64 {
         i64::from(Self::SIZE)
     }
 
     fn offset(self) -> i64 {
-        i64::from(self.number - 1) * self.size()
+        i64::from(self.number - 1) * Self::size()
     }
 }

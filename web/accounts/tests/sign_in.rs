@@ -1,6 +1,6 @@
 //! Signing in and out, and what attackers try.
 
-use std::sync::Arc;
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
 use super::{ADMIN, Rig, visit};
 use crate::web::{
@@ -85,7 +85,6 @@ async fn nothing_that_signs_in_is_readable_in_the_store() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(redeemed.session.reveal()) && !text.contains(token.reveal()));
     }
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(rig.folder.path().join("accounts.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others may read the accounts: {mode:o}");
 }

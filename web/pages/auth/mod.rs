@@ -53,15 +53,15 @@ pub(crate) struct Asking {
 
 /// `/auth/login`
 pub(crate) async fn sign_in_page(app: State<App>, viewer: Viewer, query: Query<Next>) -> Response {
-    ask_page(&app, &viewer, query.0, Wish::SignIn)
+    ask_page(&app, &viewer, &query, Wish::SignIn)
 }
 
 /// `/auth/signup`
 pub(crate) async fn sign_up_page(app: State<App>, viewer: Viewer, query: Query<Next>) -> Response {
-    ask_page(&app, &viewer, query.0, Wish::SignUp)
+    ask_page(&app, &viewer, &query, Wish::SignUp)
 }
 
-fn ask_page(app: &App, viewer: &Viewer, query: Next, wish: Wish) -> Response {
+fn ask_page(app: &App, viewer: &Viewer, query: &Next, wish: Wish) -> Response {
     let next = ReturnPath::checked_or_home(query.next.as_deref());
     if viewer.signed_in().is_some() {
         return Redirect::to(next.as_str()).into_response();
