@@ -65,7 +65,11 @@ fn chosen_panels(data: DashboardData, wanted: &LandingSettings) -> (Vec<PanelDat
         data.panels.into_iter().filter(chosen).partition(|panel| matches!(panel.content, Content::Stat(_)));
     let chart = others.into_iter().find(|panel| matches!(panel.content, Content::Chart(_)));
     let beside = stats.len().clamp(3, MOST_FIGURES);
-    let figures = stats.into_iter().take(MOST_FIGURES).map(|figure| PanelData { width: u8::try_from(12 / beside).unwrap_or(3), note: None, ..figure });
+    let figures = stats.into_iter().take(MOST_FIGURES).map(|figure| PanelData {
+        width: u8::try_from(12 / beside).unwrap_or(3),
+        note: None,
+        ..figure
+    });
     (figures.collect(), chart.map(|chart| PanelData { width: 12, ..chart }))
 }
 

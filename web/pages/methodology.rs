@@ -29,13 +29,21 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Page, WebError> {
     let Catalog { tables } = pin.catalog().await?;
     let mut sources = app.settings.brand.sources.clone();
     for source in app.dashboards.all(&pin).await?.iter().flat_map(|dashboard| &dashboard.sources) {
-        if !sources.iter().any(|known| known.name == source.name || (known.url.is_some() && known.url == source.url)) {
+        if !sources
+            .iter()
+            .any(|known| known.name == source.name || (known.url.is_some() && place(known.url.as_ref()) == place(source.url.as_ref())))
+        {
             let licence = source.licence.clone().unwrap_or_else(|| "not stated".to_owned());
             sources.push(Source { name: source.name.clone(), url: source.url.clone(), licence, about: String::new() });
         }
     }
     let view = Methodology { sources, tables, prepared: true };
     Ok(Page::new("Methodology", Place::Methodology, &view).shared(pin.generation().clone()))
+}
+
+/// An address without what does not make it another one.
+fn place(url: Option<&String>) -> Option<&str> {
+    url.map(|url| url.trim_end_matches('/'))
 }
 
 impl View for Methodology {
@@ -76,8 +84,11 @@ impl View for Methodology {
 fn definitions(table: &TableInfo) -> Markup {
     html! {
         details.definitions #{ "table-" (table.name) } {
-            summary { h3 { (materia::dashboard::title_of(&table.name)) } span.note { (words::rows(table.rows)) } }
-            @if let Some(comment) = &table.comment { p { (comment) "." } }
+            summary {
+                h3 { (materia::dashboard::title_of(&table.name)) }
+                span.note { (words::rows(table.rows)) }
+                @if let Some(comment) = &table.comment { p { (comment) "." } }
+            }
             div.scroll tabindex="0" role="region" aria-label={ "Columns of " (table.name) ", scrollable" } {
                 table.grid {
                     thead { tr { th scope="col" { "Column" } th scope="col" { "Meaning" } th scope="col" { "Type" } } }

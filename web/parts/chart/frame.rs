@@ -32,7 +32,7 @@ impl Frame {
             ..=4 => 400,
             5..=6 => 560,
             7..=9 => 740,
-            _ => 1_000,
+            _ => 880,
         };
         let longest = |axis: &Axis| axis.ticks.iter().map(|tick| shortened(&tick.label).chars().count()).max().unwrap_or_default() as f64;
         let side = if horizontal { longest(&chart.x) } else { longest(&chart.y) };
