@@ -1,8 +1,10 @@
 //! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
 
+mod accounts;
 mod brand;
 mod dashboards;
 mod export;
+mod tui;
 mod web;
 
 use std::{
@@ -11,10 +13,12 @@ use std::{
     time::Duration,
 };
 
-pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Source};
+pub use accounts::{AccountsSettings, Secret};
+pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
+pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
 use crate::{
@@ -36,12 +40,16 @@ pub struct Settings {
     pub export: ExportSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// What the terminal dashboard shows.
+    pub tui: TuiSettings,
     /// Which dashboards there are.
     pub dashboards: DashboardSettings,
     /// How the site is served.
     pub web: WebSettings,
     /// Whose site it is.
     pub brand: BrandSettings,
+    /// Where accounts are kept and how their mail is sent.
+    pub accounts: AccountsSettings,
 }
 
 /// The `[status]` section.
@@ -60,6 +68,7 @@ struct File {
     serving: Option<PathBuf>,
     export: ExportSettings,
     status: StatusSettings,
+    tui: TuiSettings,
     dashboards: DashboardSettings,
     web: WebSettings,
     brand: BrandSettings,
@@ -108,6 +117,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
         file.web.legal = file.web.legal.map(|path| folder.join(path));
@@ -119,14 +129,17 @@ impl Settings {
         let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
+        let accounts = AccountsSettings::load(&folder, env);
         Ok(Self {
             lakehouse,
             serving,
             export: file.export,
             status: file.status,
+            tui: file.tui,
             dashboards: file.dashboards,
             web: file.web,
             brand: file.brand,
+            accounts,
         })
     }
 
