@@ -52,7 +52,7 @@ struct Listener {
 
 /// `/events`: the generation that is served, and every later one.
 pub(crate) async fn stream(State(app): State<App>) -> Result<Response, WebError> {
-    let busy = |_| WebError::Busy { retry_after: Duration::from_secs(60) };
+    let busy = |_| WebError::Busy { retry_after: Duration::from_mins(1) };
     let place = app.events.places.clone().try_acquire_owned().map_err(busy)?;
     let listener =
         Listener { generations: app.reader.generations(), stopping: app.events.stopping.subscribe(), first: true, _place: place };

@@ -21,7 +21,7 @@ use super::{
     router, serve,
 };
 
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 /// Why the site cannot be served.
 #[derive(Debug, thiserror::Error)]

@@ -99,7 +99,7 @@ impl Default for ReaderLimits {
             streams: 8,
             queue: 256,
             cache: 64 << 20,
-            drain: Duration::from_secs(3_600),
+            drain: Duration::from_hours(1),
             spill: None,
         }
     }

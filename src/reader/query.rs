@@ -161,6 +161,6 @@ impl Limits {
     /// For whole tables, which are streamed: an hour, any number of rows.
     #[must_use]
     pub fn download() -> Self {
-        Self { time: Duration::from_secs(3_600), wait: Duration::from_secs(10), rows: usize::MAX, bytes: usize::MAX }
+        Self { time: Duration::from_hours(1), wait: Duration::from_secs(10), rows: usize::MAX, bytes: usize::MAX }
     }
 }

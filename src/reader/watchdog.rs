@@ -175,7 +175,7 @@ impl Watchdog {
     }
 
     fn run(&self) {
-        const LONG: Duration = Duration::from_secs(3_600);
+        const LONG: Duration = Duration::from_hours(1);
         let mut watched = lock(&self.watched);
         while !watched.over {
             let now = Instant::now();

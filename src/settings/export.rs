@@ -42,7 +42,7 @@ impl Default for ExportSettings {
     fn default() -> Self {
         Self {
             schema: "serving".to_owned(),
-            wait: Duration::from_secs(300),
+            wait: Duration::from_mins(5),
             snapshot: SnapshotMode::Auto,
             keep: 3,
             max_drop: 0.5,

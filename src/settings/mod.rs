@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(settings.lakehouse, Path::new("etc/lake.duckdb"));
         assert_eq!(settings.serving, Path::new("etc/analytics.duckdb"));
         assert_eq!(settings.export.keep, 7);
-        assert_eq!(settings.export.wait, Duration::from_secs(60));
+        assert_eq!(settings.export.wait, Duration::from_mins(1));
         assert_eq!(settings.export.schema, "serving");
     }
 

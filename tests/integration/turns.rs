@@ -15,7 +15,7 @@ use crate::{
 const TIDY: [&str; 4] = ["analytics.duckdb", "analytics.generations", "analytics.history.jsonl", "lakehouse.duckdb"];
 
 /// How long an export of a small lakehouse may take at most, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Adds a view to the lakehouse that an export never finishes.
 fn make_endless(site: &Site) {

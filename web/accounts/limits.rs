@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::store::{StoreError, Transaction};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What is counted, how often it may be done, and within which time.
 #[derive(Debug, Clone, Copy)]
