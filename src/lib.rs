@@ -11,6 +11,7 @@ pub mod plan;
 pub mod reader;
 pub mod settings;
 pub mod sql;
+pub mod status;
 pub mod target;
 pub mod toml_file;
 pub mod values;

@@ -1,6 +1,8 @@
 //! The door: everything the command does is in `cli`.
 
 mod cli;
+#[path = "../tui/mod.rs"]
+mod tui;
 #[path = "../web/mod.rs"]
 mod web;
 

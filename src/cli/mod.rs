@@ -12,6 +12,7 @@ mod history;
 mod progress;
 mod signals;
 mod status;
+mod tui;
 mod users;
 mod web;
 
@@ -19,7 +20,7 @@ use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use self::context::Context;
+use self::context::{Context, Files};
 
 /// Publishes a DuckDB lakehouse's serving layer in one atomic step.
 ///
@@ -61,6 +62,7 @@ enum Verb {
     Demo(demo::Args),
     Export(export::Args),
     Status(status::Args),
+    Tui(tui::Args),
     History(history::Args),
     Rollback(generations::RollbackArgs),
     /// Keep a generation from being pruned
@@ -125,7 +127,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Demo(args) => return demo::run(args),
         _ => {}
     }
-    let context = Context::load(cli.config, cli.lakehouse, cli.to).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let files = Files { config: cli.config, lakehouse: cli.lakehouse, to: cli.to };
+    if let Verb::Tui(args) = cli.verb {
+        // It tells by itself when the settings are wrong, and when they are right again.
+        return tui::run(files, args);
+    }
+    let context = Context::load(files).map_err(|error| Failure::usage(format!("{error:#}")))?;
     match cli.verb {
         Verb::Export(args) => export::run(context, args),
         Verb::Status(args) => status::run(&context, &args),
@@ -136,7 +143,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
         Verb::Users(args) => users::run(&context, &args),
-        Verb::Completions(_) | Verb::Demo(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

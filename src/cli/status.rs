@@ -4,10 +4,11 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use jiff::Timestamp;
 use materia::{
-    export::{self, Generation, Outcome, Record, Running},
-    lock::{self, Holder},
-    reader::{Reader, ReaderLimits, State, wait},
-    target::{GenerationId, Served, Target},
+    export::{self, Generation, Record, Running},
+    lock::Holder,
+    reader::{Reader, ReaderLimits, wait},
+    status::{Place, Status},
+    target::{GenerationId, Target},
     words,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Args {
 
 /// Everything `materia status` tells.
 #[derive(serde::Serialize)]
-struct Status {
+struct Report {
     healthy: bool,
     problems: Vec<String>,
     served: PathBuf,
@@ -63,7 +64,7 @@ struct GenerationLine {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let target = target(context)?;
     let max_age = args.max_age.or(context.settings.status.max_age);
-    let status = look(context, &target, max_age)?;
+    let status = look(context, target, max_age)?;
     if args.json {
         print_json(&status)?;
     } else {
@@ -72,41 +73,30 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(Failure::FAILED) })
 }
 
-fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Status, Failure> {
-    let kept = export::generations(target)?;
-    let mut history = export::history(target)?;
-    // A rollback that could not be made, say for a mistyped name, left everything as it was.
-    let judged = history.iter().rev().find(|record| record.lakehouse.is_some() || record.outcome != Outcome::Failed).cloned();
-    let last_attempt = history.pop();
+fn look(context: &Context, target: Target, max_age: Option<Duration>) -> Result<Report, Failure> {
     let reader = Reader::open(target.served_path(), &context.settings.export.schema, ReaderLimits::small())?;
     let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
-    let State { generation, problem } = reader.state();
-    // A reader falls back to a kept generation; what is told here is what stands at the served path.
-    let info = generation.filter(|_| problem.is_none());
-    let exported_at = info.as_ref().and_then(|info| info.exported_at);
-    let age = exported_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
-    let tables = catalog.ok().filter(|_| info.is_some()).map(|catalog| catalog.tables).unwrap_or_default();
+    let status = Status::look(&Place { target, lakehouse: context.settings.lakehouse.clone(), max_age }, reader.state())?;
+    let now = Timestamp::now();
+    let tables = catalog.ok().filter(|_| status.unreadable.is_none()).map(|catalog| catalog.tables).unwrap_or_default();
     let tables: Vec<_> = tables.into_iter().map(|table| TableLine { name: table.name, rows: table.rows }).collect();
-    let unreadable = problem.map(|problem| problem.reason);
-    let lakehouse = context.settings.lakehouse.clone();
-    let mut status = Status {
-        healthy: true,
-        problems: problems(&target.served()?, target, unreadable, age, max_age, judged.as_ref()),
-        served: target.served_path().to_path_buf(),
-        generation: info.and_then(|info| info.id.clone()),
-        exported_at,
-        age_s: age.map(|age| age.as_secs()),
+    let problems = status.problems(now);
+    Ok(Report {
+        healthy: problems.is_empty(),
+        problems,
+        age_s: status.age(now).map(|age| age.as_secs()),
+        last_attempt: status.last_attempt().cloned(),
+        served: status.served,
+        generation: status.generation,
+        exported_at: status.exported_at,
         rows: tables.iter().map(|table| table.rows).sum(),
-        bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+        bytes: status.bytes,
         tables,
-        generations: kept.into_iter().map(generation_line).collect(),
-        last_attempt,
-        running: export::running(target)?,
-        lakehouse_held_by: lock::writer_of(&lakehouse).ok().flatten(),
-        lakehouse,
-    };
-    status.healthy = status.problems.is_empty();
-    Ok(status)
+        generations: status.generations.into_iter().map(generation_line).collect(),
+        running: status.running,
+        lakehouse_held_by: status.lakehouse_held_by,
+        lakehouse: status.lakehouse,
+    })
 }
 
 fn generation_line(generation: Generation) -> GenerationLine {
@@ -119,50 +109,7 @@ fn generation_line(generation: Generation) -> GenerationLine {
     }
 }
 
-fn problems(
-    served: &Served,
-    target: &Target,
-    unreadable: Option<String>,
-    age: Option<Duration>,
-    max_age: Option<Duration>,
-    last: Option<&Record>,
-) -> Vec<String> {
-    let mut problems = Vec::new();
-    match served {
-        Served::Foreign | Served::Generation(_) if unreadable.is_some() => {
-            let why = unreadable.unwrap_or_default();
-            problems.push(format!("{} cannot be read; run `materia export` or `materia rollback`: {why}", target.served_path().display()));
-        }
-        Served::Missing => {
-            problems.push(format!("nothing is served: {} does not exist; run `materia export`", target.served_path().display()));
-        }
-        Served::Foreign => problems
-            .push(format!("{} was not published by materia, or was changed since; run `materia export`", target.served_path().display())),
-        Served::Generation(_) => {}
-    }
-    if let (Some(age), Some(max_age)) = (age, max_age)
-        && age > max_age
-    {
-        problems.push(format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
-    }
-    if let Some(last) = last.filter(|last| !last.outcome.is_success()) {
-        problems.push(format!("the last attempt {} {}", last.id, how_it_failed(last)));
-    }
-    problems
-}
-
-fn how_it_failed(last: &Record) -> String {
-    let why = last.error.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
-    let word = last.outcome.word();
-    // Some reasons begin with the same word.
-    let why = why.strip_prefix(word).map_or(why, |why| why.trim_start_matches([':', ';', ' ']));
-    let more = last.audits_failed.iter().filter(|audit| audit.severity == materia::settings::Severity::Error).count().saturating_sub(1);
-    let more = if last.outcome == Outcome::Refused && more > 0 { format!(", and {more} more") } else { String::new() };
-    let was = if last.outcome == Outcome::Failed { "" } else { "was " };
-    format!("{was}{word}: {why}{more}")
-}
-
-fn text(status: &Status) -> String {
+fn text(status: &Report) -> String {
     let mut text = String::new();
     let _ = write!(text, "{}", status.served.display());
     if let Some(generation) = &status.generation {

@@ -4,6 +4,7 @@ mod accounts;
 mod brand;
 mod dashboards;
 mod export;
+mod tui;
 mod web;
 
 use std::{
@@ -17,6 +18,7 @@ pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Sou
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
+pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
 use crate::{
@@ -38,6 +40,8 @@ pub struct Settings {
     pub export: ExportSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// What the terminal dashboard shows.
+    pub tui: TuiSettings,
     /// Which dashboards there are.
     pub dashboards: DashboardSettings,
     /// How the site is served.
@@ -64,6 +68,7 @@ struct File {
     serving: Option<PathBuf>,
     export: ExportSettings,
     status: StatusSettings,
+    tui: TuiSettings,
     dashboards: DashboardSettings,
     web: WebSettings,
     brand: BrandSettings,
@@ -112,6 +117,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
         file.web.legal = file.web.legal.map(|path| folder.join(path));
@@ -129,6 +135,7 @@ impl Settings {
             serving,
             export: file.export,
             status: file.status,
+            tui: file.tui,
             dashboards: file.dashboards,
             web: file.web,
             brand: file.brand,

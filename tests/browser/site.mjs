@@ -136,7 +136,8 @@ try {
     const took = Date.now() - published;
     assert(took < 2000, `it took ${took} ms`);
     await eventually('it has settled', () => page.evaluate(() => !document.querySelector('[aria-busy]')));
-    assert(await page.evaluate(() => scrollY) === scrolled, 'it scrolled');
+    const now = await page.evaluate(() => scrollY);
+    assert(now === scrolled, `it scrolled from ${scrolled} to ${now}`);
     assert(await page.locator('.figures').first().evaluate((fold) => fold.open), 'a fold closed');
     assert(await page.evaluate(() => document.activeElement.matches('summary')), 'focus was lost');
     assert(page.url().endsWith('?years_from=2015'), 'the address changed');

@@ -24,7 +24,13 @@ fn customers_do_in_a_real_browser_what_the_site_promises() {
         println!("skipped: missing {}", missing.join(", "));
         return;
     }
-    let ran = Command::new("node").arg("site.mjs").arg(env!("CARGO_BIN_EXE_materia")).current_dir(&folder).env("CHROMIUM", chromium).output().unwrap();
+    let ran = Command::new("node")
+        .arg("site.mjs")
+        .arg(env!("CARGO_BIN_EXE_materia"))
+        .current_dir(&folder)
+        .env("CHROMIUM", chromium)
+        .output()
+        .unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout);
     println!("{printed}");
     assert!(ran.status.success(), "{printed}\n{}", String::from_utf8_lossy(&ran.stderr));

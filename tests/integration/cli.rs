@@ -20,7 +20,7 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 8] = ["export", "status", "history", "rollback", "pin", "unpin", "users", "completions"];
+const VERBS: [&str; 10] = ["export", "status", "history", "rollback", "pin", "unpin", "tui", "web", "users", "completions"];
 
 #[test]
 fn help_tells_what_each_verb_does() {
@@ -30,6 +30,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_nothing", &site, &[]);
     assert_shows("help_export", &site, &["export", "--help"]);
     assert_shows("help_status", &site, &["status", "--help"]);
+    assert_shows("help_tui", &site, &["tui", "--help"]);
     assert_shows("help_history", &site, &["history", "--help"]);
     assert_shows("help_rollback", &site, &["rollback", "--help"]);
     assert_shows("help_pin", &site, &["pin", "--help"]);

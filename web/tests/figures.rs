@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use materia::{
     dashboard::{
-        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point, Scale, Series,
-        Source, Stat, Table, TableColumn, Tick,
+        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point, Scale,
+        Series, Source, Stat, Table, TableColumn, Tick,
     },
     plan::Plan,
     reader::GenerationInfo,
@@ -31,7 +31,13 @@ fn series(name: &str, values: &[Option<f64>]) -> Series {
 pub(super) fn chart(mark: Mark) -> Content {
     Content::Chart(Chart {
         mark,
-        x: Axis { title: "Year".to_owned(), scale: Scale::Number, min: 2020.0, max: 2023.0, ticks: ticks(&[2020.0, 2021.0, 2022.0, 2023.0]) },
+        x: Axis {
+            title: "Year".to_owned(),
+            scale: Scale::Number,
+            min: 2020.0,
+            max: 2023.0,
+            ticks: ticks(&[2020.0, 2021.0, 2022.0, 2023.0]),
+        },
         y: Axis { title: "Production".to_owned(), scale: Scale::Number, min: 0.0, max: 80.0, ticks: ticks(&[0.0, 40.0, 80.0]) },
         series: vec![
             series("Brazil", &[Some(65.0), Some(52.5), Some(62.0), Some(66.4)]),
@@ -55,7 +61,13 @@ pub(super) fn stat() -> PanelData {
 /// A panel of every kind, and a filter of every kind. What is locked and what failed stand beside the rest.
 pub(super) fn dashboard() -> DashboardData {
     let option = |label: &str, chosen| OptionData { value: label.to_lowercase(), label: label.to_owned(), chosen };
-    let filter = |name: &str, label: &str, choice| FilterData { name: name.to_owned(), label: label.to_owned(), choice, problem: None, limited: None };
+    let filter = |name: &str, label: &str, choice| FilterData {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        choice,
+        problem: None,
+        limited: None,
+    };
     let countries = vec![option("Brazil", true), option("Vietnam", true), option("Colombia", false)];
     let mut years = filter("years", "Years", Choice::Years { first: 2019, last: 2023, from: 2020, to: 2023 });
     years.limited = Some("The free plan shows the last 5 years".to_owned());
@@ -83,7 +95,11 @@ pub(super) fn dashboard() -> DashboardData {
         slug: "supply".to_owned(),
         title: "Supply".to_owned(),
         description: Some("World balance and production".to_owned()),
-        sources: vec![Source { name: "USDA".to_owned(), url: Some("https://example.com/psd".to_owned()), licence: Some("public domain".to_owned()) }],
+        sources: vec![Source {
+            name: "USDA".to_owned(),
+            url: Some("https://example.com/psd".to_owned()),
+            licence: Some("public domain".to_owned()),
+        }],
         generation: Arc::new(GenerationInfo {
             sequence: 7,
             id: Some("20261121T115500.000Z".parse().unwrap()),

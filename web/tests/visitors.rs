@@ -91,7 +91,9 @@ async fn every_response_forbids_what_the_site_does_not_need() {
 async fn a_form_that_another_site_sends_changes_nothing() {
     let site = Site::preparing().await;
     let cookie = site.sign_in("free@example.test").await;
-    for (name, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")] {
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")]
+    {
         let mut forged = request(Method::POST, "/auth/logout", Some(&cookie), "");
         forged.headers_mut().remove("sec-fetch-site");
         forged.headers_mut().insert(name, value.parse().unwrap());

@@ -58,10 +58,10 @@ fn draw(panel: &PanelData, out: &mut String) {
         Content::Chart(chart) => lines(chart, out),
         Content::Heatmap(heatmap) => cells(heatmap, out),
         Content::Table(table) => grid(table, out),
-        Content::Markdown { text } => text.lines().for_each(|line| drop(writeln!(out, "  {line}"))),
-        Content::Empty { reason } => drop(writeln!(out, "  {reason}")),
-        Content::Locked { plan, would_be } => drop(writeln!(out, "  A {would_be}, in the plan {plan}")),
-        Content::Failed { reason } => drop(writeln!(out, "  Cannot be shown: {reason}")),
+        Content::Markdown { text } => text.lines().for_each(|line| out.extend(["  ", line, "\n"])),
+        Content::Empty { reason } => out.extend(["  ", reason, "\n"]),
+        Content::Locked { plan, would_be } => out.extend(["  A ", would_be, ", in the plan ", plan.name(), "\n"]),
+        Content::Failed { reason } => out.extend(["  Cannot be shown: ", reason, "\n"]),
     }
     if let Some(note) = &panel.note {
         let _ = writeln!(out, "  {note}");

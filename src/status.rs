@@ -1,0 +1,163 @@
+//! What is served, how old it is, and what is wrong: what `materia status` prints and the terminal dashboard shows.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    export::{self, Generation, Outcome, Record, Running},
+    files::FileId,
+    lock::{self, Holder},
+    reader,
+    settings::Severity,
+    target::{GenerationId, Served, Target},
+    words,
+};
+
+/// Where to look, and what counts as stale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What is served.
+    pub target: Target,
+    /// The pipeline's file.
+    pub lakehouse: PathBuf,
+    /// Older than this is stale; `None` is never.
+    pub max_age: Option<Duration>,
+}
+
+/// Everything that files and locks tell about a served file at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The served path.
+    pub served: PathBuf,
+    /// What stands there.
+    pub what: Served,
+    /// Why it cannot be read, where it cannot.
+    pub unreadable: Option<String>,
+    /// The generation readers have now, where it is what stands at the served path.
+    pub generation: Option<GenerationId>,
+    /// When its data was read from the lakehouse.
+    pub exported_at: Option<Timestamp>,
+    /// Size of the served file.
+    pub bytes: Option<u64>,
+    /// Every kept generation, newest first.
+    pub generations: Vec<Generation>,
+    /// Every attempt, oldest first.
+    pub history: Vec<Record>,
+    /// Who is exporting now.
+    pub running: Option<Running>,
+    /// The pipeline's file.
+    pub lakehouse: PathBuf,
+    /// Whether it exists.
+    pub lakehouse_exists: bool,
+    /// Who holds it for writing.
+    pub lakehouse_held_by: Option<Holder>,
+    /// Older than this is stale.
+    pub max_age: Option<Duration>,
+}
+
+impl Status {
+    /// Looks at everything around the served file. `state` is what a reader of it says.
+    ///
+    /// # Errors
+    /// The history, the generations or the exporter's lock are there and cannot be read.
+    pub fn look(place: &Place, state: reader::State) -> io::Result<Self> {
+        let target = &place.target;
+        let reader::State { generation, problem } = state;
+        // A reader falls back to a kept generation; what is told here is what stands at the served path.
+        let info = generation.filter(|_| problem.is_none());
+        Ok(Self {
+            served: target.served_path().to_path_buf(),
+            what: target.served()?,
+            unreadable: problem.map(|problem| problem.reason),
+            generation: info.as_ref().and_then(|info| info.id.clone()),
+            exported_at: info.and_then(|info| info.exported_at),
+            bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+            generations: export::generations(target)?,
+            history: export::history(target)?,
+            running: export::running(target)?,
+            lakehouse: place.lakehouse.clone(),
+            lakehouse_exists: place.lakehouse.exists(),
+            lakehouse_held_by: holder(place),
+            max_age: place.max_age,
+        })
+    }
+
+    /// How old the served data is.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.exported_at.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default())
+    }
+
+    /// Whether the served data is older than is allowed.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.age(now).zip(self.max_age).is_some_and(|(age, max_age)| age > max_age)
+    }
+
+    /// The newest attempt.
+    #[must_use]
+    pub fn last_attempt(&self) -> Option<&Record> {
+        self.history.last()
+    }
+
+    /// The newest attempt that says something about the export: a rollback that could not be made, say for a mistyped name, left
+    /// everything as it was.
+    #[must_use]
+    pub fn judged(&self) -> Option<&Record> {
+        self.history.iter().rev().find(|record| record.lakehouse.is_some() || record.outcome != Outcome::Failed)
+    }
+
+    /// What needs attention, in words; nothing where everything is healthy.
+    #[must_use]
+    pub fn problems(&self, now: Timestamp) -> Vec<String> {
+        let mut problems = Vec::new();
+        let served = self.served.display();
+        match (&self.what, &self.unreadable) {
+            (Served::Foreign | Served::Generation(_), Some(why)) => {
+                problems.push(format!("{served} cannot be read; run `materia export` or `materia rollback`: {why}"));
+            }
+            (Served::Missing, _) => problems.push(format!("nothing is served: {served} does not exist; run `materia export`")),
+            (Served::Foreign, None) => {
+                problems.push(format!("{served} was not published by materia, or was changed since; run `materia export`"));
+            }
+            (Served::Generation(_), None) => {}
+        }
+        if let (Some(age), Some(max_age)) = (self.age(now), self.max_age)
+            && age > max_age
+        {
+            problems.push(format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
+        }
+        if let Some(last) = self.judged().filter(|last| !last.outcome.is_success()) {
+            problems.push(format!("the last attempt {} {}", last.id, how_it_failed(last)));
+        }
+        problems
+    }
+}
+
+/// Who holds the lakehouse for writing now, as far as can be found out.
+#[must_use]
+pub fn holder(place: &Place) -> Option<Holder> {
+    // Where both are one file, a reader of this process has it open, and closing our descriptor would drop DuckDB's lock.
+    let one_file = FileId::at(&place.lakehouse).ok().is_some_and(|id| is_at(&id, place.target.served_path()));
+    if one_file { None } else { lock::writer_of(&place.lakehouse).ok().flatten() }
+}
+
+fn is_at(id: &FileId, path: &Path) -> bool {
+    FileId::at(path).ok().as_ref() == Some(id)
+}
+
+fn how_it_failed(last: &Record) -> String {
+    let why = last.error.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
+    let word = last.outcome.word();
+    // Some reasons begin with the same word.
+    let why = why.strip_prefix(word).map_or(why, |why| why.trim_start_matches([':', ';', ' ']));
+    let more = last.audits_failed.iter().filter(|audit| audit.severity == Severity::Error).count().saturating_sub(1);
+    let more = if last.outcome == Outcome::Refused && more > 0 { format!(", and {more} more") } else { String::new() };
+    let was = if last.outcome == Outcome::Failed { "" } else { "was " };
+    format!("{was}{word}: {why}{more}")
+}

@@ -1,0 +1,93 @@
+//! The command palette: every action and every table, found by a few of their letters.
+
+use nucleo_matcher::{
+    Config, Matcher, Utf32Str,
+    pattern::{CaseMatching, Normalization, Pattern},
+};
+use ratatui_textarea::TextArea;
+
+use super::{State, list::Cursor};
+use crate::tui::keys::{Action, KEYS, Scope};
+
+/// Lines shown at once.
+pub(crate) const HEIGHT: usize = 12;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Palette {
+    pub(crate) input: TextArea<'static>,
+    pub(crate) choices: Vec<Choice>,
+    /// Indexes of what fits, best first.
+    pub(crate) fitting: Vec<usize>,
+    pub(crate) cursor: Cursor,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) text: String,
+    /// The key that does the same.
+    pub(crate) key: &'static str,
+    pub(crate) does: Does,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Does {
+    Action(Action),
+    OpenTable(String),
+    OpenDashboard(String),
+}
+
+impl Palette {
+    /// Everything that can be done on the screen that is shown, and every table.
+    pub(crate) fn of(state: &State) -> Self {
+        // From the SQL prompt, too, what holds everywhere.
+        let scopes: Vec<_> = state.scopes().into_iter().chain([Scope::Global]).collect();
+        let mut choices = Vec::<Choice>::new();
+        for binding in KEYS.iter().filter(|binding| scopes.contains(&binding.scope)) {
+            let does = Does::Action(binding.action);
+            if binding.action != Action::Palette && !choices.iter().any(|choice| choice.does == does) {
+                choices.push(Choice { text: binding.about.to_owned(), key: binding.first(), does });
+            }
+        }
+        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the export that was started here")];
+        for (action, text) in everywhere {
+            let does = Does::Action(action);
+            if !choices.iter().any(|choice| choice.does == does) {
+                choices.push(Choice { text: text.to_owned(), key: "", does });
+            }
+        }
+        let tables = state.tables.rows.iter().map(|row| Choice {
+            text: format!("open table {}", row.name),
+            key: "",
+            does: Does::OpenTable(row.name.clone()),
+        });
+        let dashboards = state.dashboards.list.iter().map(|(slug, title)| Choice {
+            text: format!("show dashboard {title}"),
+            key: "",
+            does: Does::OpenDashboard(slug.clone()),
+        });
+        choices.extend(dashboards);
+        choices.extend(tables);
+        let fitting = (0..choices.len()).collect();
+        Self { input: super::line_input(""), choices, fitting, cursor: Cursor::default() }
+    }
+
+    /// Finds what fits what has been typed.
+    pub(crate) fn find(&mut self) {
+        let pattern = Pattern::parse(&self.input.lines().concat(), CaseMatching::Ignore, Normalization::Smart);
+        let mut matcher = Matcher::new(Config::DEFAULT);
+        let mut buffer = Vec::new();
+        let mut scored: Vec<_> = self
+            .choices
+            .iter()
+            .enumerate()
+            .filter_map(|(index, choice)| Some((pattern.score(Utf32Str::new(&choice.text, &mut buffer), &mut matcher)?, index)))
+            .collect();
+        scored.sort_by_key(|(score, index)| (std::cmp::Reverse(*score), *index));
+        self.fitting = scored.into_iter().map(|(_, index)| index).collect();
+        self.cursor = Cursor::default();
+    }
+
+    pub(crate) fn chosen(&self) -> Option<&Choice> {
+        self.fitting.get(self.cursor.at).map(|index| &self.choices[*index])
+    }
+}

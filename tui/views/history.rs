@@ -1,0 +1,306 @@
+//! Every attempt, one of them in full, or two side by side.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use materia::{
+    export::{Audit, How, Manifest, Outcome, Record},
+    settings::Severity,
+    status::Status,
+    target::GenerationId,
+    words,
+};
+use ratatui::{
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{Paint, now::role_of, tables::change};
+use crate::tui::{
+    layout,
+    look::Role,
+    message::Target,
+    state::{
+        State, ago,
+        history::{Open, record},
+        tables::Change,
+    },
+    text::{width, wrap},
+};
+
+pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
+    let Some(status) = state.status() else {
+        let line = match &state.overview.problem {
+            Some(problem) => Line::from(paint.span(Role::Bad, format!(" {problem}"))),
+            None => Line::from(vec![Span::raw(" "), paint.spinner(), paint.span(Role::Dim, " reading the history")]),
+        };
+        return paint.line(area, line);
+    };
+    let columns = usize::from(area.width).saturating_sub(2);
+    let lines = match &state.history.open {
+        None => return list(paint, area, state, status),
+        Some(Open::Attempt(id)) => match record(status, id) {
+            Some(record) => attempt(paint, status, record, columns),
+            None => vec![Line::from(paint.span(Role::Dim, " this attempt is not in the history any more"))],
+        },
+        Some(Open::Compared(one, other)) => compared(paint, status, (one, other), columns),
+    };
+    let scroll = state.history.scroll.min(lines.len().saturating_sub(usize::from(area.height)));
+    let inside = Rect { x: area.x + 1, width: area.width - 1, ..area };
+    paint.lines(inside, lines.into_iter().skip(scroll));
+}
+
+/// The steps of an attempt and how long each took, in milliseconds.
+fn steps(record: &Record) -> [(&'static str, u64, Role); 4] {
+    [
+        ("wait", record.wait_ms, Role::Dim),
+        ("stage", record.stage_ms, Role::Series(0)),
+        ("audit", record.audit_ms, Role::Series(1)),
+        ("publish", record.publish_ms, Role::Series(2)),
+    ]
+}
+
+/// Steps one after the other, as long as they took.
+fn bar(paint: &Paint, record: &Record, longest: u64, columns: usize) -> Vec<Span<'static>> {
+    let cells = |ms: u64| usize::try_from(ms * columns as u64 / longest.max(1)).unwrap_or_default().min(columns);
+    let mut spans = Vec::new();
+    let (mut passed, mut drawn) = (0, 0);
+    for (index, (_, ms, role)) in steps(record).into_iter().enumerate() {
+        passed += ms;
+        let end = cells(passed);
+        // Signs tell steps apart where colours do not.
+        let sign = if paint.look.ascii || paint.look.depth == crate::tui::look::Depth::None {
+            [".", "s", "a", "p"][index]
+        } else {
+            paint.look.bar()
+        };
+        spans.push(paint.span(role, sign.repeat(end.saturating_sub(drawn))));
+        drawn = end.max(drawn);
+    }
+    spans
+}
+
+fn ms(milliseconds: u64) -> String {
+    words::duration(Duration::from_millis(milliseconds))
+}
+
+fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
+    let [headings, body, below] = layout::list(area);
+    let wide = area.width >= 100;
+    let title = format!(
+        "   {:<19}  {:<12}  {:>10}  {:>13}  {}",
+        "Attempt",
+        "Outcome",
+        "Took",
+        "Rows",
+        if wide { "Wait, stage, audit, publish" } else { "" }
+    );
+    let span = paint.span(Role::Heading, title);
+    paint.line(headings, span);
+    if status.history.is_empty() {
+        let line = Line::from(paint.span(Role::Dim, " nothing has been exported yet; run `materia export`"));
+        return paint.line(body, line);
+    }
+    let len = status.history.len();
+    let view = state.history.cursor.view(len, usize::from(body.height));
+    let shown: Vec<&Record> = view.clone().filter_map(|index| status.history.get(len - 1 - index)).collect();
+    let longest = shown.iter().map(|record| record.total_ms).max().unwrap_or_default();
+    let space = usize::from(area.width).saturating_sub(68);
+    for ((row, index), record) in body.rows().zip(view).zip(shown) {
+        let served = record.generation.is_some() && record.generation == status.generation;
+        let kept = status.generations.iter().find(|generation| Some(&generation.id) == record.generation.as_ref());
+        let marked = state.history.marked.as_ref() == Some(&record.id);
+        let mark = match (marked, served, kept.is_some_and(|kept| kept.pinned)) {
+            (true, ..) => "=",
+            (_, true, _) => paint.look.dot(),
+            (_, _, true) => "P",
+            _ if kept.is_some() => paint.look.middle(),
+            _ => " ",
+        };
+        let mut spans = vec![
+            paint.span(if served { Role::Good } else { Role::Accent }, format!(" {mark} ")),
+            paint.span(Role::Text, format!("{}  ", record.id)),
+            paint.span(role_of(record.outcome), format!("{:<12}  ", record.outcome.word())),
+            paint.span(
+                Role::Text,
+                format!(
+                    "{:>10}  {:>13}  ",
+                    ms(record.total_ms),
+                    if record.tables.is_empty() { String::new() } else { words::count(record.rows()) }
+                ),
+            ),
+        ];
+        if wide && record.error.is_none() {
+            spans.extend(bar(paint, record, longest, space));
+        } else {
+            let why = record.error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
+            spans.push(paint.span(Role::Dim, paint.fit(why, usize::from(area.width).saturating_sub(66))));
+        }
+        paint.line(row, Line::from(spans));
+        if index == state.history.cursor.at {
+            let style = paint.style(Role::Selected);
+            paint.frame.buffer_mut().set_style(row, style);
+        }
+        paint.hit(row, Target::Line(index));
+    }
+    let text =
+        format!(" {}   {} served   {} kept   P pinned   = marked", words::plural(len, "attempt"), paint.look.dot(), paint.look.middle());
+    let span = paint.span(Role::Dim, text);
+    paint.line(below, span);
+}
+
+fn pair(paint: &Paint, name: &str, role: Role, text: &str, columns: usize) -> Vec<Line<'static>> {
+    let rows = wrap(text, columns.saturating_sub(11));
+    let line = |(index, row): (usize, String)| {
+        Line::from(vec![paint.span(Role::Dim, format!("{:<11}", if index == 0 { name } else { "" })), paint.span(role, row)])
+    };
+    rows.into_iter().enumerate().map(line).collect()
+}
+
+fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> Vec<Line<'static>> {
+    let manifest = record.generation.as_ref().and_then(|id| manifest(status, id));
+    let mut lines = pair(paint, "Attempt", Role::Strong, record.id.as_str(), columns);
+    let forced = if record.forced { ", forced" } else { "" };
+    lines.extend(pair(
+        paint,
+        "Outcome",
+        role_of(record.outcome),
+        &format!("{}{forced}, {}", record.outcome.word(), ago(record.ended_at, paint.now)),
+        columns,
+    ));
+    if let Some(error) = &record.error {
+        lines.extend(pair(paint, "Error", Role::Bad, error, columns));
+    }
+    if let Some(source) = &record.lakehouse {
+        let how = record.snapshot.map(|how| format!(", {}", how_word(how))).unwrap_or_default();
+        let text = format!("{}, {}{how}", source.path.display(), words::bytes(source.bytes));
+        lines.extend(pair(paint, "Lakehouse", Role::Text, &text, columns));
+    }
+    if let Some(previous) = &record.previous {
+        lines.extend(pair(paint, "Before", Role::Dim, previous.as_str(), columns));
+    }
+    let took = steps(record).map(|(name, time, _)| format!("{name} {}", ms(time))).join(", ");
+    let blocked = format!("{}: {took}; the pipeline was blocked for {}", ms(record.total_ms), ms(record.blocked_ms));
+    lines.extend(pair(paint, "Took", Role::Text, &blocked, columns));
+    let mut spans = vec![Span::raw(" ".repeat(11))];
+    spans.extend(bar(paint, record, record.total_ms, columns.saturating_sub(11).min(60)));
+    lines.push(Line::from(spans));
+    if record.bytes > 0 {
+        lines.extend(pair(paint, "Size", Role::Text, &words::bytes(record.bytes), columns));
+    }
+    let audits = manifest.map_or(&record.audits_failed[..], |manifest| &manifest.audits.audits);
+    let failed = record.audits_failed.len();
+    if !audits.is_empty() || record.audits_passed > 0 {
+        lines.push(Line::default());
+        let text = format!("Audits: {} passed, {failed} failed", record.audits_passed);
+        lines.push(Line::from(paint.span(Role::Heading, text)));
+        for audit in audits.iter().filter(|audit| !audit.passed).chain(audits.iter().filter(|audit| audit.passed)) {
+            lines.push(audit_line(paint, audit, columns));
+        }
+    }
+    if !record.tables.is_empty() {
+        lines.push(Line::default());
+        let title = format!("{:<32}  {:>13}  {:>11}  {:>10}", "Table", "Rows", "Change", "Took");
+        lines.push(Line::from(paint.span(Role::Heading, title)));
+        lines.extend(record.tables.iter().map(|table| {
+            let moved = match table.previous_rows {
+                Some(before) => Change::Rows(table.rows.cast_signed() - before.cast_signed()),
+                None if record.previous.is_some() && record.outcome != Outcome::RolledBack => Change::New,
+                None => Change::Unknown,
+            };
+            let (role, moved) = change(moved).unwrap_or((Role::Dim, String::new()));
+            Line::from(vec![
+                paint.span(Role::Text, paint.fit(&table.name, 32)),
+                paint.span(Role::Text, format!("  {:>13}  ", words::count(table.rows))),
+                paint.span(role, format!("{moved:>11}")),
+                paint.span(Role::Dim, format!("  {:>10}", ms(table.ms))),
+            ])
+        }));
+    }
+    lines
+}
+
+fn audit_line(paint: &Paint, audit: &Audit, columns: usize) -> Line<'static> {
+    let (role, word) = match (audit.passed, audit.severity) {
+        (true, _) => (Role::Good, "passed"),
+        (false, Severity::Error) => (Role::Bad, "failed"),
+        (false, Severity::Warn) => (Role::Warn, "warned"),
+    };
+    let about = audit.table.as_ref().map(|table| format!("{table} ")).unwrap_or_default();
+    let text = format!("{about}{}: {}", audit.name, audit.found);
+    Line::from(vec![paint.span(role, format!("{word}  ")), paint.span(Role::Text, paint.fit(&text, columns.saturating_sub(8)))])
+}
+
+/// How the lakehouse was read, in words.
+fn how_word(how: How) -> &'static str {
+    match how {
+        How::Reflink => "from a copy that shares its blocks",
+        How::Copy => "from a copy",
+        How::None => "in place",
+    }
+}
+
+fn manifest<'a>(status: &'a Status, id: &GenerationId) -> Option<&'a Manifest> {
+    status.generations.iter().find(|generation| generation.id == *id)?.manifest.as_ref()
+}
+
+/// A table in two attempts: rows and columns, where they are known.
+#[derive(Default)]
+struct Sides {
+    rows: [Option<u64>; 2],
+    columns: [Option<usize>; 2],
+}
+
+fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &GenerationId), columns: usize) -> Vec<Line<'static>> {
+    let sides = [record(status, one), record(status, other)];
+    let (Some(old), Some(new)) = (sides[0], sides[1]) else {
+        return vec![Line::from(paint.span(Role::Dim, "one of them is not in the history any more"))];
+    };
+    let mut tables = BTreeMap::<String, Sides>::new();
+    for (side, record) in [old, new].into_iter().enumerate() {
+        for table in &record.tables {
+            tables.entry(table.name.clone()).or_default().rows[side] = Some(table.rows);
+        }
+        let known = record.generation.as_ref().and_then(|id| manifest(status, id));
+        for table in known.map(|manifest| &manifest.tables[..]).unwrap_or_default() {
+            tables.entry(table.name.clone()).or_default().columns[side] = Some(table.columns.len());
+        }
+    }
+    let widest = tables.keys().map(|name| width(name, 48)).max().unwrap_or_default();
+    let wide = columns.saturating_sub(62).min(widest.max(12));
+    let head = |name: &str, one: String, two: String| {
+        Line::from(vec![paint.span(Role::Dim, format!("{name:<wide$}")), paint.span(Role::Text, format!("  {one:>19}  {two:>19}"))])
+    };
+    let mut lines = vec![
+        head("", old.id.to_string(), new.id.to_string()),
+        head("outcome", old.outcome.word().to_owned(), new.outcome.word().to_owned()),
+        head("bytes", words::bytes(old.bytes), words::bytes(new.bytes)),
+        head("rows", words::count(old.rows()), words::count(new.rows())),
+        head("took", ms(old.total_ms), ms(new.total_ms)),
+        Line::default(),
+        Line::from(
+            paint.span(Role::Heading, format!("{:<wide$}  {:>19}  {:>19}  {:>11}  {:>7}", "Table", "Rows", "Rows", "Change", "Columns")),
+        ),
+    ];
+    for (name, sides) in tables {
+        let count = |rows: Option<u64>| rows.map_or_else(|| paint.look.middle().to_owned(), words::count);
+        let (role, moved) = match sides.rows {
+            [Some(before), Some(after)] => change(Change::Rows(after.cast_signed() - before.cast_signed())),
+            [None, Some(_)] => Some((Role::Accent, "new".to_owned())),
+            [Some(_), None] => Some((Role::Bad, "gone".to_owned())),
+            [None, None] => None,
+        }
+        .unwrap_or((Role::Dim, String::new()));
+        let columns = match sides.columns {
+            [Some(before), Some(after)] if before != after => format!("{before} {} {after}", paint.look.arrow()),
+            [_, Some(columns)] | [Some(columns), _] => columns.to_string(),
+            _ => String::new(),
+        };
+        lines.push(Line::from(vec![
+            paint.span(Role::Strong, paint.fit(&name, wide)),
+            paint.span(Role::Text, format!("  {:>19}  {:>19}  ", count(sides.rows[0]), count(sides.rows[1]))),
+            paint.span(role, format!("{moved:>11}")),
+            paint.span(Role::Dim, format!("  {columns:>7}")),
+        ]));
+    }
+    lines
+}
