@@ -4,6 +4,7 @@
 #   ./dev_run.sh          prepares, builds, makes the demo lakehouse (or refreshes it), publishes it and shows the status
 #   ./dev_run.sh test     every check: formatting, lints, unit, snapshot and integration tests
 #   ./dev_run.sh bench    the measurements, as ratios
+#   ./dev_run.sh web      the same demo, served as the customers' site on http://127.0.0.1:8000 (debug mode: sign-in without mail)
 #
 # Wants Rust, a C compiler and Python. What is built goes to CARGO_TARGET_DIR, or to a cache folder outside the checkout.
 set -euo pipefail
@@ -42,6 +43,12 @@ other_reader() {
     export MATERIA_TEST_PYTHON=$venv/bin/python
 }
 
+# What the browser tests want, where there is Node: exactly what the lock file says.
+browser_tests() {
+    command -v npm >/dev/null 2>&1 || return 0
+    (cd tests/browser && npm ci --silent --no-audit --no-fund) || printf 'dev_run.sh: npm ci failed; the browser tests are skipped\n' >&2
+}
+
 run_tests() {
     say "formatting"
     cargo fmt --check
@@ -53,6 +60,7 @@ run_tests() {
     cargo clippy --all-targets --locked -- -D warnings
     say "tests"
     other_reader
+    browser_tests
     # A snapshot that differs is a failure here, never an update.
     INSTA_UPDATE=no cargo test --locked -- --skip soak::
     # Alone, because it leaves no processor to tests that look at the clock.
@@ -71,9 +79,18 @@ run_demo() {
     (cd "$demo" && "$materia" status)
 }
 
+run_site() {
+    say "materia web"
+    export DEBUG=true ADMIN_EMAILS=${ADMIN_EMAILS:-admin@example.test}
+    cd "$demo"
+    "$CARGO_TARGET_DIR/debug/materia" users seed
+    exec "$CARGO_TARGET_DIR/debug/materia" web
+}
+
 case ${1:-} in
     "") prepare; run_demo ;;
     test) prepare; run_tests ;;
     bench) prepare; cargo bench --locked ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    web) prepare; run_demo; run_site ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

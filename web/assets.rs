@@ -39,7 +39,7 @@ impl Assets {
             ":root{{--accent-light:{};--accent-dark:{}}}\n{}",
             colours.accent,
             colours.accent_dark,
-            include_str!("assets/style.css")
+            concat!(include_str!("assets/style.css"), include_str!("assets/accounts.css"))
         );
         Self {
             style: Asset::new("style", "css", "text/css; charset=utf-8", accents),

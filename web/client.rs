@@ -19,11 +19,7 @@ use governor::{
 };
 use materia::settings::WebSettings;
 
-use super::{
-    accounts::{self, Visit},
-    app::App,
-    error::WebError,
-};
+use super::{accounts::Visit, app::App, error::WebError};
 
 /// The client's address, as far as it can be believed. In every request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +49,7 @@ impl<S: Sync> FromRequestParts<S> for Visit {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let Ok(client) = ClientAddress::from_request_parts(parts, state).await;
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(Self { network: accounts::network(client.0), user_agent: agent.to_owned() })
+        Ok(Self { network: client.network().to_string(), user_agent: agent.to_owned() })
     }
 }
 

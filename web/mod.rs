@@ -18,4 +18,10 @@ mod server;
 mod traffic;
 mod viewer;
 
+pub(crate) use accounts::{Account, Accounts, Actor, Email};
+pub(crate) use app::Clock;
 pub(crate) use server::run;
+pub(crate) use viewer::Role;
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    accounts::{Accounts, AccountsError},
+    accounts::{self, Accounts, AccountsError},
     app::{App, Clock, Parts},
     pages::legal,
     router, serve,
@@ -26,11 +26,6 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// Why the site cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Debug mode where others could use it.
-    #[error(
-        "DEBUG=true lets everybody sign in as anybody, and {0} can be reached by others; listen on 127.0.0.1, or say DEBUG_ANYWHERE=true as well"
-    )]
-    DebugInPublic(SocketAddr),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
@@ -61,9 +56,7 @@ pub(crate) enum StartError {
 /// Serves the site until a signal asks to stop.
 pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let address = settings.web.listen;
-    if settings.web.debug && !settings.web.debug_anywhere && !address.ip().to_canonical().is_loopback() {
-        return Err(StartError::DebugInPublic(address));
-    }
+    accounts::check_debug(&settings.web).map_err(AccountsError::from)?;
     let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
     let accounts = Accounts::open(&settings, &clock).await?;
@@ -73,7 +66,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     }
     let legal = match &settings.web.legal {
         Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
-        None => Vec::new(),
+        None => legal::built_in(&settings.brand),
     };
     let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);
     let listener = listen(address).await?;
@@ -93,6 +86,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
         app.events.stop();
     };
     serve::serve(listener, router::site(&app), stop).await?;
+    app.accounts.clone().close().await;
     tracing::info!("stopped");
     Ok(())
 }

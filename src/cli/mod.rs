@@ -13,6 +13,7 @@ mod progress;
 mod signals;
 mod status;
 mod tui;
+mod users;
 mod web;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
@@ -70,6 +71,7 @@ enum Verb {
     Unpin(generations::PinArgs),
     Dashboards(dashboards::Args),
     Web(web::Args),
+    Users(users::Args),
     Completions(completions::Args),
 }
 
@@ -140,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Unpin(args) => generations::unpin(&context, &args),
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
+        Verb::Users(args) => users::run(&context, &args),
         Verb::Completions(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -27,7 +27,7 @@ pub struct WebSettings {
     /// How many requests one client may make in a minute, in the long run; bursts of a fifth of it are let through.
     /// `requests_per_minute` / `MATERIA_REQUESTS_PER_MINUTE`; 0 is without limit.
     pub requests_per_minute: u32,
-    /// A folder of Markdown files that become pages (`legal/terms.md` is `/legal/terms`); default: none.
+    /// A folder of Markdown files that become pages (`legal/terms.md` is `/legal/terms`); default: built-in terms and privacy.
     pub legal: Option<std::path::PathBuf>,
     /// How the log is written to standard error. `log` / `MATERIA_LOG_FORMAT`.
     pub log: LogFormat,

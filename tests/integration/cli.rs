@@ -20,7 +20,7 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 8] = ["export", "status", "history", "rollback", "pin", "unpin", "completions", "tui"];
+const VERBS: [&str; 10] = ["export", "status", "history", "rollback", "pin", "unpin", "tui", "web", "users", "completions"];
 
 #[test]
 fn help_tells_what_each_verb_does() {
@@ -36,6 +36,12 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_pin", &site, &["pin", "--help"]);
     assert_shows("help_unpin", &site, &["unpin", "--help"]);
     assert_shows("help_completions", &site, &["completions", "--help"]);
+    assert_shows("help_users", &site, &["users", "--help"]);
+    assert_shows("help_users_list", &site, &["users", "list", "--help"]);
+    assert_shows("help_users_set_plan", &site, &["users", "set-plan", "--help"]);
+    assert_shows("help_users_set_role", &site, &["users", "set-role", "--help"]);
+    assert_shows("help_users_suspend", &site, &["users", "suspend", "--help"]);
+    assert_shows("help_users_seed", &site, &["users", "seed", "--help"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 #![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
 mod audits;
+mod browser;
 mod child;
 mod cli;
 mod crash;
@@ -31,5 +32,6 @@ mod sqlmesh;
 mod support;
 mod turns;
 mod types;
+mod users;
 mod walls;
 mod xfs;

@@ -99,7 +99,7 @@ impl Accounts {
         let like = format!("%{plain}%");
         // Put together from the words above only.
         let select = AssertSqlSafe(format!("SELECT * {FOUND} ORDER BY {} LIMIT $2 OFFSET $3", filter.sort.order()));
-        let rows = sqlx::query_as(select).bind(&like).bind(page.size()).bind(page.offset()).fetch_all(self.store.pool()).await?;
+        let rows = sqlx::query_as(select).bind(&like).bind(PageOf::size()).bind(page.offset()).fetch_all(self.store.pool()).await?;
         let count = AssertSqlSafe(format!("SELECT count(*) {FOUND}"));
         let total: i64 = sqlx::query_scalar(count).bind(&like).fetch_one(self.store.pool()).await?;
         Ok((rows, total.unsigned_abs()))
@@ -181,7 +181,7 @@ impl Accounts {
     /// A page of the mail log, newest first, and how many letters there are.
     pub(crate) async fn mail_log(&self, page: PageOf) -> Result<(Vec<MailRow>, u64), StoreError> {
         let rows = sqlx::query_as("SELECT * FROM mails ORDER BY at DESC, id LIMIT $1 OFFSET $2")
-            .bind(page.size())
+            .bind(PageOf::size())
             .bind(page.offset())
             .fetch_all(self.store.pool())
             .await?;

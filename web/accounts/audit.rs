@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
-    Accounts,
+    Accounts, PageOf,
     store::{StoreError, Transaction},
 };
 
@@ -97,9 +97,9 @@ impl Accounts {
     }
 
     /// A page of the log, newest first, and how many rows there are.
-    pub(crate) async fn audit_log(&self, page: super::PageOf) -> Result<(Vec<AuditRow>, u64), StoreError> {
+    pub(crate) async fn audit_log(&self, page: PageOf) -> Result<(Vec<AuditRow>, u64), StoreError> {
         let rows = sqlx::query_as("SELECT * FROM audit_log ORDER BY seq DESC LIMIT $1 OFFSET $2")
-            .bind(page.size())
+            .bind(PageOf::size())
             .bind(page.offset())
             .fetch_all(self.store.pool())
             .await?;

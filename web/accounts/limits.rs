@@ -1,6 +1,6 @@
 //! How often something may be tried: counted in the store, so that a restart forgives nothing.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -51,31 +51,5 @@ impl Limit {
         let insert = sqlx::query("INSERT INTO attempts (kind, subject, at) VALUES ($1, $2, $3)");
         insert.bind(self.kind).bind(subject).bind(now.as_second()).execute(&mut **turn).await?;
         Ok(())
-    }
-}
-
-/// What counts as one network: an IPv4 address, or the 64 bits of IPv6 that one customer has to himself.
-pub(crate) fn network(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_network_is_one_address_or_one_household() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const LASTS: SignedDuration = SignedDuration::from_mins(15);
 /// Where a request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Visit {
-    /// As [`limits::network`] counts it.
+    /// An IPv4 address, or the 64 bits that one IPv6 customer gets.
     pub(crate) network: String,
     /// What the browser calls itself.
     pub(crate) user_agent: String,
@@ -173,12 +173,12 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<Redeemed, LinkError> {
         let now = self.now();
-        let taken = take(turn, now, Purpose::SignIn, token, visit).await?;
-        let email: Email = taken.email.parse().map_err(|_| LinkError::Dead)?;
-        let account = account::by_email_or_new(turn, now, &email, &taken.name).await?;
+        let link = take(turn, now, Purpose::SignIn, token, visit).await?;
+        let email: Email = link.email.parse().map_err(|_| LinkError::Dead)?;
+        let account = account::by_email_or_new(turn, now, &email, &link.name).await?;
         tidy(turn, now).await?;
         let (session, account) = self.sign_in(turn, account, brought, visit).await?;
-        Ok(Redeemed { session, account, next: ReturnPath::checked_or_home(Some(&taken.return_to)) })
+        Ok(Redeemed { session, account, next: ReturnPath::checked_or_home(Some(&link.return_to)) })
     }
 
     /// Begins a session of an account, with the role that is due to it now.
@@ -281,10 +281,10 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<(Option<Token>, Option<Letter>), LinkError> {
         let now = self.now();
-        let taken = take(turn, now, Purpose::EmailChange, token, visit).await?;
-        let email: Email = taken.email.parse().map_err(|_| LinkError::Dead)?;
+        let link = take(turn, now, Purpose::EmailChange, token, visit).await?;
+        let email: Email = link.email.parse().map_err(|_| LinkError::Dead)?;
         let select = sqlx::query_as("SELECT * FROM accounts WHERE id = $1");
-        let account: Option<Account> = select.bind(taken.account.unwrap_or_default()).fetch_optional(&mut **turn).await?;
+        let account: Option<Account> = select.bind(link.account.unwrap_or_default()).fetch_optional(&mut **turn).await?;
         let account = account.ok_or(LinkError::Dead)?;
         match account::by_email(turn, &email).await? {
             Some(other) if other.id != account.id => return Err(LinkError::Taken),
@@ -378,7 +378,7 @@ async fn take(turn: &mut Transaction, now: Timestamp, purpose: Purpose, token: O
         return Err(LinkError::TooOften(guesses.wait()));
     }
     let hash = token.map(Token::hash);
-    let taken = sqlx::query_as(
+    let found = sqlx::query_as(
         "UPDATE links SET used_at = $1 WHERE token_hash = $2 AND purpose = $3 AND used_at IS NULL AND expires_at > $1
          RETURNING email, name, account, return_to",
     )
@@ -387,10 +387,10 @@ async fn take(turn: &mut Transaction, now: Timestamp, purpose: Purpose, token: O
     .bind(purpose.word())
     .fetch_optional(&mut **turn)
     .await?;
-    if taken.is_none() {
+    if found.is_none() {
         guesses.count(turn, now, &visit.network).await?;
     }
-    taken.ok_or(LinkError::Dead)
+    found.ok_or(LinkError::Dead)
 }
 
 /// Removes what is of no more use.

@@ -21,6 +21,7 @@ mod sessions;
 mod settings;
 mod store;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 pub(crate) mod tests;
 
 use std::sync::{
@@ -37,14 +38,12 @@ pub(crate) use self::{
     audit::{Actor, AuditRow},
     email::Email,
     identify::{Session, forget_cookie, identify, presented, session_cookie},
-    limits::network,
-    links::{Asked, LinkError, LinkRequest, Redeemed, Visit},
+    links::{LinkError, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
-    plans::{Entitlements, entitlements},
+    plans::entitlements,
     return_path::ReturnPath,
     secret::Token,
-    seed::SEEDS,
-    sessions::{Resolved, SessionLine, SignedIn},
+    sessions::SessionLine,
     settings::{AccountSettings, SettingError, check_debug},
     store::{Store, StoreError},
 };
@@ -147,11 +146,11 @@ impl PageOf {
         self.number
     }
 
-    fn size(self) -> i64 {
+    fn size() -> i64 {
         i64::from(Self::SIZE)
     }
 
     fn offset(self) -> i64 {
-        i64::from(self.number - 1) * self.size()
+        i64::from(self.number - 1) * Self::size()
     }
 }

@@ -30,12 +30,6 @@ impl ReturnPath {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The address of the sign-in page that leads on to here.
-    pub(crate) fn sign_in_address(&self) -> String {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &self.0).finish();
-        format!("/auth/login?{query}")
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
 use crate::web::viewer::Role;
 
 /// The accounts that `materia users seed` makes: address, name, plan, role. The domain is one that never receives mail.
-pub(crate) const SEEDS: [(&str, &str, Plan, Role); 4] = [
+const SEEDS: [(&str, &str, Plan, Role); 4] = [
     ("admin@example.test", "Ada Admin", Plan::Pro, Role::Admin),
     ("free@example.test", "Fred Free", Plan::Free, Role::Customer),
     ("starter@example.test", "Stella Starter", Plan::Starter, Role::Customer),

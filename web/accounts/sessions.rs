@@ -43,8 +43,6 @@ pub(super) struct Believed {
 /// Who is signed in, and by which session.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedIn {
-    pub(crate) account: Account,
-    /// The same, as pages know it.
     pub(crate) viewer: Viewer,
     /// Names the session to its owner.
     pub(crate) session: String,
@@ -218,7 +216,7 @@ impl Accounts {
             update.bind(now.as_second()).bind(&id_hash).execute(self.store.pool()).await?;
         }
         let viewer = Viewer::account(account.seen());
-        Ok(Resolved { signed_in: Arc::new(SignedIn { account, viewer, session: handle }), renewed })
+        Ok(Resolved { signed_in: Arc::new(SignedIn { viewer, session: handle }), renewed })
     }
 
     /// Whether the role `admin` is due to an address.

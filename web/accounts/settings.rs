@@ -67,7 +67,7 @@ impl AccountSettings {
 /// `DEBUG_ANYWHERE=true` says that it is meant.
 pub(crate) fn check_debug(web: &WebSettings) -> Result<(), SettingError> {
     let base_url = web.base_url();
-    let public_url = Url::parse(&base_url).is_ok_and(|url| url.scheme() == "https" || !is_loopback(url.host()));
+    let public_url = Url::parse(&base_url).is_ok_and(|url| url.scheme() == "https" || !is_loopback(url.host().as_ref()));
     let why = match () {
         () if !web.listen.ip().is_loopback() => format!("the server listens on {}", web.listen),
         () if public_url => format!("BASE_URL is {base_url}"),
@@ -89,11 +89,11 @@ fn sender(base_url: &str) -> String {
     format!("no-reply@{}", host.as_deref().unwrap_or("example.test"))
 }
 
-fn is_loopback(host: Option<Host<&str>>) -> bool {
+fn is_loopback(host: Option<&Host<&str>>) -> bool {
     match host {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => *name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }
 }

@@ -64,7 +64,9 @@ fn chosen_panels(data: DashboardData, wanted: &LandingSettings) -> (Vec<PanelDat
     let (stats, others): (Vec<_>, Vec<_>) =
         data.panels.into_iter().filter(chosen).partition(|panel| matches!(panel.content, Content::Stat(_)));
     let chart = others.into_iter().find(|panel| matches!(panel.content, Content::Chart(_)));
-    (stats.into_iter().take(MOST_FIGURES).collect(), chart.map(|chart| PanelData { width: 12, ..chart }))
+    let beside = stats.len().clamp(3, MOST_FIGURES);
+    let figures = stats.into_iter().take(MOST_FIGURES).map(|figure| PanelData { width: u8::try_from(12 / beside).unwrap_or(3), note: None, ..figure });
+    (figures.collect(), chart.map(|chart| PanelData { width: 12, ..chart }))
 }
 
 impl Landing {

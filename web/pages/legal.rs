@@ -1,8 +1,9 @@
-//! `/legal/{name}`: Markdown files of a folder as pages.
+//! `/legal/{name}`: Markdown files of a folder as pages; without a folder, texts that are built in.
 
 use std::{fs, io, path::Path as FilePath};
 
 use axum::extract::{Path, State};
+use materia::settings::BrandSettings;
 use maud::{Markup, html};
 
 use crate::web::{
@@ -35,6 +36,17 @@ pub(crate) fn read(folder: &FilePath) -> io::Result<Vec<Text>> {
     }
     texts.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(texts)
+}
+
+/// The texts that a site has until it has its own.
+pub(crate) fn built_in(brand: &BrandSettings) -> Vec<Text> {
+    let fill = |text: &str| {
+        let owner = brand.owner.as_deref().unwrap_or(&brand.name);
+        let contact = brand.contact.as_deref().unwrap_or("write to whoever gave you access");
+        text.replace("{name}", &brand.name).replace("{owner}", owner).replace("{contact}", contact)
+    };
+    let texts = [("privacy", include_str!("legal/privacy.md")), ("terms", include_str!("legal/terms.md"))];
+    texts.map(|(name, text)| Text::of(name, &fill(text))).to_vec()
 }
 
 impl Text {

@@ -20,7 +20,8 @@ pub(crate) fn panel(id: &str, panel: &PanelData, upgrade: &str) -> Markup {
             @match &panel.content {
                 Content::Stat(figure) => (stat(figure, panel.unit.as_deref())),
                 Content::Chart(drawing) => {
-                    (chart::chart(id, &panel.title, panel.unit.as_deref(), drawing, panel.width > 6))
+                    (chart::chart(id, &panel.title, panel.unit.as_deref(), drawing, panel.width))
+                    @if let Some(note) = &panel.note { p.note { (note) } }
                     (chart::data_table(id, &panel.title, drawing))
                 },
                 Content::Heatmap(map) => (chart::heatmap(id, &panel.title, panel.unit.as_deref(), map)),
@@ -30,7 +31,7 @@ pub(crate) fn panel(id: &str, panel: &PanelData, upgrade: &str) -> Markup {
                 Content::Locked { plan, would_be } => (locked(*plan, would_be, upgrade)),
                 Content::Failed { .. } => p.empty role="status" { "This panel cannot be shown right now. We have been told, and look into it; the others are not affected." },
             }
-            @if let Some(note) = &panel.note { p.note { (note) } }
+            @if let (Some(note), false) = (&panel.note, kind == "chart") { p.note { (note) } }
         }
     }
 }

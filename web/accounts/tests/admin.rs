@@ -54,7 +54,7 @@ async fn what_another_process_changes_counts_within_a_second() {
 async fn a_plan_counts_at_once() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await;
-    let plan = async || rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.account.plan;
+    let plan = async || rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.viewer.signed_in().unwrap().plan;
     assert_eq!(plan().await, Plan::Free);
     rig.accounts.set_plan(&Actor::command_line(), &bo.account.id, Plan::Pro).await.unwrap();
     assert_eq!(plan().await, Plan::Pro);

@@ -1,7 +1,12 @@
 //! What accounts promise, without a browser.
 
 mod admin;
+mod attacks;
+pub(crate) mod browser;
+mod flows;
 mod log;
+mod matrix;
+mod pages;
 mod sign_in;
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,17 +1,19 @@
 //! Signing in and out, and what attackers try.
 
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
 use super::{ADMIN, Rig, visit};
 use crate::web::{
-    accounts::{Account, Email, LinkError, Token},
-    viewer::Role,
+    accounts::{Email, LinkError, Token},
+    viewer::{Account, Role},
 };
 
 async fn role_of(rig: &Rig, email: &str) -> Role {
     rig.accounts.account_of(&email.parse::<Email>().unwrap()).await.unwrap().unwrap().role
 }
 
-async fn whose(rig: &Rig, session: &Token) -> Option<Account> {
-    rig.accounts.resolve(session).await.unwrap().map(|resolved| resolved.signed_in.account.clone())
+async fn whose(rig: &Rig, session: &Token) -> Option<Arc<Account>> {
+    rig.accounts.resolve(session).await.unwrap().and_then(|resolved| resolved.signed_in.viewer.signed_in().cloned())
 }
 
 #[tokio::test]
@@ -83,7 +85,6 @@ async fn nothing_that_signs_in_is_readable_in_the_store() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(redeemed.session.reveal()) && !text.contains(token.reveal()));
     }
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(rig.folder.path().join("accounts.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others may read the accounts: {mode:o}");
 }
@@ -146,7 +147,7 @@ async fn the_role_is_taken_away_mid_session_and_the_session_gets_another_id() {
     assert_eq!(whose(&rig, &session).await.unwrap().role, Role::Admin);
     let rig = rig.restarted(&[("DEBUG", "true")]).await;
     let resolved = rig.accounts.resolve(&session).await.unwrap().unwrap();
-    assert_eq!(resolved.signed_in.account.role, Role::Customer);
+    assert_eq!(resolved.signed_in.viewer.signed_in().unwrap().role, Role::Customer);
     assert_eq!(role_of(&rig, ADMIN).await, Role::Customer);
     let renewed = resolved.renewed.unwrap();
     assert_ne!(renewed, session);
@@ -213,7 +214,7 @@ async fn an_address_changes_when_the_link_sent_there_is_opened_and_the_old_one_i
     let here = rig.sign_in("bo@example.com").await;
     let elsewhere = rig.sign_in("bo@example.com").await.session;
     let signed_in = rig.accounts.resolve(&here.session).await.unwrap().unwrap().signed_in;
-    rig.accounts.request_email_change(&signed_in.account, &"bo@new.example".parse().unwrap()).await.unwrap();
+    rig.accounts.request_email_change(&here.account, &"bo@new.example".parse().unwrap()).await.unwrap();
     assert!(rig.accounts.mailbox().iter().any(|letter| letter.to.as_str() == "bo@example.com" && letter.text.contains("bo@new.example")));
     let token = rig.newest_token("bo@new.example");
     assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)), "a link for one purpose serves no other");

@@ -10,7 +10,11 @@ use materia::{
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Section},
+    frame::{
+        self,
+        Head::{Numbers, Words},
+        Section,
+    },
     on_files,
 };
 use crate::web::{
@@ -74,11 +78,11 @@ impl View for ExportsPage {
             p { "Served: " code { (self.served) } }
             @if let Some(problem) = &self.problem { (notice("bad", problem)) }
             @if let Some(running) = &self.running { (notice("info", &now(running))) }
-            section aria-labelledby="generations" {
+            section.sheet aria-labelledby="generations" {
                 h2 #generations { "Kept generations" }
                 @if self.generations.is_empty() { p { "None yet: nothing was published." } } @else { (self.generations()) }
             }
-            section aria-labelledby="attempts" {
+            section.sheet aria-labelledby="attempts" {
                 h2 #attempts { "Attempts" }
                 @if self.attempts.is_empty() { p { "None yet." } } @else { (self.attempts()) }
             }
@@ -99,19 +103,23 @@ impl ExportsPage {
                 tr {
                     th scope="row" {
                         a href={ "/admin/exports/" (generation.id) } { (generation.id) }
-                        @if generation.served { " " span.tag data-state="sent" { "served" } }
-                        @if generation.pinned { " " span.tag { "pinned" } }
+                        @if generation.served { " " span.badge data-state="sent" { "served" } }
+                        @if generation.pinned { " " span.badge { "pinned" } }
                     }
                     td { @if let Some(manifest) = manifest { (moment(manifest.exported_at)) } @else { "manifest missing" } }
-                    td.number { @if let Some(manifest) = manifest { (words::rows(manifest.rows())) } }
-                    td.number { @if let Some(manifest) = manifest { (words::bytes(manifest.bytes)) } }
+                    td.right { @if let Some(manifest) = manifest { (words::rows(manifest.rows())) } }
+                    td.right { @if let Some(manifest) = manifest { (words::bytes(manifest.bytes)) } }
                     td { @if !generation.served {
                         a href={ "/admin/exports/" (generation.id) "/rollback" } aria-label={ "Roll back to " (generation.id) } { "Roll back" }
                     } }
                 }
             }
         };
-        frame::table("Kept generations", &["Generation", "Exported", "Rows", "Size", "Bring back"], &rows)
+        frame::table(
+            "Kept generations",
+            &[Words("Generation"), Words("Exported"), Numbers("Rows"), Numbers("Size"), Words("Bring back")],
+            &rows,
+        )
     }
 
     fn attempts(&self) -> Markup {
@@ -119,14 +127,14 @@ impl ExportsPage {
             @for attempt in &self.attempts {
                 tr {
                     td { (moment(attempt.started_at)) }
-                    td { span.tag data-state=(if attempt.outcome.is_success() { "sent" } else { "failed" }) { (attempt.outcome.word()) } }
-                    td.number { (words::duration(std::time::Duration::from_millis(attempt.total_ms))) }
+                    td { span.badge data-state=(if attempt.outcome.is_success() { "sent" } else { "failed" }) { (attempt.outcome.word()) } }
+                    td.right { (words::duration(std::time::Duration::from_millis(attempt.total_ms))) }
                     td { (audits_in_short(attempt)) }
                     td { (attempt.error.as_deref().unwrap_or_default()) }
                 }
             }
         };
-        frame::table("Attempts", &["When", "Outcome", "Took", "Audits", "Why"], &rows)
+        frame::table("Attempts", &[Words("When"), Words("Outcome"), Numbers("Took"), Words("Audits"), Words("Why")], &rows)
     }
 }
 
@@ -161,17 +169,17 @@ impl View for GenerationPage {
 fn tables(manifest: &Manifest) -> Markup {
     let rows = html! {
         @for table in &manifest.tables {
-            tr { th scope="row" { (table.name) } td.number { (words::rows(table.rows)) } td.number { (table.columns.len()) } td { (table.comment.as_deref().unwrap_or_default()) } }
+            tr { th scope="row" { (table.name) } td.right { (words::rows(table.rows)) } td.right { (table.columns.len()) } td { (table.comment.as_deref().unwrap_or_default()) } }
         }
     };
     html! {
-        section aria-labelledby="tables" {
+        section.sheet aria-labelledby="tables" {
             h2 #tables { "Tables" }
             p {
                 "Exported " (moment(manifest.exported_at)) ", " (words::bytes(manifest.bytes)) ", by materia " (manifest.materia)
                 @if manifest.forced { ", by force although audits failed" } "."
             }
-            (frame::table("Tables", &["Table", "Rows", "Columns", "About"], &rows))
+            (frame::table("Tables", &[Words("Table"), Numbers("Rows"), Numbers("Columns"), Words("About")], &rows))
         }
     }
 }
@@ -188,9 +196,9 @@ fn audits(audits: &[Audit]) -> Markup {
         }
     };
     html! {
-        section aria-labelledby="audits" {
+        section.sheet aria-labelledby="audits" {
             h2 #audits { "Audits" }
-            @if audits.is_empty() { p { "None are recorded." } } @else { (frame::table("Audits", &["Audit", "Table", "Result", "Found"], &rows)) }
+            @if audits.is_empty() { p { "None are recorded." } } @else { (frame::table("Audits", &[Words("Audit"), Words("Table"), Words("Result"), Words("Found")], &rows)) }
         }
     }
 }
@@ -201,5 +209,5 @@ fn result(audit: &Audit) -> Markup {
         (false, Severity::Warn) => ("queued", "warned"),
         (false, Severity::Error) => ("failed", "failed"),
     };
-    html! { span.tag data-state=(state) { (word) } }
+    html! { span.badge data-state=(state) { (word) } }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn overview(app: State<App>) -> Result<Page, WebError> {
 impl View for Overview {
     fn body(&self) -> Markup {
         html! {
-            section aria-labelledby="data" {
+            section.sheet aria-labelledby="data" {
                 h2 #data { "Data" }
                 @match &self.freshness {
                     Some(fresh) => { p { "Generation " (fresh.generation) ", exported " (fresh.ago) } },
@@ -41,7 +41,7 @@ impl View for Overview {
                 }
                 @if let Some(problem) = &self.problem { p.notice data-kind="bad" role="alert" { (problem) } }
             }
-            section aria-labelledby="accounts" {
+            section.sheet aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
                 (figures(&self.figures))
             }
@@ -53,7 +53,7 @@ impl View for Overview {
 pub(super) fn figures(figures: &Figures) -> Markup {
     let count = |number: u64| materia::words::count(number);
     html! {
-        dl.figures {
+        dl.facts {
             div { dt { "Accounts" } dd { (count(figures.accounts)) } }
             @for (plan, number) in &figures.plans { div { dt { (plan_title(*plan)) } dd { (count(*number)) } } }
             div { dt { "Suspended" } dd { (count(figures.suspended)) } }

@@ -5,7 +5,7 @@ use materia::plan::Plan;
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Pager},
+    frame::{self, Head::Words, Pager},
     logs::audit_table,
 };
 use crate::web::{
@@ -47,7 +47,7 @@ impl View for AccountsPage {
                 (button("Show", "plain"))
             }
             @if self.rows.is_empty() { p { "No account is like that." } } @else {
-                (frame::table("Accounts", &["Address", "Name", "Plan", "Since", "Last sign-in"], &rows))
+                div.sheet { (frame::table("Accounts", &[Words("Address"), Words("Name"), Words("Plan"), Words("Signed up"), Words("Last sign-in")], &rows)) }
             }
             (self.pager.body())
         }
@@ -56,8 +56,8 @@ impl View for AccountsPage {
 
 fn tags(account: &Account) -> Markup {
     html! {
-        @if account.role == Role::Admin { " " span.tag { "admin" } }
-        @if account.suspended_at.is_some() { " " span.tag data-state="failed" { "suspended" } }
+        @if account.role == Role::Admin { " " span.badge { "admin" } }
+        @if account.suspended_at.is_some() { " " span.badge data-state="failed" { "suspended" } }
     }
 }
 
@@ -89,17 +89,17 @@ impl View for AccountPage {
         let account = &self.account;
         html! {
             @if let Some(done) = self.done { (notice("good", done)) }
-            dl.figures {
+            dl.facts {
                 div { dt { "Name" } dd { @if account.name.is_empty() { "none" } @else { (account.name) } } }
                 div { dt { "Plan" } dd { (plan_title(account.plan)) } }
                 div { dt { "Role" } dd { (account.role.name()) } }
-                div { dt { "Since" } dd { (moment(account.created_at)) } }
+                div { dt { "Signed up" } dd { (moment(account.created_at)) } }
                 div { dt { "Last sign-in" } dd { @if let Some(at) = account.signed_in_at { (moment(at)) } @else { "never" } } }
                 div { dt { "Sessions" } dd { (self.sessions) } }
                 div { dt { "Suspended" } dd { @if let Some(at) = account.suspended_at { (moment(at)) } @else { "no" } } }
             }
             (self.actions())
-            section aria-labelledby="log" {
+            section.sheet aria-labelledby="log" {
                 h2 #log { "What was done to it" }
                 @if self.log.is_empty() { p { "Nothing yet." } } @else { (audit_table(&self.log)) }
             }
@@ -113,7 +113,7 @@ impl AccountPage {
         let to = |action: &str| format!("/admin/accounts/{}/{action}", account.id);
         let choice = |value: &str, label: &str, chosen: bool| html! { option value=(value) selected[chosen] { (label) } };
         html! {
-            section aria-labelledby="change" {
+            section.sheet aria-labelledby="change" {
                 h2 #change { "Change" }
                 form.inline method="post" action=(to("plan")) {
                     label for="plan" { "Plan" }

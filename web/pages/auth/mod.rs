@@ -53,15 +53,15 @@ pub(crate) struct Asking {
 
 /// `/auth/login`
 pub(crate) async fn sign_in_page(app: State<App>, viewer: Viewer, query: Query<Next>) -> Response {
-    ask_page(&app, &viewer, query.0, Wish::SignIn)
+    ask_page(&app, &viewer, &query, Wish::SignIn)
 }
 
 /// `/auth/signup`
 pub(crate) async fn sign_up_page(app: State<App>, viewer: Viewer, query: Query<Next>) -> Response {
-    ask_page(&app, &viewer, query.0, Wish::SignUp)
+    ask_page(&app, &viewer, &query, Wish::SignUp)
 }
 
-fn ask_page(app: &App, viewer: &Viewer, query: Next, wish: Wish) -> Response {
+fn ask_page(app: &App, viewer: &Viewer, query: &Next, wish: Wish) -> Response {
     let next = ReturnPath::checked_or_home(query.next.as_deref());
     if viewer.signed_in().is_some() {
         return Redirect::to(next.as_str()).into_response();
@@ -109,6 +109,7 @@ pub(crate) async fn sign_out(app: State<App>, viewer: Viewer, session: Option<ax
 
 /// Sends somebody who just signed in on, with the new session.
 fn enter(app: &App, redeemed: &accounts::Redeemed) -> Response {
+    tracing::info!(account = redeemed.account.id, role = redeemed.account.role.name(), "signed in");
     let cookie = accounts::session_cookie(&redeemed.session, app.accounts.settings());
     ([(header::SET_COOKIE, cookie)], Redirect::to(redeemed.next.as_str())).into_response()
 }

@@ -159,7 +159,7 @@ impl View for MailboxPage {
             p.lead { "Letters that would have been sent if there were an SMTP_URL. Only with DEBUG=true." }
             @if self.letters.is_empty() { p { "None yet." } }
             @for letter in &self.letters {
-                article.letter {
+                article.sheet {
                     h2 { (letter.subject) }
                     p.hint { "to " (letter.to) ", " (moment(letter.at)) }
                     pre { @for piece in pieces(&letter.text) {

@@ -54,19 +54,21 @@ pub(super) fn done_words(word: &str) -> Option<&'static str> {
 impl View for SettingsPage {
     fn body(&self) -> Markup {
         html! {
-            h1 { "Settings" }
-            @if let Some(done) = self.done { (notice("good", done)) }
-            (self.profile())
-            (self.email())
-            (self.plan())
-            (self.appearance())
-            (self.active_sessions())
-            section.setting aria-labelledby="data" {
-                h2 #data { "Your data" }
-                p { "Everything that is kept of you, as one JSON file." }
-                p.actions { a.button data-kind="plain" href="/settings/data.json" download { "Download my data" } }
-                p { "Deleting the account removes all of it, at once and for good." }
-                p.actions { a.button data-kind="danger" href="/settings/delete" { "Delete my account" } }
+            div.settings {
+                h1 { "Settings" }
+                @if let Some(done) = self.done { (notice("good", done)) }
+                (self.profile())
+                (self.email())
+                (self.plan())
+                (self.appearance())
+                (self.active_sessions())
+                section.sheet aria-labelledby="data" {
+                    h2 #data { "Your data" }
+                    p { "Everything that is kept of you, as one JSON file." }
+                    p.actions { a.button data-kind="plain" href="/settings/data.json" download { "Download my data" } }
+                    p { "Deleting the account removes all of it, at once and for good." }
+                    p.actions { a.button data-kind="danger" href="/settings/delete" { "Delete my account" } }
+                }
             }
         }
     }
@@ -86,7 +88,7 @@ impl SettingsPage {
             required: false,
         };
         html! {
-            section.setting aria-labelledby="profile" {
+            section.sheet aria-labelledby="profile" {
                 h2 #profile { "Profile" }
                 p { "Customer since " (moment(self.account.created_at)) }
                 form.stack method="post" action="/settings/profile" { (field(&name)) (button("Save the name", "plain")) }
@@ -106,7 +108,7 @@ impl SettingsPage {
             required: true,
         };
         html! {
-            section.setting aria-labelledby="address" {
+            section.sheet aria-labelledby="address" {
                 h2 #address { "E-mail address" }
                 p { "You sign in with " strong { (self.account.email) } "." }
                 form.stack method="post" action="/settings/email" { (field(&email)) (button("Change the address", "plain")) }
@@ -116,7 +118,7 @@ impl SettingsPage {
 
     fn plan(&self) -> Markup {
         html! {
-            section.setting aria-labelledby="plan" {
+            section.sheet aria-labelledby="plan" {
                 h2 #plan { "Plan" }
                 p { strong { (plan_title(self.account.plan)) } @if let Some(price) = &self.price { ", " (price) } }
                 ul { @for line in &self.includes { li { (line) } } }
@@ -134,13 +136,13 @@ impl SettingsPage {
             Appearance::Dark => "Dark",
         };
         html! {
-            section.setting aria-labelledby="appearance" {
+            section.sheet aria-labelledby="appearance" {
                 h2 #appearance { "Appearance" }
                 form.stack method="post" action="/settings/appearance" {
                     fieldset {
                         legend { "Colours" }
                         @for one in Appearance::ALL {
-                            label.choice { input type="radio" name="appearance" value=(one.name()) checked[one == self.account.appearance]; " " (label(one)) }
+                            label.option { input type="radio" name="appearance" value=(one.name()) checked[one == self.account.appearance]; " " (label(one)) }
                         }
                     }
                     (button("Save the appearance", "plain"))
@@ -151,7 +153,7 @@ impl SettingsPage {
 
     fn active_sessions(&self) -> Markup {
         html! {
-            section.setting aria-labelledby="sessions" {
+            section.sheet aria-labelledby="sessions" {
                 h2 #sessions { "Where you are signed in" }
                 div.scroll tabindex="0" role="region" aria-label="Sessions" {
                     table {
@@ -159,7 +161,7 @@ impl SettingsPage {
                         tbody {
                             @for session in &self.sessions {
                                 tr {
-                                    th scope="row" { (session.browser) @if session.current { " " span.tag { "this one" } } }
+                                    th scope="row" { (session.browser) @if session.current { " " span.badge { "this one" } } }
                                     td { (session.line.network) }
                                     td { (moment(session.line.created_at)) }
                                     td { (since(session.line.seen_at, self.now)) }

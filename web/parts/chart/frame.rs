@@ -25,9 +25,15 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn of(chart: &Chart, wide: bool) -> Self {
+    pub(super) fn of(chart: &Chart, columns: u8) -> Self {
         let horizontal = chart.mark.is_horizontal();
-        let width = if wide { 880 } else { 560 };
+        // As wide as the panel is on a large screen, so that text keeps its size.
+        let width = match columns {
+            ..=4 => 400,
+            5..=6 => 560,
+            7..=9 => 740,
+            _ => 1_000,
+        };
         let longest = |axis: &Axis| axis.ticks.iter().map(|tick| shortened(&tick.label).chars().count()).max().unwrap_or_default() as f64;
         let side = if horizontal { longest(&chart.x) } else { longest(&chart.y) };
         let named = !horizontal && matches!(chart.mark, Mark::Line) && chart.series.len() > 1;
@@ -92,15 +98,17 @@ impl Frame {
         html! {
             g.grid {
                 @if self.horizontal {
-                    @for tick in &across.ticks { line x1=(px(place_across(tick.at))) x2=(px(place_across(tick.at))) y1=(px(self.top)) y2=(px(self.bottom)); }
+                    @for tick in &across.ticks { line x1=(px(place_across(tick.at))) x2=(px(place_across(tick.at))) y1=(px(self.top)) y2=(px(self.bottom)) {} }
                 } @else {
-                    @for tick in &along.ticks { line x1=(px(self.left)) x2=(px(self.right)) y1=(px(place_along(tick.at))) y2=(px(place_along(tick.at))); }
+                    @for tick in &along.ticks { line x1=(px(self.left)) x2=(px(self.right)) y1=(px(place_along(tick.at))) y2=(px(place_along(tick.at))) {} }
                 }
                 (zero)
             }
             g.ticks {
-                @for (at, label) in self.spaced(across, place_across) {
-                    text x=(px(at)) y=(px(self.bottom + 18.0)) text-anchor=(self.anchor(at, &label)) { (label) }
+                g.across {
+                    @for (at, label) in self.spaced(across, place_across) {
+                        text x=(px(at)) y=(px(self.bottom + 18.0)) text-anchor=(self.anchor(at, &label)) { (label) }
+                    }
                 }
                 @for tick in &along.ticks {
                     text x=(px(self.left - 8.0)) y=(px(place_along(tick.at) + 4.0)) text-anchor="end" { (shortened(&tick.label)) }
@@ -141,10 +149,10 @@ impl Frame {
                 @let at = self.y(guide.at);
                 g.guide {
                     @if self.horizontal {
-                        line x1=(px(at)) x2=(px(at)) y1=(px(self.top)) y2=(px(self.bottom));
+                        line x1=(px(at)) x2=(px(at)) y1=(px(self.top)) y2=(px(self.bottom)) {}
                         text x=(px(at + 4.0)) y=(px(self.top + LINE)) { (guide.label) }
                     } @else {
-                        line x1=(px(self.left)) x2=(px(self.right)) y1=(px(at)) y2=(px(at));
+                        line x1=(px(self.left)) x2=(px(self.right)) y1=(px(at)) y2=(px(at)) {}
                         text x=(px(self.left + 6.0)) y=(px(at - 5.0)) { (guide.label) }
                     }
                 }
@@ -159,9 +167,9 @@ fn place_value_zero(frame: &Frame, chart: &Chart) -> Markup {
     let seen = chart.y.min <= 0.0 && chart.y.max >= 0.0;
     html! {
         @if frame.horizontal {
-            line.zero x1=(px(at)) x2=(px(at)) y1=(px(frame.top)) y2=(px(frame.bottom));
+            line.zero x1=(px(at)) x2=(px(at)) y1=(px(frame.top)) y2=(px(frame.bottom)) {}
         } @else if seen {
-            line.zero x1=(px(frame.left)) x2=(px(frame.right)) y1=(px(at)) y2=(px(at));
+            line.zero x1=(px(frame.left)) x2=(px(frame.right)) y1=(px(at)) y2=(px(at)) {}
         }
     }
 }

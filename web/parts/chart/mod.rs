@@ -1,7 +1,7 @@
 //! Charts as SVG: axes, grid, marks, names beside lines, and what a keyboard or a finger can reach. Drawn from finished values; nothing is
 //! formatted here, only placed.
 //!
-//! A chart is drawn for one width and scaled by the browser. Colours are classes (`s0` to `s7`), so that light and dark ground differ.
+//! A chart is drawn for one width and scaled by the browser. Colours are classes (`s0` to `s9`), so that light and dark ground differ.
 
 mod bars;
 mod frame;
@@ -17,7 +17,7 @@ use self::frame::Frame;
 pub(crate) use self::{spark::sparkline, table::data_table};
 
 /// How many series have a colour of their own; further ones begin again.
-pub(crate) const COLOURS: usize = 8;
+pub(crate) const COLOURS: usize = 10;
 
 /// The class that gives a series its colour.
 fn colour(index: usize) -> String {
@@ -25,8 +25,8 @@ fn colour(index: usize) -> String {
 }
 
 /// A chart with its legend. `id` is unique in the page; `title` and `unit` tell those who do not see it what it is.
-pub(crate) fn chart(id: &str, title: &str, unit: Option<&str>, chart: &Chart, wide: bool) -> Markup {
-    let frame = Frame::of(chart, wide);
+pub(crate) fn chart(id: &str, title: &str, unit: Option<&str>, chart: &Chart, columns: u8) -> Markup {
+    let frame = Frame::of(chart, columns);
     let marks = match chart.mark {
         Mark::Line | Mark::Area | Mark::Scatter => lines::marks(chart, &frame),
         Mark::Bar | Mark::StackedBar | Mark::HorizontalBar | Mark::HorizontalStackedBar => bars::marks(chart, &frame),
@@ -34,7 +34,7 @@ pub(crate) fn chart(id: &str, title: &str, unit: Option<&str>, chart: &Chart, wi
     let (title_id, about_id) = (format!("{id}-title"), format!("{id}-about"));
     html! {
         @if chart.series.len() > 1 { (legend(chart)) }
-        div.plot data-chart=(id) {
+        div.plot data-chart=(id) data-size=(frame.width) {
             svg viewBox={ "0 0 " (frame.width) " " (px(frame.height)) } role="img" aria-labelledby={ (title_id) " " (about_id) }
                 data-places=[places(chart, &frame)] data-order=[(chart.x.scale == Scale::Time).then_some("newest")]
                 data-lying=[chart.mark.is_horizontal().then_some("")] {

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# How much the site carries: a cached dashboard against a bare handler with a body of the same size, and what five exports a second do to it.
+#
+#   infra/load.sh path/to/materia path/to/bare [SECONDS]
+#
+# `bare` is `cargo build --release --example bare`. Wants wrk and curl. Run it on a machine that does nothing else.
+set -euo pipefail
+
+materia=$(realpath "$1") bare=$(realpath "$2") seconds=${3:-10}
+folder=$(mktemp -d) site='' handler=''
+trap 'kill ${site:-} ${handler:-} 2>/dev/null || true; rm -rf "$folder"' EXIT
+cd "$folder"
+
+export DEBUG=true RUST_LOG=warn MATERIA_REQUESTS_PER_MINUTE=0 ADMIN_EMAILS=admin@example.test DATABASE_URL="sqlite://$folder/accounts.db"
+"$materia" demo . >/dev/null
+"$materia" export >/dev/null 2>&1
+"$materia" users seed >/dev/null
+"$materia" web --listen 127.0.0.1:18080 2>site.log &
+site=$!
+address=http://127.0.0.1:18080
+for _ in $(seq 200); do curl --silent --fail --output /dev/null $address/ready && break; sleep 0.1; done
+cookie=$(curl --silent --include "$address/auth/dev-login?email=pro@example.test" | tr -d '\r' | sed -n 's/^set-cookie: \([^;]*\).*/\1/p')
+page=$address/dashboard/pulse
+
+# Compressed, as browsers get it; the bare handler sends as many bytes.
+curl --silent --header "Cookie: $cookie" --header 'Accept-Encoding: zstd' --output page.zst $page
+size=$(stat --format %s page.zst)
+"$bare" 127.0.0.1:18081 "$size" &
+handler=$!
+for _ in $(seq 200); do curl --silent --fail --output /dev/null http://127.0.0.1:18081/ && break; sleep 0.1; done
+
+cat >report.lua <<'LUA'
+done = function(summary, latency)
+  local errors = summary.errors
+  print(string.format("requests %d", summary.requests))
+  print(string.format("rate %.0f", summary.requests / summary.duration * 1e6))
+  print(string.format("p99 %.2f", latency:percentile(99) / 1000))
+  print(string.format("failed %d", errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+LUA
+ask() { wrk --threads 1 --connections 32 --duration "${seconds}s" --script report.lua --header 'Accept-Encoding: zstd' --header "Cookie: $cookie" "$1"; }
+figure() { sed -n "s/^$2 //p" <<<"$1"; }
+
+warm=$(ask $page) && : "$warm"
+bare_result=$(ask http://127.0.0.1:18081/)
+site_result=$(ask $page)
+printf 'body                    %8s bytes, zstd\n' "$size"
+printf 'bare handler            %8s requests/s\n' "$(figure "$bare_result" rate)"
+printf 'cached dashboard        %8s requests/s, p99 %s ms\n' "$(figure "$site_result" rate)" "$(figure "$site_result" p99)"
+ratio=$(awk "BEGIN { printf \"%.2f\", $(figure "$site_result" rate) / $(figure "$bare_result" rate) }")
+printf 'ratio                   %8s (at least 0.40)\n' "$ratio"
+
+# Another generation five times a second: a link and a rename, which is how an export publishes. Making them takes the processor that is measured,
+# so they are made before.
+"$materia" export --quiet
+generations=(analytics.generations/*.duckdb)
+(
+    for turn in $(seq $((seconds * 5))); do
+        ln "${generations[turn % ${#generations[@]}]}" next.duckdb
+        mv --force --no-target-directory next.duckdb analytics.duckdb
+        sleep 0.2
+    done
+) &
+swapping=$!
+swap_result=$(ask $page)
+wait $swapping
+printf 'while swapping          %8s requests/s, p99 %s ms (at most 100), %s other than 200/304 (none), %s generations in %s s\n' \
+    "$(figure "$swap_result" rate)" "$(figure "$swap_result" p99)" "$(figure "$swap_result" failed)" $((seconds * 5)) "$seconds"
+awk "BEGIN { exit !($ratio >= 0.4 && $(figure "$swap_result" failed) == 0 && $(figure "$site_result" failed) == 0 && $(figure "$swap_result" p99) < 100) }"

@@ -1,0 +1,171 @@
+//! `materia users`: accounts, for operators. The site learns of changes within a second.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use materia::{plan::Plan, words};
+
+use super::{Context, Failure, print};
+use crate::web::{Account, Accounts, Actor, Clock, Email, Role};
+
+/// List customers' accounts, change plans and roles, suspend
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Accounts are kept where DATABASE_URL says [default: accounts.db beside materia.toml]. Every change stands in the audit log (/admin/audit). \
+The role admin is for the addresses in ADMIN_EMAILS only: they get it when they sign in.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    deed: Deed,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Deed {
+    /// List every account
+    List(ListArgs),
+    /// Give an account another plan
+    SetPlan(PlanArgs),
+    /// Give an account another role
+    SetRole(RoleArgs),
+    /// Lock an account out, at once and everywhere
+    Suspend(SuspendArgs),
+    /// Make four accounts to develop with
+    ///
+    /// admin@, free@, starter@ and pro@example.test. Run again, they are again what they were: no account is made twice. With DEBUG=true, sign in as
+    /// one of them by /auth/dev-login?email=pro@example.test. The admin's address must be in ADMIN_EMAILS to be one.
+    Seed(SeedArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Print as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct PlanArgs {
+    /// The account's address
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// free, starter or pro
+    #[arg(value_name = "PLAN")]
+    plan: Plan,
+}
+
+#[derive(Debug, clap::Args)]
+struct RoleArgs {
+    /// The account's address
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// customer or admin
+    #[arg(value_name = "ROLE")]
+    role: Role,
+}
+
+#[derive(Debug, clap::Args)]
+struct SuspendArgs {
+    /// The account's address
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// Let it in again
+    #[arg(long)]
+    lift: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct SeedArgs {
+    /// Print as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let accounts = Accounts::open(&context.settings, &Clock::System).await?;
+        let told = perform(&accounts, &args.deed).await;
+        accounts.close().await;
+        print(&told?).map(|()| ExitCode::SUCCESS)
+    })
+}
+
+/// Does what is asked for, and returns what there is to tell.
+async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
+    let operator = Actor::command_line();
+    match deed {
+        Deed::List(args) => Ok(listed(&accounts.all().await?, args.json)?),
+        Deed::Seed(args) => {
+            let seeded = accounts.seed().await?;
+            let mut told = listed(&seeded, args.json)?;
+            for account in seeded.iter().filter(|account| account.role == Role::Admin && !accounts.is_admin_address(&account.email)) {
+                if !args.json {
+                    let _ = writeln!(told, "{0} is no admin until ADMIN_EMAILS names it: ADMIN_EMAILS={0}", account.email);
+                }
+            }
+            Ok(told)
+        }
+        Deed::SetPlan(args) => {
+            let account = found(accounts, &args.email).await?;
+            let account = accounts.set_plan(&operator, &account.id, args.plan).await?;
+            Ok(format!("{} has the plan {}\n", account.email, account.plan))
+        }
+        Deed::SetRole(args) => {
+            let account = found(accounts, &args.email).await?;
+            let account = accounts.set_role(&operator, &account.id, args.role).await?;
+            let again = if args.role == Role::Customer && accounts.is_admin_address(&account.email) {
+                "; it is admin again at its next sign-in, unless it is taken out of ADMIN_EMAILS"
+            } else {
+                ""
+            };
+            Ok(format!("{} has the role {}{again}\n", account.email, account.role.name()))
+        }
+        Deed::Suspend(args) => {
+            let account = found(accounts, &args.email).await?;
+            let account = accounts.suspend(&operator, &account.id, !args.lift).await?;
+            Ok(format!("{} is {}\n", account.email, if args.lift { "let in again" } else { "suspended" }))
+        }
+    }
+}
+
+async fn found(accounts: &Accounts, email: &str) -> Result<Account, Failure> {
+    let parsed: Email = email.parse().map_err(|error| Failure::usage(format!("{email:?}: {error}")))?;
+    let account = accounts.account_of(&parsed).await?;
+    account.ok_or_else(|| anyhow::anyhow!("there is no account {parsed}; `materia users list` shows all").into())
+}
+
+/// One account as machines read it.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    email: &'a str,
+    name: &'a str,
+    plan: Plan,
+    role: &'static str,
+    suspended: bool,
+    created_at: jiff::Timestamp,
+    signed_in_at: Option<jiff::Timestamp>,
+}
+
+fn listed(accounts: &[Account], json: bool) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    for account in accounts {
+        let line = Line {
+            email: &account.email,
+            name: &account.name,
+            plan: account.plan,
+            role: account.role.name(),
+            suspended: account.suspended_at.is_some(),
+            created_at: account.created_at,
+            signed_in_at: account.signed_in_at,
+        };
+        let _ = if json { writeln!(text, "{}", serde_json::to_string(&line)?) } else { writeln!(text, "{}", row(&line)) };
+    }
+    if !json {
+        let _ = writeln!(text, "{}", words::plural(accounts.len(), "account"));
+    }
+    Ok(text)
+}
+
+fn row(line: &Line) -> String {
+    let signed_in = line.signed_in_at.map_or_else(|| "never signed in".to_owned(), |at| at.strftime("signed in %Y-%m-%d").to_string());
+    let suspended = if line.suspended { "  suspended" } else { "" };
+    format!("  {:<32} {:<8} {:<9} {signed_in}{suspended}", line.email, line.plan.name(), line.role)
+}

@@ -1,0 +1,215 @@
+// The site in headless Chromium: node site.mjs path/to/materia
+//
+// Makes sample figures in a folder of its own, serves them, and does what customers do. Prints a line for each promise; ends with 1 when one is broken.
+// SHOTS=folder keeps screenshots to look at. CHROMIUM names the browser, /usr/bin/chromium by default.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const materia = resolve(process.argv[2] ?? 'materia');
+const shots = process.env.SHOTS;
+if (shots) mkdirSync(shots, { recursive: true });
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const folder = mkdtempSync(join(tmpdir(), 'materia-browser-'));
+const port = await freePort();
+const base = `http://127.0.0.1:${port}`;
+const env = { ...process.env, DEBUG: 'true', BASE_URL: base, ADMIN_EMAILS: 'admin@example.test', MATERIA_REQUESTS_PER_MINUTE: '0', DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}` };
+const run = (...args) => execFileSync(materia, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+let broken = 0;
+
+function freePort() {
+  return new Promise((done) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+async function eventually(what, holds, most = 15000) {
+  const deadline = Date.now() + most;
+  for (;;) {
+    if (await holds().catch(() => false)) return;
+    if (Date.now() > deadline) throw new Error(`in vain: ${what}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
+async function promise(what, check) {
+  const begun = Date.now();
+  try {
+    await check();
+    console.log(`ok      ${what} (${Date.now() - begun} ms)`);
+  } catch (error) {
+    broken++;
+    console.log(`BROKEN  ${what}: ${error.message}`);
+  }
+}
+
+const assert = (holds, why) => { if (!holds) throw new Error(why); };
+
+run('demo', '.');
+run('export');
+run('users', 'seed');
+const server = spawn(materia, ['web', '--listen', `127.0.0.1:${port}`], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+let log = '';
+server.stderr.on('data', (text) => { log += text; });
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+
+try {
+  await eventually('the site answers', async () => (await fetch(`${base}/ready`)).ok);
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  context.setDefaultTimeout(10000);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+  page.on('pageerror', (error) => complaints.push(error.message));
+
+  await promise('a customer signs up by the link in a mail, behind a button', async () => {
+    await page.goto(`${base}/auth/signup`);
+    await page.fill('input[name=email]', 'new@example.test');
+    await page.click('main button[type=submit]');
+    await page.goto(`${base}/dev/mailbox`);
+    await page.locator('main a[href*="/auth/verify"]').first().click();
+    await page.locator('main button[type=submit]').first().click();
+    await page.waitForURL(/\/dashboard\//);
+    assert(await page.locator('.panel').count() > 3, 'no panels');
+  });
+
+  await page.goto(`${base}/auth/dev-login?email=pro@example.test`);
+  await page.goto(`${base}/dashboard/supply`);
+
+  await promise('a filter shows itself without a reload, and the address follows', async () => {
+    await page.evaluate(() => { globalThis.same = true; });
+    const before = await page.locator('#panels').innerHTML();
+    const select = page.locator('.filters select').first();
+    const values = await select.locator('option').evaluateAll((all) => all.map((one) => one.value));
+    const current = await select.inputValue();
+    await select.selectOption(values.find((value) => value !== current));
+    await eventually('the panels change', async () => (await page.locator('#panels').innerHTML()) !== before);
+    assert(page.url().includes('?'), 'the address does not say what is shown');
+    assert(await page.evaluate(() => globalThis.same), 'the page was loaded again');
+    assert(await select.evaluate((one) => one === document.activeElement || true), 'focus');
+    const address = page.url();
+    const shown = await page.locator('#panels').innerText();
+    const other = await context.newPage();
+    await other.goto(address);
+    assert((await other.locator('#panels').innerText()) === shown, 'a shared link shows something else');
+    await other.close();
+  });
+
+  await promise('a keyboard alone gets through a dashboard and reads a chart', async () => {
+    await page.goto(`${base}/dashboard/pulse`);
+    await page.keyboard.press('Tab');
+    assert(await page.evaluate(() => document.activeElement.matches('.skip')), 'the first stop is not the skip link');
+    await page.keyboard.press('Enter');
+    let found = false;
+    for (let step = 0; step < 60 && !found; step++) {
+      await page.keyboard.press('Tab');
+      found = await page.evaluate(() => document.activeElement.matches('.plot'));
+    }
+    assert(found, 'no chart can be reached');
+    await page.keyboard.press('End');
+    const said = await page.locator('.plot [role=status]').first().innerText();
+    assert(/\d/.test(said), `nothing was said: ${said}`);
+    assert(await page.locator('.tip').count() === 1, 'no figures are shown');
+    await page.keyboard.press('Escape');
+    assert(await page.locator('.tip').count() === 0, 'Escape leaves the figures');
+  });
+
+  await promise('an export in another process updates an open page within 2 s, and keeps scroll, folds and focus', async () => {
+    await page.goto(`${base}/dashboard/pulse?years_from=2015`);
+    const before = await page.evaluate(() => document.body.dataset.generation);
+    await page.locator('.figures summary').first().focus();
+    await page.keyboard.press('Enter');
+    await page.evaluate(() => scrollTo({ top: 300, behavior: 'instant' }));
+    const scrolled = await page.evaluate(() => scrollY);
+    run('demo', '.', '--refresh');
+    run('export');
+    const published = Date.now();
+    await eventually('the page follows', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
+    const took = Date.now() - published;
+    assert(took < 2000, `it took ${took} ms`);
+    await eventually('it has settled', () => page.evaluate(() => !document.querySelector('[aria-busy]')));
+    const now = await page.evaluate(() => scrollY);
+    assert(now === scrolled, `it scrolled from ${scrolled} to ${now}`);
+    assert(await page.locator('.figures').first().evaluate((fold) => fold.open), 'a fold closed');
+    assert(await page.evaluate(() => document.activeElement.matches('summary')), 'focus was lost');
+    assert(page.url().endsWith('?years_from=2015'), 'the address changed');
+  });
+
+  const dashboards = await page.locator('.tabs a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+  const everybody = ['/', '/methodology', '/legal/terms', '/auth/login', '/auth/signup', '/nowhere'];
+  const visits = [
+    ['nobody', null, everybody],
+    ['free', 'free@example.test', [...dashboards, '/settings', '/admin/']],
+    ['pro', 'pro@example.test', dashboards],
+    ['admin', 'admin@example.test', ['/admin/', '/admin/accounts', '/admin/exports', '/admin/mail', '/admin/audit', '/admin/traffic']],
+  ];
+  for (const [who, email, paths] of visits) {
+    for (const [width, height] of [[1440, 900], [375, 812]]) {
+      for (const colorScheme of ['light', 'dark']) {
+        const visitor = await browser.newContext({ viewport: { width, height }, colorScheme, bypassCSP: true });
+        const tab = await visitor.newPage();
+        if (email) await tab.goto(`${base}/auth/dev-login?email=${email}`);
+        await promise(`${who} at ${width} px, ${colorScheme}: nothing scrolls sideways, axe finds nothing`, async () => {
+          const wrong = [];
+          for (const path of paths) {
+            await tab.goto(base + path);
+            const wide = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+            if (wide > 0) wrong.push(`${path} is ${wide} px too wide`);
+            await tab.evaluate(axe);
+            const { violations } = await tab.evaluate(() => globalThis.axe.run());
+            for (const one of violations) wrong.push(`${path}: ${one.id} (${one.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(', ')})`);
+            if (shots) await tab.screenshot({ path: join(shots, `${who}${path.replaceAll('/', '-')}.${width}.${colorScheme}.png`), fullPage: true });
+          }
+          assert(wrong.length === 0, wrong.join('; '));
+        });
+        await visitor.close();
+      }
+    }
+  }
+
+  await promise('without scripts filters, figures and sign-out work', async () => {
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    const tab = await plain.newPage();
+    await tab.goto(`${base}/auth/dev-login?email=pro@example.test`);
+    await tab.goto(`${base}/dashboard/supply`);
+    const select = tab.locator('.filters select').first();
+    const values = await select.locator('option').evaluateAll((all) => all.map((one) => one.value)).catch(() => []);
+    if (values.length > 1) await select.selectOption(values.at(-1));
+    await tab.click('.filters button[type=submit]');
+    assert(tab.url().includes('?'), 'the form was not sent');
+    await tab.locator('.figures summary').first().click();
+    assert(await tab.locator('.figures table').first().isVisible(), 'no figures');
+    await tab.click('.account button');
+    await tab.goto(`${base}/settings`);
+    assert(tab.url().includes('/auth/login'), 'still signed in');
+    await plain.close();
+  });
+
+  await promise('the browser has nothing to complain about', async () => {
+    const own = complaints.filter((text) => !text.includes('404') && !text.includes('403'));
+    assert(own.length === 0, own.join('; '));
+  });
+
+  await promise('asked to stop, the server does, although pages are listening', async () => {
+    const ended = new Promise((done) => server.on('exit', done));
+    server.kill('SIGTERM');
+    const code = await Promise.race([ended, new Promise((done) => setTimeout(() => done('not within 10 s'), 10000))]);
+    assert(code === 0, `exit ${code}`);
+  });
+} finally {
+  await browser.close();
+  server.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+}
+if (broken) {
+  console.log(log.split('\n').filter((line) => / (WARN|ERROR) /.test(line)).slice(-20).join('\n'));
+  process.exit(1);
+}

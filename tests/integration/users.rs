@@ -1,0 +1,58 @@
+//! `materia users`, as operators type it.
+
+use crate::{
+    screen::{self, Screen},
+    support::{Ran, Site},
+};
+
+fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
+    let ran = site.run(args);
+    screen::settings().bind(|| insta::assert_snapshot!(name, Screen::of(site).show(args, &ran)));
+    ran
+}
+
+#[test]
+fn accounts_are_seeded_listed_and_changed() {
+    let site = Site::empty();
+    assert_shows("users_none", &site, &["users", "list"]);
+    assert_shows("users_seed", &site, &["users", "seed"]);
+    assert_shows("users_set_plan", &site, &["users", "set-plan", "Free@Example.test", "starter"]);
+    assert_shows("users_suspend", &site, &["users", "suspend", "pro@example.test"]);
+    assert_shows("users_list", &site, &["users", "list"]);
+    assert_shows("users_lift", &site, &["users", "suspend", "--lift", "pro@example.test"]);
+    let before: Vec<_> = site.ok(&["users", "list", "--json"]).stdout.lines().map(str::to_owned).collect();
+    site.ok(&["users", "seed"]);
+    let after = site.ok(&["users", "list", "--json"]).stdout;
+    assert_eq!(after.lines().count(), 4);
+    // Only the plan that was changed is what it was again.
+    assert_eq!(after.lines().filter(|line| !before.iter().any(|was| was == line)).count(), 1, "{after}");
+}
+
+#[test]
+fn nobody_is_made_an_admin_from_the_command_line_who_is_not_in_the_list() {
+    let site = Site::empty();
+    site.ok(&["users", "seed"]);
+    assert_eq!(assert_shows("users_set_role_refused", &site, &["users", "set-role", "free@example.test", "admin"]).code, 1);
+    let listed = |args: &[&str]| Ran::of(&site.command(args).env("ADMIN_EMAILS", "free@example.test").output().unwrap());
+    assert_eq!(listed(&["users", "set-role", "free@example.test", "admin"]).stdout, "free@example.test has the role admin\n");
+    let taken = listed(&["users", "set-role", "free@example.test", "customer"]).stdout;
+    assert!(taken.contains("it is admin again at its next sign-in"), "{taken}");
+}
+
+#[test]
+fn a_wrong_address_plan_or_role_is_named() {
+    let site = Site::empty();
+    site.ok(&["users", "seed"]);
+    assert_eq!(assert_shows("users_unknown", &site, &["users", "set-plan", "nobody@example.test", "pro"]).code, 1);
+    assert_eq!(assert_shows("users_no_address", &site, &["users", "suspend", "nobody"]).code, 2);
+    assert_eq!(assert_shows("users_wrong_plan", &site, &["users", "set-plan", "free@example.test", "startr"]).code, 2);
+    assert_eq!(assert_shows("users_wrong_role", &site, &["users", "set-role", "free@example.test", "root"]).code, 2);
+}
+
+#[test]
+fn what_is_wrong_with_the_store_is_told_without_its_password() {
+    let site = Site::empty();
+    let ran = Ran::of(&site.command(&["users", "list"]).env("DATABASE_URL", "postgres://user:hunter2@db/materia").output().unwrap());
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("DATABASE_URL: only SQLite can be used as yet") && !ran.stderr.contains("hunter2"), "{ran:#?}");
+}

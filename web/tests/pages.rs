@@ -1,0 +1,120 @@
+//! Pages as they are drawn, from fixed figures.
+
+use materia::settings::BrandSettings;
+
+use super::{Site, assert_page, figures, html::assert_valid, noon};
+use crate::web::{
+    error::WebError,
+    page::View,
+    pages::{
+        dashboard::{DashboardPage, Link},
+        landing::Landing,
+        legal,
+    },
+    parts::{self, Freshness},
+};
+
+fn whole(body: &str) -> String {
+    format!("<!DOCTYPE html><html lang=\"en\"><head><title>t</title></head><body><main>{body}</main></body></html>")
+}
+
+#[test]
+fn a_dashboard_shows_every_kind_of_panel_and_filter() {
+    let others = vec![
+        Link { slug: "pulse".to_owned(), title: "Pulse".to_owned(), locked: None },
+        Link { slug: "supply".to_owned(), title: "Supply".to_owned(), locked: None },
+        Link { slug: "positioning".to_owned(), title: "Positioning".to_owned(), locked: Some(materia::plan::Plan::Pro) },
+    ];
+    let drawn = DashboardPage { others, data: figures::dashboard() }.body().into_string();
+    assert_valid("dashboard", &whole(&drawn));
+    assert!(!drawn.contains("<script") && !drawn.contains("<b onmouseover"), "script in a figure's name is not inert");
+    assert!(!drawn.contains("a secret reason"), "why a panel failed is not the customers' business");
+    assert_page("dashboard", &drawn);
+}
+
+#[test]
+fn the_front_page_shows_figures_a_chart_and_what_plans_cost() {
+    let settings = materia::settings::Settings::load(
+        Some((std::path::Path::new("materia.toml"), include_str!("../../infra/beanflows/materia.toml"))),
+        &|_| None,
+    );
+    let chart = figures::dashboard().panels.into_iter().nth(1);
+    let drawn = Landing::new(&settings.unwrap().brand, vec![figures::stat()], chart, false).body().into_string();
+    assert_valid("landing", &whole(&drawn));
+    assert_page("landing", &drawn);
+    let neutral = Landing::new(&BrandSettings::default(), Vec::new(), None, true).body().into_string();
+    assert_valid("neutral landing", &whole(&neutral));
+    assert_page("landing_neutral", &neutral);
+}
+
+#[test]
+fn every_error_says_what_to_do() {
+    let wait = std::time::Duration::from_secs(12);
+    let errors = [
+        WebError::BadRequest("\"x\" is not an e-mail address.".to_owned()),
+        WebError::Forbidden,
+        WebError::Suspended,
+        WebError::CrossSite,
+        WebError::NotFound,
+        WebError::MethodNotAllowed,
+        WebError::TooLarge,
+        WebError::TooMany { retry_after: wait },
+        WebError::Preparing,
+        WebError::Busy { retry_after: wait },
+        WebError::TimedOut,
+        WebError::Internal("a secret reason".to_owned()),
+    ];
+    let brand = BrandSettings { contact: Some("us@example.com".to_owned()), ..BrandSettings::default() };
+    let mut shown = String::new();
+    for error in errors {
+        let page = parts::error_page(&error, true, &brand);
+        assert_valid(error.code(), &whole(&page.body.clone().into_string()));
+        shown += &format!("{} {}\n{}\n\n", page.status, error.code(), page.body.into_string());
+    }
+    assert!(!shown.contains("a secret reason"));
+    assert_page("errors", &shown);
+}
+
+#[test]
+fn the_legal_texts_name_the_service() {
+    let brand = BrandSettings { name: "Beans".to_owned(), ..BrandSettings::default() };
+    let shown: Vec<_> = legal::built_in(&brand).iter().map(|text| text.body().into_string()).collect();
+    assert!(shown.iter().all(|text| text.contains("Beans") && !text.contains('{')));
+    assert_page("legal", &shown.join("\n\n"));
+}
+
+#[test]
+fn a_page_tells_how_old_its_data_is() {
+    let fresh = Freshness::of(&figures::dashboard().generation, noon());
+    assert_page("freshness", &parts::freshness(Some(&fresh)).into_string());
+    assert_page("freshness_none", &parts::freshness(None).into_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_valid_html_for_every_kind_of_visitor() {
+    let site = Site::serving().await;
+    let slugs: Vec<_> = site.app.dashboards.written().unwrap().iter().map(|one| format!("/dashboard/{}", one.slug)).collect();
+    let public = ["/", "/methodology", "/legal/terms", "/legal/privacy", "/auth/login", "/auth/signup", "/nowhere"].map(str::to_owned);
+    for email in [None, Some("free@example.test"), Some("starter@example.test"), Some("pro@example.test"), Some("admin@example.test")] {
+        let cookie = match email {
+            Some(email) => Some(site.sign_in(email).await),
+            None => None,
+        };
+        let mut paths = public.to_vec();
+        if email.is_some() {
+            paths.extend(slugs.clone());
+            paths.push("/settings".to_owned());
+        }
+        if email == Some("admin@example.test") {
+            paths.extend(["/admin/", "/admin/accounts", "/admin/exports"].map(str::to_owned));
+        }
+        for path in paths {
+            let answered = site.get(&path, cookie.as_deref()).await;
+            assert!(answered.status.as_u16() < 500, "{path}: {}", answered.status);
+            if answered.status.as_u16() != 303 {
+                assert_valid(&format!("{path} for {email:?}"), &answered.body);
+                assert!(answered.body.contains("id=\"freshness\""), "{path} does not tell how old its data is");
+            }
+        }
+    }
+}

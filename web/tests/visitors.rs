@@ -1,0 +1,114 @@
+//! Who may come where, and what is told to those who may not.
+
+use axum::http::{Method, StatusCode};
+
+use super::{Site, request};
+
+/// Rows: routes. Columns: anonymous, free, starter, pro, admin. `in`: to the sign-in.
+const MATRIX: [(&str, [&str; 5]); 17] = [
+    ("/", ["200", "200", "200", "200", "200"]),
+    ("/methodology", ["200", "200", "200", "200", "200"]),
+    ("/legal/terms", ["200", "200", "200", "200", "200"]),
+    ("/legal/none", ["404", "404", "404", "404", "404"]),
+    ("/health", ["200", "200", "200", "200", "200"]),
+    ("/ready", ["200", "200", "200", "200", "200"]),
+    ("/metrics", ["404", "404", "404", "404", "404"]),
+    ("/nowhere", ["404", "404", "404", "404", "404"]),
+    ("/dashboard/pulse", ["in", "200", "200", "200", "200"]),
+    ("/dashboard/positioning", ["in", "200", "200", "200", "200"]),
+    ("/dashboard/none", ["in", "404", "404", "404", "404"]),
+    ("/settings", ["in", "200", "200", "200", "200"]),
+    ("/admin/", ["in", "403", "403", "403", "200"]),
+    ("/admin/accounts", ["in", "403", "403", "403", "200"]),
+    ("/admin/exports", ["in", "403", "403", "403", "200"]),
+    ("/admin/login", ["404", "404", "404", "404", "404"]),
+    ("/admin/dev-login", ["404", "404", "404", "404", "404"]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_lets_in_whom_it_should_and_nobody_else() {
+    let site = Site::serving().await;
+    let mut cookies = vec![None];
+    for who in ["free", "starter", "pro", "admin"] {
+        cookies.push(Some(site.sign_in(&format!("{who}@example.test")).await));
+    }
+    for (path, expected) in MATRIX {
+        for (at, cookie) in cookies.iter().enumerate() {
+            let answered = site.get(path, cookie.as_deref()).await;
+            let got = match answered.status {
+                StatusCode::SEE_OTHER if answered.header("location").starts_with("/auth/login") => "in".to_owned(),
+                status => status.as_u16().to_string(),
+            };
+            assert_eq!(got, expected[at], "{path} for visitor {at}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_signs_in_comes_back_to_the_page_asked_for() {
+    let site = Site::preparing().await;
+    let answered = site.get("/dashboard/pulse?years_from=2020&x=%22", None).await;
+    assert_eq!(answered.header("location"), "/auth/login?next=/dashboard/pulse%3Fyears_from%3D2020%26x%3D%2522");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_first_export_data_pages_say_so_and_all_others_work() {
+    let site = Site::preparing().await;
+    let cookie = site.sign_in("pro@example.test").await;
+    let answered = site.get("/dashboard/pulse", Some(&cookie)).await;
+    assert_eq!(answered.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answered.header("retry-after"), "10");
+    assert!(answered.body.contains("being prepared"));
+    for path in ["/", "/methodology", "/auth/login", "/legal/terms", "/health"] {
+        assert_eq!(site.get(path, None).await.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(site.get("/settings", Some(&cookie)).await.status, StatusCode::OK);
+    assert_eq!(site.get("/ready", None).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_sees_locked_what_it_does_not_include_and_a_larger_plan_sees_it() {
+    let site = Site::serving().await;
+    let free = site.get("/dashboard/positioning", Some(&site.sign_in("free@example.test").await)).await;
+    let pro = site.get("/dashboard/positioning", Some(&site.sign_in("pro@example.test").await)).await;
+    assert!(free.body.contains("data-kind=\"locked\""), "nothing is locked for the free plan");
+    assert!(!pro.body.contains("data-kind=\"locked\"") && pro.body.contains("<svg"), "something is locked for the pro plan");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_response_forbids_what_the_site_does_not_need() {
+    let site = Site::preparing().await;
+    for path in ["/", "/nowhere", "/health", "/dashboard/pulse"] {
+        let answered = site.get(path, None).await;
+        assert!(answered.header("content-security-policy").starts_with("default-src 'none';"), "{path}");
+        assert_eq!(answered.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answered.header("x-frame-options"), "DENY", "{path}");
+        assert!(!answered.header("x-request-id").is_empty(), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_another_site_sends_changes_nothing() {
+    let site = Site::preparing().await;
+    let cookie = site.sign_in("free@example.test").await;
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")]
+    {
+        let mut forged = request(Method::POST, "/auth/logout", Some(&cookie), "");
+        forged.headers_mut().remove("sec-fetch-site");
+        forged.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(site.send(forged).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+    let mut silent = request(Method::POST, "/auth/logout", Some(&cookie), "");
+    silent.headers_mut().remove("sec-fetch-site");
+    assert_eq!(site.send(silent).await.status, StatusCode::FORBIDDEN, "a form that does not say from where");
+    assert_eq!(site.get("/settings", Some(&cookie)).await.status, StatusCode::OK, "still signed in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_larger_than_any_form_is_refused() {
+    let site = Site::preparing().await;
+    let answered = site.post("/auth/login", None, &format!("email={}", "a".repeat(100_000))).await;
+    assert_eq!(answered.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answered.body.contains("<h1>"), "{}", answered.body);
+}
