@@ -144,7 +144,9 @@ fn an_operator_looks_around_and_leaves_the_terminal_as_it_was() {
     screen.shows("1498.5");
     screen.press("5SELECT count(*) AS many FROM names;\r");
     screen.shows("row 1 of 1 ");
-    screen.press("\u{1b}3");
+    screen.press("\u{1b}");
+    screen.shows("filter value");
+    screen.press("3");
     screen.shows("published");
     screen.press("4");
     screen.shows("dashboard 1 of 1");
