@@ -3,9 +3,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use jiff::Timestamp;
-use materia::{reader::Reader, settings::Settings};
+use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
-use super::{accounts::Accounts, assets::Assets};
+use super::{accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, events::Events, pages::legal, traffic::Traffic};
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -17,18 +17,44 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// The served data.
     pub(crate) reader: Reader,
+    /// What is drawn from it.
+    pub(crate) dashboards: Dashboards,
+    /// Terms, privacy and the like.
+    pub(crate) legal: Vec<legal::Text>,
     /// The time.
     pub(crate) clock: Clock,
     /// Style sheet and script.
     pub(crate) assets: Assets,
+    /// Pages that have been drawn.
+    pub(crate) pages: Pages,
+    /// What each client may ask.
+    pub(crate) rate_limit: RateLimit,
+    /// What has been asked.
+    pub(crate) traffic: Traffic,
+    /// Who waits for the next generation.
+    pub(crate) events: Events,
     /// Accounts, sessions and what operators may see of them.
     pub(crate) accounts: Accounts,
 }
 
+/// What an [`App`] is made of, beside its accounts.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) reader: Reader,
+    pub(crate) dashboards: Dashboards,
+    pub(crate) legal: Vec<legal::Text>,
+    pub(crate) clock: Clock,
+}
+
 impl App {
-    pub(crate) fn new(settings: Settings, reader: Reader, clock: Clock, accounts: Accounts) -> Self {
+    pub(crate) fn new(parts: Parts, accounts: Accounts) -> Self {
+        let Parts { settings, reader, dashboards, legal, clock } = parts;
         let assets = Assets::new(&settings.brand);
-        Self(Arc::new(Inner { settings, reader, clock, assets, accounts }))
+        // Whatever a page is made of, beside what its key says.
+        let salt = format!("{} {} {:?} {dashboards:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
+        let (pages, rate_limit) = (Pages::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
+        let (traffic, events) = (Traffic::new(), Events::new());
+        Self(Arc::new(Inner { settings, reader, dashboards, legal, clock, assets, pages, rate_limit, traffic, events, accounts }))
     }
 }
 

@@ -3,14 +3,19 @@
 mod accounts;
 mod app;
 mod assets;
+mod cache;
+mod client;
 mod error;
+mod events;
 pub(crate) mod log;
 mod page;
 mod pages;
 mod parts;
 mod router;
 mod security;
+mod serve;
 mod server;
+mod traffic;
 mod viewer;
 
-pub(crate) use server::{StartError, run};
+pub(crate) use server::run;

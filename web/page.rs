@@ -11,7 +11,7 @@ use axum::{
 use materia::reader::GenerationInfo;
 use maud::Markup;
 
-use super::{app::App, error::WebError, parts, viewer::Viewer};
+use super::{app::App, cache::DrawnFrom, error::WebError, parts, viewer::Viewer};
 
 /// Draws finished values. Pure: no clock, no store, no question.
 pub(crate) trait View {
@@ -96,12 +96,16 @@ pub(crate) async fn layout(State(app): State<App>, viewer: Viewer, request: Requ
             None => return response,
         },
     };
-    let drawn = parts::document(&app, &viewer, &path, &page).into_string();
+    let drawn = parts::document(&app, &viewer, &page).into_string();
     let (mut head, _) = response.into_parts();
     head.status = page.status;
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     head.headers.remove(header::CONTENT_LENGTH);
-    head.headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let keep = if page.shared.is_some() { "private, no-cache" } else { "no-store" };
+    head.headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(keep));
+    if let Some(info) = &page.shared {
+        head.extensions.insert(DrawnFrom(parts::generation_name(info)));
+    }
     Response::from_parts(head, drawn.into())
 }
 

@@ -7,18 +7,18 @@ use axum::{
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 use super::{
     accounts,
     app::App,
-    assets,
+    assets, cache, client,
     error::WebError,
-    page,
-    pages::{landing, status},
-    security, viewer,
+    events, page,
+    pages::{admin, auth, dashboard, landing, legal, methodology, settings, status},
+    security, traffic, viewer,
 };
 
 /// More than any form of ours sends.
@@ -37,29 +37,74 @@ pub(crate) fn site(app: &App) -> Router {
     routes
         .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(app.clone(), cache::pages))
         .layer(from_fn_with_state(app.clone(), accounts::identify))
+        // Refusals from here on are drawn too, for nobody in particular.
+        .layer(from_fn_with_state(app.clone(), client::limit))
+        .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(from_fn_with_state(app.clone(), security::headers))
+        .layer(from_fn_with_state(app.clone(), traffic::watch))
         .with_state(app.clone())
+}
+
+/// What operators may ask on an address of their own.
+pub(crate) fn operators(app: &App) -> Router {
+    Router::new().route("/metrics", get(traffic::metrics)).with_state(app.clone())
 }
 
 fn public() -> Router<App> {
     Router::new()
         .route("/", get(landing::page))
+        .route("/methodology", get(methodology::page))
+        .route("/legal/{name}", get(legal::page))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
+        .route("/events", get(events::stream))
         .route("/assets/{file}", get(assets::serve))
+        .route("/auth/login", get(auth::sign_in_page).post(auth::ask_to_sign_in))
+        .route("/auth/signup", get(auth::sign_up_page).post(auth::ask_to_sign_up))
+        .route("/auth/verify", get(auth::verify).post(auth::redeem))
+        .route("/auth/email", get(auth::look_at_email_change).post(auth::change_email))
+        .route("/auth/logout", post(auth::sign_out))
+        .route("/auth/dev-login", get(auth::dev_sign_in))
+        .route("/dev/mailbox", get(auth::mailbox))
 }
 
 // ---------------------------------------------------------------- below this line: signed in, not suspended ----------------------------
 
 fn private() -> Router<App> {
-    Router::new().route("/dashboard/", get(landing::page)).route_layer(from_fn(viewer::require_account))
+    Router::new()
+        .route("/dashboard/", get(dashboard::first))
+        .route("/dashboard/{slug}", get(dashboard::page))
+        .route("/settings", get(settings::page))
+        .route("/settings/profile", post(settings::set_profile))
+        .route("/settings/email", post(settings::ask_to_change_email))
+        .route("/settings/appearance", post(settings::set_appearance))
+        .route("/settings/sessions/end-others", post(settings::end_other_sessions))
+        .route("/settings/sessions/{handle}/end", post(settings::end_session))
+        .route("/settings/data.json", get(settings::download))
+        .route("/settings/delete", get(settings::confirm_deletion).post(settings::delete))
+        .route_layer(from_fn(viewer::require_account))
 }
 
 // ---------------------------------------------------------------- below this line: role `admin` only ------------------------------------
 
 fn admin() -> Router<App> {
-    Router::new().route("/admin/", get(landing::page)).route_layer(from_fn(viewer::require_admin))
+    Router::new()
+        .route("/admin/", get(admin::overview))
+        .route("/admin/accounts", get(admin::accounts))
+        .route("/admin/accounts/{id}", get(admin::account))
+        .route("/admin/accounts/{id}/plan", post(admin::set_plan))
+        .route("/admin/accounts/{id}/role", post(admin::set_role))
+        .route("/admin/accounts/{id}/suspend", post(admin::suspend))
+        .route("/admin/accounts/{id}/sign-out", post(admin::sign_out))
+        .route("/admin/exports", get(admin::exports))
+        .route("/admin/exports/{generation}", get(admin::generation))
+        .route("/admin/exports/{generation}/rollback", get(admin::confirm_rollback).post(admin::roll_back))
+        .route("/admin/traffic", get(admin::traffic))
+        .route("/admin/mail", get(admin::mail))
+        .route("/admin/audit", get(admin::audit))
+        .route_layer(from_fn(viewer::require_admin))
 }
 
 async fn not_found() -> WebError {

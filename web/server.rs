@@ -1,21 +1,27 @@
 //! Listening, and stopping without dropping anybody.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use materia::{
+    dashboard::{Dashboards, LoadError},
     reader::{Reader, ReaderLimits},
     settings::Settings,
 };
+use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::{Instant, interval},
 };
 
 use super::{
     accounts::{Accounts, AccountsError},
-    app::{App, Clock},
-    router,
+    app::{App, Clock, Parts},
+    pages::legal,
+    router, serve,
 };
+
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Why the site cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +36,17 @@ pub(crate) enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The dashboards.
+    #[error(transparent)]
+    Dashboards(#[from] LoadError),
+    /// The legal texts.
+    #[error("cannot read the texts in {}: {source}", folder.display())]
+    Legal {
+        /// Their folder.
+        folder: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
@@ -50,13 +67,62 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
     let accounts = Accounts::open(&settings, &clock).await?;
-    let app = App::new(settings, reader, clock, accounts);
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    tracing::info!(address = %listener.local_addr()?, "serving");
-    let site = router::site(&app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, site).with_graceful_shutdown(asked_to_stop()?).await?;
+    let dashboards = Dashboards::load(&settings.dashboards)?;
+    for problem in dashboards.problems() {
+        tracing::warn!(%problem, "a dashboard is not as its author meant it");
+    }
+    let legal = match &settings.web.legal {
+        Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
+        None => Vec::new(),
+    };
+    let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);
+    let listener = listen(address).await?;
+    tracing::info!(address = %listener.local_addr()?, served = %app.settings.serving.display(), "serving");
+    if let Some(address) = app.settings.web.metrics {
+        let operators = serve::serve(listen(address).await?, router::operators(&app), std::future::pending());
+        tokio::spawn(operators);
+        tracing::info!(%address, "metrics");
+    }
+    tokio::spawn(keep_house(app.clone()));
+    tell_system(&[NotifyState::Ready]);
+    let asked = asked_to_stop()?;
+    let stop = async {
+        asked.await;
+        tracing::info!("stopping: answering what is in flight");
+        tell_system(&[NotifyState::Stopping]);
+        app.events.stop();
+    };
+    serve::serve(listener, router::site(&app), stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Tells systemd, where it started us, how we are.
+fn tell_system(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot reach systemd");
+    }
+}
+
+/// What has to be done now and then: systemd's watchdog hears from us while the runtime turns, and quiet clients are forgotten.
+async fn keep_house(app: App) {
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut beat = interval(watchdog.map_or(HOUSEKEEPING, |limit| limit / 3).min(HOUSEKEEPING));
+    let mut cleaned = Instant::now();
+    loop {
+        beat.tick().await;
+        if watchdog.is_some() {
+            tell_system(&[NotifyState::Watchdog]);
+        }
+        if cleaned.elapsed() >= HOUSEKEEPING {
+            cleaned = Instant::now();
+            app.rate_limit.forget_quiet();
+        }
+    }
 }
 
 /// Ends when Ctrl-C or SIGTERM arrives.
@@ -67,6 +133,5 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping: answering what is in flight");
     })
 }

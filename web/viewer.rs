@@ -1,26 +1,30 @@
 //! Who is looking. The session layer (`accounts`) puts a [`Viewer`] into every request's extensions; pages and guards take it from there.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Request},
-    http::request::Parts,
+    http::{Uri, request::Parts},
     middleware::Next,
     response::Response,
 };
 use materia::plan::Plan;
 
-use super::error::WebError;
+use super::{accounts::entitlements, error::WebError};
 
 /// Who is looking: somebody with an account, or anybody.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Viewer(Option<Arc<Account>>);
+pub(crate) struct Viewer {
+    account: Option<Arc<Account>>,
+    /// Somebody may be signed in, but the store did not answer.
+    unknown: bool,
+}
 
 /// What every page may know about a signed-in account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Its number in the store.
-    pub(crate) id: i64,
+    /// Its name in the store.
+    pub(crate) id: String,
     /// Its address, normalised.
     pub(crate) email: String,
     /// How it wants to be called.
@@ -58,6 +62,9 @@ pub(crate) enum Appearance {
 }
 
 impl Role {
+    /// Every one.
+    pub(crate) const ALL: [Self; 2] = [Self::Customer, Self::Admin];
+
     /// Its name in the store and in commands.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -84,29 +91,39 @@ impl Appearance {
 impl Account {
     /// The plan whose things it may see: admins see everything.
     pub(crate) fn entitled(&self) -> Plan {
-        if self.role == Role::Admin { Plan::Pro } else { self.plan }
+        entitlements(if self.role == Role::Admin { Plan::Pro } else { self.plan }).opens
     }
 }
 
 impl Viewer {
     /// Somebody who is signed in.
     pub(crate) fn account(account: Account) -> Self {
-        Self(Some(Arc::new(account)))
+        Self { account: Some(Arc::new(account)), unknown: false }
+    }
+
+    /// Somebody whose session could not be looked up.
+    pub(crate) fn unknown() -> Self {
+        Self { account: None, unknown: true }
+    }
+
+    /// What to tell who is not signed in and would have to be.
+    fn turned_away(&self, uri: &Uri) -> WebError {
+        if self.unknown { WebError::Busy { retry_after: Duration::from_secs(5) } } else { WebError::sign_in(uri) }
     }
 
     /// The account, if signed in.
     pub(crate) fn signed_in(&self) -> Option<&Arc<Account>> {
-        self.0.as_ref()
+        self.account.as_ref()
     }
 
     /// Whether this is an admin who is not locked out.
     pub(crate) fn is_admin(&self) -> bool {
-        self.0.as_ref().is_some_and(|account| account.role == Role::Admin && !account.suspended)
+        self.account.as_ref().is_some_and(|account| account.role == Role::Admin && !account.suspended)
     }
 
     /// On what ground pages are drawn.
     pub(crate) fn appearance(&self) -> Appearance {
-        self.0.as_ref().map(|account| account.appearance).unwrap_or_default()
+        self.account.as_ref().map(|account| account.appearance).unwrap_or_default()
     }
 }
 
@@ -127,14 +144,14 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, WebError> {
         let viewer = parts.extensions.get::<Viewer>().cloned().unwrap_or_default();
-        viewer.0.map(Self).ok_or_else(|| WebError::sign_in(&parts.uri))
+        viewer.account.clone().map(Self).ok_or_else(|| viewer.turned_away(&parts.uri))
     }
 }
 
 /// Lets accounts through that are not locked out; sends everybody else to the sign-in.
 pub(crate) async fn require_account(viewer: Viewer, request: Request, next: Next) -> Result<Response, WebError> {
     match viewer.signed_in() {
-        None => Err(WebError::sign_in(request.uri())),
+        None => Err(viewer.turned_away(request.uri())),
         Some(account) if account.suspended => Err(WebError::Suspended),
         Some(_) => Ok(next.run(request).await),
     }
@@ -143,7 +160,7 @@ pub(crate) async fn require_account(viewer: Viewer, request: Request, next: Next
 /// Lets admins through.
 pub(crate) async fn require_admin(viewer: Viewer, request: Request, next: Next) -> Result<Response, WebError> {
     match viewer.signed_in() {
-        None => Err(WebError::sign_in(request.uri())),
+        None => Err(viewer.turned_away(request.uri())),
         Some(account) if account.suspended => Err(WebError::Suspended),
         Some(_) if !viewer.is_admin() => Err(WebError::Forbidden),
         Some(_) => Ok(next.run(request).await),

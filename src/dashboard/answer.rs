@@ -34,6 +34,21 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
     }
 }
 
+/// Everything that [`answer`] asks, in its order, for measuring what the asking costs.
+pub async fn questions(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> Vec<Query> {
+    let filters = filters::resolve(dashboard, pin, asked, plan).await;
+    let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
+    let panels = dashboard.panels.iter().filter_map(|panel| panel.drawing.sql());
+    let own = dashboard.filters.iter().filter_map(|filter| filter.sql()).map(Query::new);
+    own.chain(panels.map(|sql| question(sql, &parameters::used(sql), &values))).collect()
+}
+
+/// A panel's query with the values it uses and no others, so that panels that ask the same are answered once.
+fn question(sql: &str, used: &[&str], values: &[&(String, Param)]) -> Query {
+    let bound = values.iter().filter(|(name, _)| used.contains(&name.as_str()));
+    bound.fold(Query::new(sql), |query, (name, value)| query.bind(name, value.clone()))
+}
+
 async fn one(panel: &Panel, pin: &Pin, values: &[&(String, Param)], plan: Plan) -> PanelData {
     let content = if plan.includes(panel.plan) {
         content(panel, pin, values).await.unwrap_or_else(|reason| Content::Failed { reason })
@@ -56,11 +71,8 @@ async fn content(panel: &Panel, pin: &Pin, values: &[&(String, Param)]) -> Resul
             _ => changes::changes(pin).await.map_err(|error| error.to_string()),
         };
     };
-    // Only what the query uses, so that panels that ask the same are answered once.
     let used = parameters::used(sql);
-    let bound = values.iter().filter(|(name, _)| used.contains(&name.as_str()));
-    let query = bound.fold(Query::new(sql), |query, (name, value)| query.bind(name, value.clone()));
-    let answer = pin.ask(query, Limits::page()).await.map_err(|error| error.to_string())?;
+    let answer = pin.ask(question(sql, &used, values), Limits::page()).await.map_err(|error| error.to_string())?;
     let rows = Rows::of(&answer);
     let drawn = match &panel.drawing {
         Drawing::Stat { .. } => stat::stat(panel, &rows),

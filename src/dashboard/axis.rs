@@ -12,7 +12,8 @@ const LABELS: f64 = 5.0;
 pub(super) fn round(title: String, (min, max): (f64, f64), format: Format) -> Axis {
     let (min, max) = if min < max { (min, max) } else { (min - apart(min), max + apart(max)) };
     let step = step(max - min, format);
-    let (first, last) = ((min / step).floor(), (max / step).ceil());
+    // Shares that add up to a hair more than one do not need another step.
+    let (first, last) = ((min / step + 1e-9).floor(), (max / step - 1e-9).ceil());
     Axis { title, scale: Scale::Number, min: first * step, max: last * step, ticks: ticks(first, last, step, format) }
 }
 
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(labels(&y((-3.0, 8.4), Format::Decimal(2))), ["-5.0", "-2.5", "0.0", "2.5", "5.0", "7.5", "10.0"]);
         assert_eq!(labels(&y((0.0, 3.0), Format::Integer)), ["0", "1", "2", "3"]);
         assert_eq!(labels(&y((0.0, 45e6), Format::Integer)), ["0", "10 M", "20 M", "30 M", "40 M", "50 M"]);
+        assert_eq!(labels(&y((0.0, 1.000_000_000_000_2), Format::Percent(0))).last(), Some(&"100 %"));
         let flat = y((7.0, 7.0), Format::Decimal(1));
         assert!(flat.min < 7.0 && flat.max > 7.0 && flat.ticks.len() > 2);
         assert_eq!(labels(&tight(String::new(), (2003.0, 2026.0), Format::Year)), ["2005", "2010", "2015", "2020", "2025"]);

@@ -26,7 +26,7 @@ pub(super) fn table(panel: &Panel, rows: &Rows) -> Result<Content, String> {
             let figures = figures.get(name).unwrap_or(&none);
             let column = TableColumn {
                 title: labels.get(name).cloned().unwrap_or_else(|| title_of(name)),
-                unit: figures.unit.as_ref().and_then(|unit| unit.above().map(str::to_owned)),
+                unit: figures.unit.as_ref().and_then(|unit| unit.behind().map(str::to_owned)),
                 right: rows.holds(*index).is_number(),
             };
             (*index, column, figures.format().unwrap_or_else(|| rows.format(*index)))

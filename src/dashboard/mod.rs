@@ -27,7 +27,7 @@ mod rows;
 mod stat;
 mod units;
 
-pub use answer::answer;
+pub use answer::{answer, questions};
 pub use check::{Broken, check};
 pub use data::*;
 pub use filters::Asked;

@@ -26,13 +26,13 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// For axes and columns.
+    /// For axes and panels.
     #[must_use]
     pub fn above(&self) -> Option<&str> {
         self.long.as_deref().or(self.short.as_deref())
     }
 
-    /// For single figures.
+    /// For single figures and for columns, which are narrow.
     #[must_use]
     pub fn behind(&self) -> Option<&str> {
         self.short.as_deref().or(self.long.as_deref())

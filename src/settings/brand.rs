@@ -14,6 +14,8 @@ pub struct BrandSettings {
     pub headline: String,
     /// What it is, in two or three sentences.
     pub about: String,
+    /// What speaks for it, in the middle of the landing page.
+    pub points: Vec<Selling>,
     /// The logo, as one inline `<svg>` element without scripts; drawn in the colour of the text around it (`currentColor`).
     #[serde(deserialize_with = "logo")]
     pub logo: Option<String>,
@@ -37,6 +39,7 @@ impl Default for BrandSettings {
             name: "materia".to_owned(),
             headline: "Your figures, as fresh as their last export".to_owned(),
             about: "Dashboards on data that is audited before it is published, and that never shows half an update.".to_owned(),
+            points: Vec::new(),
             logo: None,
             contact: None,
             owner: None,
@@ -46,6 +49,16 @@ impl Default for BrandSettings {
             landing: LandingSettings::default(),
         }
     }
+}
+
+/// `[[brand.points]]`: something that speaks for the service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selling {
+    /// In a few words.
+    pub title: String,
+    /// In a sentence or two.
+    pub text: String,
 }
 
 /// `[brand.colours]`: as `#rrggbb`.
@@ -102,9 +115,9 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LandingSettings {
-    /// The dashboard's slug.
+    /// The dashboard's slug. Default: the first one's.
     pub dashboard: Option<String>,
-    /// The panels to show, by their ids: figures first, then charts. Default: none.
+    /// The panels to show, by their titles. Default: its first figures and its first chart.
     pub panels: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
 //! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
 
+mod accounts;
 mod brand;
 mod dashboards;
 mod export;
@@ -12,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Source};
+pub use accounts::{AccountsSettings, Secret};
+pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub web: WebSettings,
     /// Whose site it is.
     pub brand: BrandSettings,
+    /// Where accounts are kept and how their mail is sent.
+    pub accounts: AccountsSettings,
 }
 
 /// The `[status]` section.
@@ -125,6 +129,7 @@ impl Settings {
         let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
+        let accounts = AccountsSettings::load(&folder, env);
         Ok(Self {
             lakehouse,
             serving,
@@ -134,6 +139,7 @@ impl Settings {
             dashboards: file.dashboards,
             web: file.web,
             brand: file.brand,
+            accounts,
         })
     }
 

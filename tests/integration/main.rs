@@ -13,6 +13,7 @@ mod audits;
 mod child;
 mod cli;
 mod crash;
+mod dashboards;
 mod demo;
 mod disk;
 mod export;

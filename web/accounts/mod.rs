@@ -1,39 +1,157 @@
-//! Accounts: who customers are, and how they prove it.
+//! Accounts: who somebody is, how they prove it, what they may see.
+//!
+//! Sessions are our own. The libraries for them do not fit together today: axum-login 0.18 builds on tower-sessions 0.14 while the current one is
+//! 0.15, and its sqlx store on sqlx 0.8 while the current one is 0.9. They would also store session ids of 128 bits as they stand, know either
+//! an idle or an absolute end but not both, and keep what is known of a session in a blob, so that a customer's sessions could not be listed.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
+mod account;
+mod admin;
+mod audit;
+mod email;
+mod identify;
+mod limits;
+mod links;
+mod mail;
+mod own;
+mod plans;
+mod return_path;
+mod secret;
+mod seed;
+mod sessions;
+mod settings;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
+
+use jiff::Timestamp;
 use materia::settings::Settings;
 
-use super::{
-    app::{App, Clock},
-    viewer::Viewer,
+pub(crate) use self::{
+    account::{Account, LONGEST_NAME},
+    admin::{AccountFilter, ChangeError, Figures, Sort},
+    audit::{Actor, AuditRow},
+    email::Email,
+    identify::{Session, forget_cookie, identify, presented, session_cookie},
+    limits::network,
+    links::{Asked, LinkError, LinkRequest, Redeemed, Visit},
+    mail::{Letter, MailRow},
+    plans::{Entitlements, entitlements},
+    return_path::ReturnPath,
+    secret::Token,
+    seed::SEEDS,
+    sessions::{Resolved, SessionLine, SignedIn},
+    settings::{AccountSettings, SettingError, check_debug},
+    store::{Store, StoreError},
 };
+use super::app::Clock;
 
-/// The accounts' store and everything that is decided by it.
-pub(crate) struct Accounts;
+/// The accounts of the site.
+#[derive(Clone)]
+pub(crate) struct Accounts {
+    store: Store,
+    settings: Arc<AccountSettings>,
+    clock: Clock,
+    post: mail::Post,
+    seen: Arc<sessions::Seen>,
+    /// Counts the changes that make what is remembered of sessions wrong.
+    changes: Arc<AtomicU64>,
+}
 
 /// Why the accounts cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the accounts cannot be used: {0}")]
-pub(crate) struct AccountsError(String);
+pub(crate) enum AccountsError {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl Accounts {
-    /// Opens the store and brings it up to date.
-    pub(crate) async fn open(_settings: &Settings, _clock: &Clock) -> Result<Self, AccountsError> {
-        Ok(Self)
+    /// Opens the store, brings it up to date and starts the task that sends mail.
+    pub(crate) async fn open(settings: &Settings, clock: &Clock) -> Result<Self, AccountsError> {
+        let settings = AccountSettings::new(settings)?;
+        let store = Store::open(settings.database.reveal()).await?;
+        let post = mail::Post::new(&settings, &store)?;
+        Ok(Self {
+            store,
+            settings: Arc::new(settings),
+            clock: clock.clone(),
+            post,
+            seen: Arc::new(sessions::Seen::new(10_000)),
+            changes: Arc::default(),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &AccountSettings {
+        &self.settings
     }
 
     /// Whether the store answers.
     pub(crate) async fn reachable(&self) -> bool {
-        true
+        self.store.answers().await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether mail reaches anybody: without it nobody can sign in.
+    pub(crate) fn sends_mail(&self) -> bool {
+        self.post.works()
+    }
+
+    /// What the dev mailbox holds, newest first.
+    pub(crate) fn mailbox(&self) -> Vec<Letter> {
+        self.post.kept()
+    }
+
+    /// Sends the mail that waits and closes the store.
+    pub(crate) async fn close(self) {
+        self.post.finish().await;
+        self.store.close().await;
+    }
+
+    /// Makes everything that is remembered of sessions be read again.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// Finds out who is looking, and tells everything behind it by a [`Viewer`] in the request's extensions.
-pub(crate) async fn identify(State(_app): State<App>, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Viewer::default());
-    next.run(request).await
+/// Seconds as they are stored.
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or_default()
+}
+
+/// One page of a long list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageOf {
+    /// From 1.
+    number: u32,
+}
+
+impl PageOf {
+    /// Rows on one page.
+    pub(crate) const SIZE: u32 = 50;
+
+    /// Page 1 where the number is none or 0.
+    pub(crate) fn number(number: Option<u32>) -> Self {
+        Self { number: number.unwrap_or(1).clamp(1, 1_000_000) }
+    }
+
+    pub(crate) fn get(self) -> u32 {
+        self.number
+    }
+
+    fn size(self) -> i64 {
+        i64::from(Self::SIZE)
+    }
+
+    fn offset(self) -> i64 {
+        i64::from(self.number - 1) * self.size()
+    }
 }

@@ -1,4 +1,10 @@
 //! Pages: one file each, data first, then the view.
 
+pub(crate) mod admin;
+pub(crate) mod auth;
+pub(crate) mod dashboard;
 pub(crate) mod landing;
+pub(crate) mod legal;
+pub(crate) mod methodology;
+pub(crate) mod settings;
 pub(crate) mod status;

@@ -1,9 +1,21 @@
 //! What pages are put together from.
 
+pub(crate) mod chart;
 mod document;
 mod errors;
+mod filters;
 mod forms;
+mod freshness;
+pub(crate) mod markdown;
+mod moments;
+mod panel;
+mod plans;
 
 pub(crate) use document::document;
 pub(crate) use errors::error_page;
+pub(crate) use filters::filters;
 pub(crate) use forms::{Field, button, field, notice};
+pub(crate) use freshness::{Freshness, ago, freshness, name as generation_name};
+pub(crate) use moments::{moment, since};
+pub(crate) use panel::{panel, table};
+pub(crate) use plans::{plan_title, plans};

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use materia::dashboard::{Chart, Choice, Content, DashboardData, FilterData, Heatmap, PanelData, Scale, Stat, Table};
+use materia::dashboard::{
+    Chart, Choice, Content, DashboardData, FilterData, Heatmap, Mark, PanelData, Point, Scale, Stat, Table, TableColumn,
+};
 use unicode_width::UnicodeWidthStr;
 
 /// How wide bars and lines are drawn.
@@ -56,10 +58,10 @@ fn draw(panel: &PanelData, out: &mut String) {
         Content::Chart(chart) => lines(chart, out),
         Content::Heatmap(heatmap) => cells(heatmap, out),
         Content::Table(table) => grid(table, out),
-        Content::Markdown { text } => text.lines().for_each(|line| drop(writeln!(out, "  {line}"))),
-        Content::Empty { reason } => drop(writeln!(out, "  {reason}")),
-        Content::Locked { plan, would_be } => drop(writeln!(out, "  A {would_be}, in the plan {plan}")),
-        Content::Failed { reason } => drop(writeln!(out, "  Cannot be shown: {reason}")),
+        Content::Markdown { text } => text.lines().for_each(|line| out.extend(["  ", line, "\n"])),
+        Content::Empty { reason } => out.extend(["  ", reason, "\n"]),
+        Content::Locked { plan, would_be } => out.extend(["  A ", would_be, ", in the plan ", plan.name(), "\n"]),
+        Content::Failed { reason } => out.extend(["  Cannot be shown: ", reason, "\n"]),
     }
     if let Some(note) = &panel.note {
         let _ = writeln!(out, "  {note}");
@@ -93,15 +95,16 @@ fn lines(chart: &Chart, out: &mut String) {
         let largest = only.points.iter().filter_map(|point| point.y).map(f64::abs).fold(0.0, f64::max);
         let rows = only.points.iter().map(|point| {
             let share = point.y.map_or(0.0, |y| if largest > 0.0 { y.abs() / largest } else { 0.0 });
-            vec![point.x_shown.clone(), point.y_shown.clone(), bar(share)]
+            vec![point.x_shown.clone(), point.y_shown.clone(), bar(share, point.y.is_some_and(|y| y < 0.0))]
         });
         return columns(None, &rows.collect::<Vec<_>>(), &[false, true, false], out);
     }
+    if chart.mark == Mark::Scatter {
+        return dots(chart, out);
+    }
     let rows = chart.series.iter().map(|series| {
         let known = || series.points.iter().filter(|point| point.y.is_some());
-        let said = |point: Option<&materia::dashboard::Point>| {
-            point.map(|point| format!("{} {}", point.x_shown, point.y_shown)).unwrap_or_default()
-        };
+        let said = |point: Option<&Point>| point.map(|point| format!("{} {}", point.x_shown, point.y_shown)).unwrap_or_default();
         let values: Vec<_> = series.points.iter().map(|point| point.y).collect();
         vec![series.name.clone(), said(known().next()), spark(&values), said(known().next_back())]
     });
@@ -111,9 +114,29 @@ fn lines(chart: &Chart, out: &mut String) {
     }
 }
 
-fn bar(share: f64) -> String {
+/// Where dots lie: a line of text cannot show more of them.
+fn dots(chart: &Chart, out: &mut String) {
+    let rows = chart.series.iter().map(|series| {
+        let by_x = |one: &&Point, other: &&Point| one.x.total_cmp(&other.x);
+        let by_y = |one: &&Point, other: &&Point| one.y.unwrap_or_default().total_cmp(&other.y.unwrap_or_default());
+        let known = || series.points.iter().filter(|point| point.y.is_some());
+        let x = [known().min_by(by_x), known().max_by(by_x)].map(|point| point.map(|point| point.x_shown.as_str()).unwrap_or_default());
+        let y = [known().min_by(by_y), known().max_by(by_y)].map(|point| point.map(|point| point.y_shown.as_str()).unwrap_or_default());
+        let dots = materia::words::plural(known().count(), "dot");
+        vec![
+            series.name.clone(),
+            dots,
+            format!("{} {} to {}", chart.x.title, x[0], x[1]),
+            format!("{} {} to {}", chart.y.title, y[0], y[1]),
+        ]
+    });
+    columns(None, &rows.collect::<Vec<_>>(), &[false, true, false, false], out);
+}
+
+/// A bar; a hollow one for what is below zero.
+fn bar(share: f64, below: bool) -> String {
     let full = (0..WIDE).filter(|place| (*place as f64) < share * WIDE as f64).count();
-    "█".repeat(full)
+    if below { "░" } else { "█" }.repeat(full)
 }
 
 fn cells(heatmap: &Heatmap, out: &mut String) {
@@ -127,7 +150,7 @@ fn cells(heatmap: &Heatmap, out: &mut String) {
 }
 
 fn grid(table: &Table, out: &mut String) {
-    let title = |column: &materia::dashboard::TableColumn| match &column.unit {
+    let title = |column: &TableColumn| match &column.unit {
         Some(unit) => format!("{} ({unit})", column.title),
         None => column.title.clone(),
     };

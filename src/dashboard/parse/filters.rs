@@ -53,8 +53,9 @@ impl Author<'_> {
             }
         }
         if let Some(sql) = &file.sql {
-            for name in parameters::used(sql.get_ref()) {
+            if let Some(name) = parameters::used(sql.get_ref()).first() {
                 self.problem(Some(sql.span().start), format!("a filter's sql cannot use ${name}: filters do not depend on one another"));
+                return None;
             }
         }
         let default = file.default.as_ref();
@@ -87,7 +88,7 @@ impl Author<'_> {
                 };
                 let default = match default {
                     None => YearsDefault::All,
-                    Some(default) => self.take(default.span().start, years_default(default.get_ref()))?,
+                    Some(default) => self.take(default.span().start, years_default(default.get_ref())).unwrap_or(YearsDefault::All),
                 };
                 let last = file.last.as_ref().map(|last| last.get_ref().clone()).unwrap_or_default();
                 Some(FilterKind::Years { bounds, default, last })

@@ -26,9 +26,12 @@ pub(super) fn dashboard(path: &Path, text: &str, units: &Units) -> (Option<Dashb
     let mut author = Author { path, text, units, problems: Vec::new() };
     let slug = author.slug(file.slug.as_ref());
     let mut filters = Vec::<Filter>::new();
+    let mut mistaken = Vec::new();
     for filter in file.filters {
-        if let Some(filter) = author.filter(filter, &filters) {
-            filters.push(filter);
+        let name = filter.get_ref().name.get_ref().clone();
+        match author.filter(filter, &filters) {
+            Some(filter) => filters.push(filter),
+            None => mistaken.extend([format!("{name}_from"), format!("{name}_to"), name]),
         }
     }
     let known: Vec<String> = filters.iter().flat_map(Filter::parameters).collect();
@@ -37,8 +40,9 @@ pub(super) fn dashboard(path: &Path, text: &str, units: &Units) -> (Option<Dashb
     for panel in file.panels {
         let line = author.line(panel.span().start);
         let panel = panel.into_inner();
-        author.parameters(panel.sql.as_ref(), &known, &mut used);
-        panels.extend(author.panel(panel, line, file.plan));
+        // A panel that needs what its author got wrong cannot be answered; the mistake has been told.
+        let answerable = author.parameters(panel.sql.as_ref(), &known, &mistaken, &mut used);
+        panels.extend(author.panel(panel, line, file.plan).filter(|_| answerable));
     }
     if panels.is_empty() && author.problems.is_empty() {
         author.problem(None, "there is no [[panel]] to show".to_owned());
@@ -104,12 +108,17 @@ impl Author<'_> {
         None
     }
 
-    /// Every `$name` in a panel's SQL is a filter's.
-    fn parameters(&mut self, sql: Option<&Text>, known: &[String], used: &mut BTreeSet<String>) {
-        let Some(sql) = sql else { return };
+    /// Whether every `$name` in a panel's SQL is a filter's. Those of mistaken filters are passed over.
+    fn parameters(&mut self, sql: Option<&Text>, known: &[String], mistaken: &[String], used: &mut BTreeSet<String>) -> bool {
+        let Some(sql) = sql else { return true };
+        let mut answerable = true;
         for name in parameters::used(sql.get_ref()) {
             if known.iter().any(|filter| filter == name) {
                 used.insert(name.to_owned());
+                continue;
+            }
+            answerable = false;
+            if mistaken.iter().any(|filter| filter == name) {
                 continue;
             }
             let written = &self.text[sql.span()];
@@ -117,5 +126,6 @@ impl Author<'_> {
             let known: Vec<String> = known.iter().map(|name| format!("${name}")).collect();
             self.problem(Some(start), words::unknown("filter", &format!("${name}"), known.iter().map(String::as_str)));
         }
+        answerable
     }
 }

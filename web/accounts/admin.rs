@@ -1,0 +1,237 @@
+//! What operators do to accounts: every change stands in the audit log.
+
+use materia::plan::Plan;
+use sqlx::AssertSqlSafe;
+
+use super::{
+    Accounts, Actor, MailRow, PageOf,
+    account::{self, Account},
+    audit::{self, Deed},
+    sessions,
+    store::{StoreError, Transaction},
+};
+use crate::web::viewer::Role;
+
+/// Which accounts to list, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AccountFilter {
+    /// Part of an address or a name; nothing: all.
+    pub(crate) search: String,
+    pub(crate) sort: Sort,
+}
+
+/// The order of a list of accounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    #[default]
+    Newest,
+    Oldest,
+    Email,
+    Plan,
+    SignedIn,
+}
+
+impl Sort {
+    pub(crate) const ALL: [Self; 5] = [Self::Newest, Self::Oldest, Self::Email, Self::Plan, Self::SignedIn];
+
+    /// As it stands in an address.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+            Self::Email => "email",
+            Self::Plan => "plan",
+            Self::SignedIn => "signed-in",
+        }
+    }
+
+    /// As people read it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Newest => "newest first",
+            Self::Oldest => "oldest first",
+            Self::Email => "by address",
+            Self::Plan => "by plan, paying first",
+            Self::SignedIn => "latest sign-in first",
+        }
+    }
+
+    /// The one named, or the usual one.
+    pub(crate) fn named(word: &str) -> Self {
+        Self::ALL.into_iter().find(|sort| sort.word() == word).unwrap_or_default()
+    }
+
+    fn order(self) -> &'static str {
+        match self {
+            Self::Newest => "created_at DESC, id",
+            Self::Oldest => "created_at, id",
+            Self::Email => "email",
+            Self::Plan => "CASE plan WHEN 'pro' THEN 0 WHEN 'starter' THEN 1 ELSE 2 END, email",
+            Self::SignedIn => "coalesce(signed_in_at, 0) DESC, email",
+        }
+    }
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    #[error("there is no account {0}; `materia users list` shows all")]
+    Unknown(String),
+    #[error("the role admin is for addresses in ADMIN_EMAILS, and {0} is not; add it there and let its owner sign in")]
+    NotListed(String),
+    #[error("you cannot do this to your own account; ask another admin")]
+    Oneself,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for ChangeError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Accounts {
+    /// A page of accounts, and how many there are on all pages.
+    pub(crate) async fn list(&self, filter: &AccountFilter, page: PageOf) -> Result<(Vec<Account>, u64), StoreError> {
+        const FOUND: &str = r"FROM accounts WHERE lower(email) LIKE $1 ESCAPE '\' OR lower(name) LIKE $1 ESCAPE '\'";
+        let plain = filter.search.trim().to_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+        let like = format!("%{plain}%");
+        // Put together from the words above only.
+        let select = AssertSqlSafe(format!("SELECT * {FOUND} ORDER BY {} LIMIT $2 OFFSET $3", filter.sort.order()));
+        let rows = sqlx::query_as(select).bind(&like).bind(page.size()).bind(page.offset()).fetch_all(self.store.pool()).await?;
+        let count = AssertSqlSafe(format!("SELECT count(*) {FOUND}"));
+        let total: i64 = sqlx::query_scalar(count).bind(&like).fetch_one(self.store.pool()).await?;
+        Ok((rows, total.unsigned_abs()))
+    }
+
+    /// Every account, by address.
+    pub(crate) async fn all(&self) -> Result<Vec<Account>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM accounts ORDER BY email").fetch_all(self.store.pool()).await?)
+    }
+
+    /// Gives an account another plan.
+    pub(crate) async fn set_plan(&self, actor: &Actor, id: &str, plan: Plan) -> Result<Account, ChangeError> {
+        let mut turn = self.store.write().await?;
+        let before = found(&mut turn, id).await?;
+        let update = sqlx::query("UPDATE accounts SET plan = $1 WHERE id = $2");
+        update.bind(plan.name()).bind(id).execute(&mut *turn).await?;
+        let detail = format!("{} to {plan}", before.plan);
+        self.conclude(turn, actor, "plan changed", &before, &detail).await
+    }
+
+    /// Gives an account another role. `admin` only where it is due; whose it is taken from is signed out everywhere, and gets it back at the next
+    /// sign-in as long as the address is in `ADMIN_EMAILS`.
+    pub(crate) async fn set_role(&self, actor: &Actor, id: &str, role: Role) -> Result<Account, ChangeError> {
+        let mut turn = self.store.write().await?;
+        let before = found(&mut turn, id).await?;
+        if actor.id == id {
+            return Err(ChangeError::Oneself);
+        }
+        if role == Role::Admin && !self.is_admin_address(&before.email) {
+            return Err(ChangeError::NotListed(before.email));
+        }
+        account::write_role(&mut turn, id, role).await?;
+        if before.role != role {
+            sessions::end_others(&mut turn, id, None).await?;
+        }
+        let detail = format!("{} to {}", before.role.name(), role.name());
+        self.conclude(turn, actor, "role changed", &before, &detail).await
+    }
+
+    /// Closes an account to its owner, at once and everywhere, or opens it again. Sessions stay, so that who comes is told why.
+    pub(crate) async fn suspend(&self, actor: &Actor, id: &str, suspended: bool) -> Result<Account, ChangeError> {
+        let mut turn = self.store.write().await?;
+        let before = found(&mut turn, id).await?;
+        if actor.id == id {
+            return Err(ChangeError::Oneself);
+        }
+        let since = suspended.then(|| before.suspended_at.unwrap_or(self.now()).as_second());
+        sqlx::query("UPDATE accounts SET suspended_at = $1 WHERE id = $2").bind(since).bind(id).execute(&mut *turn).await?;
+        let action = if suspended { "suspended" } else { "suspension lifted" };
+        self.conclude(turn, actor, action, &before, "").await
+    }
+
+    /// Ends every session of an account.
+    pub(crate) async fn sign_out_everywhere(&self, actor: &Actor, id: &str) -> Result<Account, ChangeError> {
+        let mut turn = self.store.write().await?;
+        let before = found(&mut turn, id).await?;
+        let ended = sessions::end_others(&mut turn, id, None).await?;
+        let detail = materia::words::plural(usize::try_from(ended).unwrap_or(usize::MAX), "session");
+        self.conclude(turn, actor, "signed out everywhere", &before, &detail).await
+    }
+
+    /// Records a change and keeps it; the account as it is now.
+    async fn conclude(
+        &self,
+        mut turn: Transaction,
+        actor: &Actor,
+        action: &'static str,
+        before: &Account,
+        detail: &str,
+    ) -> Result<Account, ChangeError> {
+        let deed = Deed { action, subject_id: &before.id, subject: &before.email, detail };
+        audit::record(&mut turn, self.now(), actor, deed).await?;
+        let after = found(&mut turn, &before.id).await?;
+        turn.commit().await?;
+        self.changed();
+        Ok(after)
+    }
+
+    /// A page of the mail log, newest first, and how many letters there are.
+    pub(crate) async fn mail_log(&self, page: PageOf) -> Result<(Vec<MailRow>, u64), StoreError> {
+        let rows = sqlx::query_as("SELECT * FROM mails ORDER BY at DESC, id LIMIT $1 OFFSET $2")
+            .bind(page.size())
+            .bind(page.offset())
+            .fetch_all(self.store.pool())
+            .await?;
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM mails").fetch_one(self.store.pool()).await?;
+        Ok((rows, total.unsigned_abs()))
+    }
+}
+
+async fn found(turn: &mut Transaction, id: &str) -> Result<Account, ChangeError> {
+    let account = sqlx::query_as("SELECT * FROM accounts WHERE id = $1").bind(id).fetch_optional(&mut **turn).await?;
+    account.ok_or_else(|| ChangeError::Unknown(id.to_owned()))
+}
+
+/// Counts, for operators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) accounts: u64,
+    /// Accounts of each plan.
+    pub(crate) plans: Vec<(Plan, u64)>,
+    pub(crate) suspended: u64,
+    /// Sessions that have not ended.
+    pub(crate) sessions: u64,
+    pub(crate) signed_in_today: u64,
+    pub(crate) letters_today: u64,
+    pub(crate) letters_failed_today: u64,
+}
+
+impl Accounts {
+    /// Counts accounts, sessions and letters.
+    pub(crate) async fn figures(&self) -> Result<Figures, StoreError> {
+        let now = self.now().as_second();
+        let day = now - 86_400;
+        let count = async |sql: &'static str, since: i64| {
+            let count: i64 = sqlx::query_scalar(sql).bind(since).fetch_one(self.store.pool()).await?;
+            Ok::<_, StoreError>(count.unsigned_abs())
+        };
+        let mut plans = Vec::new();
+        for plan in Plan::ALL {
+            let select = sqlx::query_scalar("SELECT count(*) FROM accounts WHERE plan = $1");
+            let count: i64 = select.bind(plan.name()).fetch_one(self.store.pool()).await?;
+            plans.push((plan, count.unsigned_abs()));
+        }
+        Ok(Figures {
+            accounts: plans.iter().map(|(_, count)| count).sum(),
+            plans,
+            suspended: count("SELECT count(*) FROM accounts WHERE suspended_at > $1", 0).await?,
+            sessions: count("SELECT count(*) FROM sessions WHERE expires_at > $1", now).await?,
+            signed_in_today: count("SELECT count(*) FROM accounts WHERE signed_in_at > $1", day).await?,
+            letters_today: count("SELECT count(*) FROM mails WHERE at > $1", day).await?,
+            letters_failed_today: count("SELECT count(*) FROM mails WHERE state = 'failed' AND at > $1", day).await?,
+        })
+    }
+}

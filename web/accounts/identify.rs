@@ -1,0 +1,117 @@
+//! Sessions on their way through the browser: the cookie, and who it stands for.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{AccountSettings, Token};
+use crate::web::{app::App, viewer::Viewer};
+
+/// The handle of the session of a request, in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Session(pub(crate) Arc<str>);
+
+/// Browsers take a cookie of this name only over TLS, from this host, for every path: nobody else can plant one.
+const SECURE: &str = "__Host-session";
+/// Without TLS, in debug.
+const PLAIN: &str = "session";
+/// How long browsers keep it; the store decides how long it is good for.
+const KEPT_FOR: u32 = 60 * 86_400;
+
+fn name(settings: &AccountSettings) -> &'static str {
+    if settings.secure_cookies() { SECURE } else { PLAIN }
+}
+
+/// The session id that a browser brings.
+pub(crate) fn presented(headers: &HeaderMap, settings: &AccountSettings) -> Option<Token> {
+    let name = name(settings);
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut named = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(key, _)| *key == name);
+    named.find_map(|(_, value)| Token::presented(value))
+}
+
+/// What makes the browser keep a session id.
+pub(crate) fn session_cookie(id: &Token, settings: &AccountSettings) -> HeaderValue {
+    cookie(id.reveal(), KEPT_FOR, settings)
+}
+
+/// What makes the browser forget it.
+pub(crate) fn forget_cookie(settings: &AccountSettings) -> HeaderValue {
+    cookie("", 0, settings)
+}
+
+fn cookie(value: &str, seconds: u32, settings: &AccountSettings) -> HeaderValue {
+    let secure = if settings.secure_cookies() { "; Secure" } else { "" };
+    let text = format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", name(settings));
+    // Hexadecimal digits and words of ours.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Finds out who is looking, and tells everything behind it by a [`Viewer`] in the request's extensions.
+pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let settings = app.accounts.settings();
+    let brought = presented(request.headers(), settings).filter(|_| !request.uri().path().starts_with("/assets/"));
+    let mut renewed = None;
+    let viewer = match brought {
+        None => Viewer::default(),
+        Some(id) => match app.accounts.resolve(&id).await {
+            Ok(None) => Viewer::default(),
+            Ok(Some(resolved)) => {
+                renewed = resolved.renewed;
+                request.extensions_mut().insert(Session(resolved.signed_in.session.as_str().into()));
+                resolved.signed_in.viewer.clone()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a session could not be looked up");
+                Viewer::unknown()
+            }
+        },
+    };
+    request.extensions_mut().insert(viewer);
+    let mut response = next.run(request).await;
+    // Signing in or out has set another one.
+    if let Some(id) = renewed.filter(|_| !response.headers().contains_key(header::SET_COOKIE)) {
+        response.headers_mut().append(header::SET_COOKIE, session_cookie(&id, settings));
+    }
+    response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use materia::settings::Settings;
+
+    use super::*;
+
+    fn settings(debug: bool) -> AccountSettings {
+        let settings = Settings::load(None, &|name| (name == "DEBUG").then(|| debug.to_string())).unwrap();
+        AccountSettings::new(&settings).unwrap()
+    }
+
+    fn brought(cookie: &'static str) -> Option<Token> {
+        presented(&HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(cookie))]), &settings(false))
+    }
+
+    #[test]
+    fn a_session_travels_over_tls_to_this_host_only_and_no_script_reads_it() {
+        let id = Token::presented(&"ab".repeat(32)).unwrap();
+        let told = |debug| session_cookie(&id, &settings(debug)).to_str().unwrap().replace(id.reveal(), "ID");
+        assert_eq!(told(false), "__Host-session=ID; Path=/; Max-Age=5184000; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(told(true), "session=ID; Path=/; Max-Age=5184000; HttpOnly; SameSite=Lax");
+        assert_eq!(forget_cookie(&settings(true)), "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+    }
+
+    #[test]
+    fn only_a_cookie_of_the_right_name_and_form_is_a_session() {
+        let right = concat!("theme=dark; __Host-session=", "abababababababababababababababababababababababababababababababab");
+        assert!(brought(right).is_some());
+        assert!(brought("session=abababababababababababababababababababababababababababababababab").is_none());
+        assert!(brought("__Host-session=short").is_none());
+        assert!(brought("__Host-session=' OR 1=1; __Host-session=").is_none());
+    }
+}

@@ -1,0 +1,117 @@
+//! What operators do.
+
+use materia::plan::Plan;
+
+use super::{ADMIN, Rig, visit};
+use crate::web::{
+    accounts::{AccountFilter, Actor, ChangeError, LinkError, PageOf, Sort},
+    viewer::Role,
+};
+
+#[tokio::test]
+async fn seeding_twice_gives_the_same_four_rows() {
+    let rig = Rig::new().await;
+    let first = rig.accounts.seed().await.unwrap();
+    rig.later(60);
+    rig.accounts.set_plan(&Actor::command_line(), &first[1].id, Plan::Pro).await.unwrap();
+    rig.accounts.suspend(&Actor::command_line(), &first[2].id, true).await.unwrap();
+    assert_eq!(rig.accounts.seed().await.unwrap(), first);
+    assert_eq!(rig.accounts.all().await.unwrap().len(), 4);
+    assert_eq!(first.iter().map(|account| (account.plan, account.role)).collect::<Vec<_>>(), [
+        (Plan::Pro, Role::Admin),
+        (Plan::Free, Role::Customer),
+        (Plan::Starter, Role::Customer),
+        (Plan::Pro, Role::Customer),
+    ]);
+}
+
+#[tokio::test]
+async fn a_suspended_customer_is_out_at_once_and_cannot_come_back() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await;
+    let seen = async |session| rig.accounts.resolve(session).await.unwrap().unwrap().signed_in.viewer.signed_in().unwrap().suspended;
+    assert!(!seen(&bo.session).await);
+    rig.ask("bo@example.com").await.unwrap();
+    let token = rig.newest_token("bo@example.com");
+    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, true).await.unwrap();
+    assert!(seen(&bo.session).await, "told why, and shown nothing");
+    assert!(matches!(rig.redeem(&token).await, Err(LinkError::Suspended)));
+    assert!(rig.accounts.dev_sign_in(&"bo@example.com".parse().unwrap(), &visit()).await.is_err());
+    assert_eq!(rig.rows("SELECT count(*) FROM sessions").await, 1);
+    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, false).await.unwrap();
+    rig.sign_in("bo@example.com").await;
+}
+
+#[tokio::test]
+async fn what_another_process_changes_counts_within_a_second() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await;
+    assert!(rig.is_signed_in(&bo.session).await);
+    sqlx::query("UPDATE accounts SET suspended_at = 1").execute(rig.accounts.store.pool()).await.unwrap();
+    rig.later(1);
+    assert!(rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.viewer.signed_in().unwrap().suspended);
+}
+
+#[tokio::test]
+async fn a_plan_counts_at_once() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await;
+    let plan = async || rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.account.plan;
+    assert_eq!(plan().await, Plan::Free);
+    rig.accounts.set_plan(&Actor::command_line(), &bo.account.id, Plan::Pro).await.unwrap();
+    assert_eq!(plan().await, Plan::Pro);
+}
+
+#[tokio::test]
+async fn nobody_becomes_an_admin_who_is_not_in_the_list() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await.account;
+    let refused = rig.accounts.set_role(&Actor::command_line(), &bo.id, Role::Admin).await;
+    assert!(matches!(refused, Err(ChangeError::NotListed(email)) if email == "bo@example.com"));
+    let admin = rig.sign_in(ADMIN).await;
+    let oneself = Actor { id: admin.account.id.clone(), ..Actor::command_line() };
+    assert!(matches!(rig.accounts.set_role(&oneself, &admin.account.id, Role::Customer).await, Err(ChangeError::Oneself)));
+    assert!(matches!(rig.accounts.suspend(&oneself, &admin.account.id, true).await, Err(ChangeError::Oneself)));
+    rig.accounts.set_role(&Actor::command_line(), &admin.account.id, Role::Customer).await.unwrap();
+    assert!(!rig.is_signed_in(&admin.session).await);
+}
+
+#[tokio::test]
+async fn accounts_are_found_by_part_of_their_address_or_name_and_sorted() {
+    let rig = Rig::new().await;
+    rig.accounts.seed().await.unwrap();
+    let list = async |search: &str, sort| {
+        let filter = AccountFilter { search: search.to_owned(), sort };
+        let (rows, total) = rig.accounts.list(&filter, PageOf::number(None)).await.unwrap();
+        assert_eq!(rows.len() as u64, total);
+        rows.into_iter().map(|account| account.email.split('@').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("", Sort::Email).await, ["admin", "free", "pro", "starter"]);
+    assert_eq!(list("", Sort::Plan).await, ["admin", "pro", "starter", "free"]);
+    assert_eq!(list("PAULA", Sort::Email).await, ["pro"]);
+    assert_eq!(list("free@", Sort::Email).await, ["free"]);
+    // What means something in a pattern is looked for as it stands.
+    for nothing in ["%", "_", "\\", "' OR 1=1 --"] {
+        assert!(list(nothing, Sort::Email).await.is_empty(), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_account_leaves_nothing_that_names_its_owner() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await;
+    rig.ask("bo@example.com").await.unwrap();
+    let actor = Actor { id: bo.account.id.clone(), name: bo.account.email.clone(), network: String::new() };
+    rig.accounts.delete(&bo.account, &actor).await.unwrap();
+    assert!(!rig.is_signed_in(&bo.session).await);
+    for table in [
+        "SELECT count(*) FROM accounts WHERE email LIKE '%bo@%'",
+        "SELECT count(*) FROM links WHERE email LIKE '%bo@%'",
+        "SELECT count(*) FROM mails WHERE recipient LIKE '%bo@%'",
+        "SELECT count(*) FROM attempts WHERE subject LIKE '%bo@%'",
+        "SELECT count(*) FROM audit_log WHERE actor LIKE '%bo@%' OR subject LIKE '%bo@%' OR detail LIKE '%bo@%'",
+    ] {
+        assert_eq!(rig.rows(table).await, 0, "{table}");
+    }
+    assert_ne!(rig.sign_in("bo@example.com").await.account.id, bo.account.id);
+}

@@ -1,0 +1,70 @@
+//! The store itself: its migrations and its audit log.
+
+use super::Rig;
+use crate::web::accounts::{Actor, PageOf, Store};
+
+#[tokio::test]
+async fn the_audit_log_can_only_grow() {
+    let rig = Rig::new().await;
+    let seeded = rig.accounts.seed().await.unwrap();
+    rig.accounts.sign_out_everywhere(&Actor::command_line(), &seeded[0].id).await.unwrap();
+    let (before, total) = rig.accounts.audit_log(PageOf::number(None)).await.unwrap();
+    assert_eq!(total, 1);
+    for statement in [
+        "DELETE FROM audit_log",
+        "UPDATE audit_log SET actor = 'nobody'",
+        "UPDATE audit_log SET seq = seq + 1000",
+        "INSERT OR REPLACE INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log",
+        "INSERT INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log WHERE true ON CONFLICT (seq) DO UPDATE SET actor = 'eve'",
+    ] {
+        let error = sqlx::query(statement).execute(rig.accounts.store.pool()).await.unwrap_err();
+        assert!(error.to_string().contains("the audit log is append-only"), "{statement}: {error}");
+    }
+    assert_eq!(rig.accounts.audit_log(PageOf::number(None)).await.unwrap(), (before, 1));
+}
+
+#[tokio::test]
+async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
+    use materia::plan::Plan;
+    let rig = Rig::new().await;
+    let free = rig.accounts.seed().await.unwrap().remove(1);
+    let actor = Actor { id: "1".to_owned(), name: "ada@example.com".to_owned(), network: "203.0.113.9".to_owned() };
+    rig.accounts.set_plan(&actor, &free.id, Plan::Pro).await.unwrap();
+    rig.accounts.suspend(&actor, &free.id, true).await.unwrap();
+    rig.accounts.suspend(&actor, &free.id, false).await.unwrap();
+    rig.accounts.sign_out_everywhere(&actor, &free.id).await.unwrap();
+    let (rows, _) = rig.accounts.audit_log(PageOf::number(None)).await.unwrap();
+    let told: Vec<_> = rows.iter().rev().map(|row| format!("{} {} {} {}", row.actor, row.action, row.subject, row.detail)).collect();
+    assert_eq!(told, [
+        "ada@example.com plan changed free@example.test free to pro",
+        "ada@example.com suspended free@example.test ",
+        "ada@example.com suspension lifted free@example.test ",
+        "ada@example.com signed out everywhere free@example.test 0 sessions",
+    ]);
+    assert!(rows.iter().all(|row| row.network == "203.0.113.9"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_at_once_on_a_new_store_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    let opened: Vec<_> = (0..6).map(|_| tokio::spawn({ let url = url.clone(); async move { Store::open(&url).await } })).collect();
+    for store in opened {
+        assert!(store.await.unwrap().unwrap().answers().await);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_says_which_and_why() {
+    let complaint = async |url: &str| Store::open(url).await.unwrap_err().to_string();
+    assert_eq!(
+        complaint("postgres://user:hunter2@host/db").await,
+        "DATABASE_URL: only SQLite can be used as yet; write for example sqlite://accounts.db"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let told = complaint(&format!("sqlite://{}", folder.path().join("missing/accounts.db").display())).await;
+    assert!(told.contains("missing/accounts.db") && told.ends_with("its folder must exist and be writable"), "{told}");
+    let broken = folder.path().join("broken.db");
+    std::fs::write(&broken, "this is no database, however long it may be".repeat(100)).unwrap();
+    assert!(complaint(&format!("sqlite://{}", broken.display())).await.contains("broken.db"));
+}

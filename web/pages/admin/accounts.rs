@@ -1,0 +1,110 @@
+//! `/admin/accounts`: finding accounts, and changing what they may do.
+
+use axum::{
+    Form,
+    extract::{Path, Query, State},
+    response::Redirect,
+};
+use serde::Deserialize;
+
+use super::{
+    actor,
+    frame::{self, Pager, Section},
+    views::{AccountPage, AccountsPage},
+};
+use crate::web::{
+    accounts::{AccountFilter, PageOf, Sort, Visit},
+    app::App,
+    error::WebError,
+    page::Page,
+    viewer::SignedIn,
+};
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Search {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    sort: String,
+    page: Option<u32>,
+}
+
+/// `GET /admin/accounts`
+pub(crate) async fn accounts(app: State<App>, query: Query<Search>) -> Result<Page, WebError> {
+    let filter = AccountFilter { search: query.q.clone(), sort: Sort::named(&query.sort) };
+    let page = PageOf::number(query.page);
+    let (rows, total) = app.accounts.list(&filter, page).await?;
+    let address = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("q", &filter.search)
+        .append_pair("sort", filter.sort.word())
+        .finish();
+    let pager = Pager { page, total, address: format!("/admin/accounts?{address}&"), one: "account" };
+    Ok(frame::page(Section::Accounts, "Accounts", &AccountsPage { filter, rows, pager, now: app.clock.now() }))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Told {
+    /// What was just done, in one word.
+    done: Option<String>,
+}
+
+/// `GET /admin/accounts/{id}`
+pub(crate) async fn account(app: State<App>, who: SignedIn, id: Path<String>, query: Query<Told>) -> Result<Page, WebError> {
+    let account = app.accounts.account(&id).await?.ok_or(WebError::NotFound)?;
+    let heading = account.email.clone();
+    let view = AccountPage {
+        oneself: account.id == who.0.id,
+        listed: app.accounts.is_admin_address(&account.email),
+        sessions: app.accounts.sessions(&account.id).await?.len(),
+        log: app.accounts.audit_log_of(&account.id).await?,
+        done: query.done.as_deref().and_then(super::views::done_words),
+        account,
+    };
+    Ok(frame::page(Section::Accounts, &heading, &view))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewPlan {
+    plan: String,
+}
+
+/// `POST /admin/accounts/{id}/plan`
+pub(crate) async fn set_plan(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<NewPlan>) -> Result<Redirect, WebError> {
+    let plan = form.plan.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
+    app.accounts.set_plan(&actor(&who, visit), &id, plan).await?;
+    Ok(back(&id, "plan"))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewRole {
+    role: String,
+}
+
+/// `POST /admin/accounts/{id}/role`
+pub(crate) async fn set_role(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<NewRole>) -> Result<Redirect, WebError> {
+    let role = form.role.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
+    app.accounts.set_role(&actor(&who, visit), &id, role).await?;
+    Ok(back(&id, "role"))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Suspension {
+    suspended: bool,
+}
+
+/// `POST /admin/accounts/{id}/suspend`
+pub(crate) async fn suspend(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<Suspension>) -> Result<Redirect, WebError> {
+    app.accounts.suspend(&actor(&who, visit), &id, form.suspended).await?;
+    Ok(back(&id, if form.suspended { "suspended" } else { "lifted" }))
+}
+
+/// `POST /admin/accounts/{id}/sign-out`
+pub(crate) async fn sign_out(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>) -> Result<Redirect, WebError> {
+    app.accounts.sign_out_everywhere(&actor(&who, visit), &id).await?;
+    Ok(back(&id, "signed-out"))
+}
+
+/// To the account again. Its id has just been found in the store: it is one of ours.
+fn back(id: &str, done: &str) -> Redirect {
+    Redirect::to(&format!("/admin/accounts/{id}?done={done}"))
+}

@@ -1,0 +1,56 @@
+//! Heatmaps: a table whose cells are coloured, so that it is its own alternative.
+
+use materia::dashboard::{Heatmap, Tick};
+use maud::{Markup, html};
+
+/// Steps of colour from the smallest to the largest value.
+const STEPS: f64 = 8.0;
+
+pub(super) fn heatmap(id: &str, title: &str, unit: Option<&str>, map: &Heatmap) -> Markup {
+    let around_zero = map.min.at < 0.0 && map.max.at > 0.0;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label={ (title) ", scrollable" } {
+            table.heatmap #{ (id) "-map" } {
+                caption.unseen { (title) @if let Some(unit) = unit { ", " (unit) } }
+                thead { tr { th scope="col" { (map.y_title) } @for column in &map.columns { th scope="col" { (column) } } } }
+                tbody {
+                    @for row in &map.rows {
+                        tr {
+                            th scope="row" { (row.name) }
+                            @for cell in &row.cells {
+                                @match cell {
+                                    Some(cell) => td data-heat=(heat(cell, map, around_zero)) { (cell.label) },
+                                    None => td {},
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.scale aria-hidden="true" {
+            span { (map.min.label) }
+            @for step in scale(around_zero) { i data-heat=(step) {} }
+            span { (map.max.label) }
+        }
+    }
+}
+
+/// `0` to `7`; from `n4` over `0` to `4` where zero lies between.
+fn heat(cell: &Tick, map: &Heatmap, around_zero: bool) -> String {
+    if around_zero {
+        let most = map.max.at.max(-map.min.at);
+        let step = (cell.at / most * 4.0).round().clamp(-4.0, 4.0);
+        return if step < 0.0 { format!("n{}", -step) } else { format!("p{step}") };
+    }
+    let span = map.max.at - map.min.at;
+    let share = if span > 0.0 { (cell.at - map.min.at) / span } else { 0.5 };
+    format!("{}", (share * STEPS).floor().clamp(0.0, STEPS - 1.0))
+}
+
+fn scale(around_zero: bool) -> Vec<String> {
+    if around_zero {
+        return ["n4", "n3", "n2", "n1", "p0", "p1", "p2", "p3", "p4"].map(str::to_owned).to_vec();
+    }
+    (0..8).map(|step| step.to_string()).collect()
+}
