@@ -1,7 +1,7 @@
 //! The terminal dashboard as an operator feels it: the real command behind a pty, with 10,000 tables and one of 10 million rows.
 //!
 //! `cargo bench --bench tui` prints, with the limit each figure must keep: start to first frame, key to frame while moving through the list of
-//! tables and through the rows of the large one, processor time while nothing happens (60 s, or MATERIA_BENCH_IDLE seconds), and what an hour's worth
+//! tables and through the rows of the large one, processor time while nothing happens (60 s, or `MATERIA_BENCH_IDLE` seconds), and what an hour's worth
 //! of keys adds to its memory.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on says so by panicking, and prints what it measured")]
 
@@ -120,7 +120,7 @@ impl Dashboard {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (send, output) = mpsc::channel();
         thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 if send.send(read).is_err() {
                     return;
@@ -147,7 +147,7 @@ impl Dashboard {
 
     /// Waits until nothing has been drawn for a while.
     fn rest(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while self.output.recv_timeout(Duration::from_millis(500)) != Err(RecvTimeoutError::Timeout) {
             assert!(Instant::now() < deadline, "it does not come to rest");
         }
