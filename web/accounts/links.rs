@@ -91,7 +91,12 @@ struct Taken {
 
 impl FromRow<'_, SqliteRow> for Taken {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self { email: row.try_get("email")?, name: row.try_get("name")?, account: row.try_get("account")?, return_to: row.try_get("return_to")? })
+        Ok(Self {
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            account: row.try_get("account")?,
+            return_to: row.try_get("return_to")?,
+        })
     }
 }
 
@@ -245,14 +250,20 @@ impl Accounts {
 
     /// The address that a link for changing it would make an account's.
     pub(crate) async fn look_at_email_change(&self, token: &Token) -> Result<String, LinkError> {
-        let row = sqlx::query_scalar("SELECT email FROM links WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3");
+        let row =
+            sqlx::query_scalar("SELECT email FROM links WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3");
         let row = row.bind(token.hash().as_str().to_owned()).bind(Purpose::EmailChange.word()).bind(self.now().as_second());
         row.fetch_optional(self.store.pool()).await?.ok_or(LinkError::Dead)
     }
 
     /// Makes the address of a living link the account's. Every session ends, but the one named, which gets another id. The session's new id,
     /// where it is one of this account's.
-    pub(crate) async fn change_email(&self, token: Option<&Token>, session: Option<&str>, visit: &Visit) -> Result<Option<Token>, LinkError> {
+    pub(crate) async fn change_email(
+        &self,
+        token: Option<&Token>,
+        session: Option<&str>,
+        visit: &Visit,
+    ) -> Result<Option<Token>, LinkError> {
         let mut turn = self.store.write().await?;
         let outcome = self.change_email_in(&mut turn, token, session, visit).await;
         turn.commit().await?;
@@ -288,7 +299,11 @@ impl Accounts {
         let actor = Actor { id: account.id.clone(), name: account.email.clone(), network: visit.network.clone() };
         audit::record(turn, now, &actor, deed).await?;
         // Links that were sent to the former address sign in nobody any more.
-        sqlx::query("DELETE FROM links WHERE email = $1 OR account = $2").bind(&account.email).bind(&account.id).execute(&mut **turn).await?;
+        sqlx::query("DELETE FROM links WHERE email = $1 OR account = $2")
+            .bind(&account.email)
+            .bind(&account.id)
+            .execute(&mut **turn)
+            .await?;
         sessions::end_others(turn, &account.id, session).await?;
         let renewed = match session {
             Some(handle) => sessions::renew(turn, now, handle, &Account { role, ..account.clone() }).await?,
@@ -296,7 +311,10 @@ impl Accounts {
         };
         let letter = match account.email.parse() {
             Ok(old) => {
-                let text = format!("The address of your account at {} is {email} now.\n\nIf it was not you, answer this letter at once.\n", self.settings.brand);
+                let text = format!(
+                    "The address of your account at {} is {email} now.\n\nIf it was not you, answer this letter at once.\n",
+                    self.settings.brand
+                );
                 Some(mail::log(turn, now, old, format!("Your address at {} was changed", self.settings.brand), text).await?)
             }
             Err(_) => None,
@@ -354,13 +372,7 @@ impl Link<'_> {
 }
 
 /// Uses a link up, in one statement: of two who present it at once, one gets it. What does not work is counted as a guess.
-async fn take(
-    turn: &mut Transaction,
-    now: Timestamp,
-    purpose: Purpose,
-    token: Option<&Token>,
-    visit: &Visit,
-) -> Result<Taken, LinkError> {
+async fn take(turn: &mut Transaction, now: Timestamp, purpose: Purpose, token: Option<&Token>, visit: &Visit) -> Result<Taken, LinkError> {
     let guesses = limits::GUESSES_FROM_NETWORK;
     if guesses.reached(turn, now, &visit.network).await? {
         return Err(LinkError::TooOften(guesses.wait()));

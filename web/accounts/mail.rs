@@ -146,7 +146,12 @@ pub(super) async fn log(turn: &mut Transaction, now: Timestamp, to: Email, subje
     Ok(Letter { id, at: now, to, subject, text })
 }
 
-async fn send_all(mut letters: mpsc::Receiver<Option<Letter>>, transport: AsyncSmtpTransport<Tokio1Executor>, settings: AccountSettings, store: Store) {
+async fn send_all(
+    mut letters: mpsc::Receiver<Option<Letter>>,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    settings: AccountSettings,
+    store: Store,
+) {
     while let Some(Some(letter)) = letters.recv().await {
         let message = match compose(&letter, &settings) {
             Ok(message) => message,
@@ -229,7 +234,8 @@ mod tests {
 
     #[test]
     fn nothing_in_a_letter_becomes_another_header() {
-        for subject in ["Sign in\r\nBcc: eve@example.com", "Sign in\nBcc: eve@example.com", "Sign in\rBcc: eve@example.com", "S\u{0}\u{7}"] {
+        for subject in ["Sign in\r\nBcc: eve@example.com", "Sign in\nBcc: eve@example.com", "Sign in\rBcc: eve@example.com", "S\u{0}\u{7}"]
+        {
             let text = composed(subject);
             let headers = text.split_once("\r\n\r\n").unwrap().0;
             let names: Vec<_> = headers.lines().filter_map(|line| line.split_once(": ").map(|(name, _)| name)).collect();
@@ -240,10 +246,18 @@ mod tests {
 
     #[test]
     fn a_mail_server_is_spoken_to_in_secret_or_nearby() {
-        for right in ["smtps://user:pw@mail.example", "smtp://mail.example:587?tls=required", "smtp://127.0.0.1:2525", "smtp://localhost:25"] {
+        for right in
+            ["smtps://user:pw@mail.example", "smtp://mail.example:587?tls=required", "smtp://127.0.0.1:2525", "smtp://localhost:25"]
+        {
             assert_eq!(check_smtp(right), Ok(()), "{right}");
         }
-        for wrong in ["smtp://user:pw@mail.example", "smtp://user:pw@mail.example?tls=opportunistic", "mail.example", "smtps://", "https://mail.example"] {
+        for wrong in [
+            "smtp://user:pw@mail.example",
+            "smtp://user:pw@mail.example?tls=opportunistic",
+            "mail.example",
+            "smtps://",
+            "https://mail.example",
+        ] {
             assert!(check_smtp(wrong).is_err(), "{wrong}");
         }
     }

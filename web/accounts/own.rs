@@ -4,12 +4,7 @@ use jiff::Timestamp;
 use materia::plan::Plan;
 use sqlx::Row;
 
-use super::{
-    Accounts,
-    account::Account,
-    sessions::SessionLine,
-    store::StoreError,
-};
+use super::{Accounts, account::Account, sessions::SessionLine, store::StoreError};
 
 /// Everything that is kept of an account.
 #[derive(Debug, serde::Serialize)]
@@ -53,9 +48,9 @@ impl Accounts {
     pub(crate) async fn own_data(&self, account: &Account) -> Result<OwnData, StoreError> {
         let mails = sqlx::query("SELECT at, subject, state FROM mails WHERE recipient = $1 ORDER BY at DESC");
         let mails = mails.bind(&account.email).fetch_all(self.store.pool()).await?;
-        let mails = mails.iter().map(|row| {
-            Ok(OwnMail { at: super::time(row.try_get("at")?), subject: row.try_get("subject")?, state: row.try_get("state")? })
-        });
+        let mails = mails
+            .iter()
+            .map(|row| Ok(OwnMail { at: super::time(row.try_get("at")?), subject: row.try_get("subject")?, state: row.try_get("state")? }));
         let changes = self.audit_log_of(&account.id).await?.into_iter();
         Ok(OwnData {
             account: OwnAccount {

@@ -48,8 +48,22 @@ mod tests {
             assert!(ReturnPath::checked(right).is_some(), "{right}");
         }
         let wrong = [
-            "", "dashboard", "//evil.example", "/\\evil.example", "\\/evil.example", "/\t/evil.example", "/\n/evil.example", "https://evil.example",
-            "javascript:alert(1)", "/ /evil.example", " //evil.example", "/a\\b", "/x\r\nSet-Cookie: a=b", "/auth/logout", "/\u{e9}", "/\"onload",
+            "",
+            "dashboard",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/ /evil.example",
+            " //evil.example",
+            "/a\\b",
+            "/x\r\nSet-Cookie: a=b",
+            "/auth/logout",
+            "/\u{e9}",
+            "/\"onload",
         ];
         for text in wrong {
             assert_eq!(ReturnPath::checked(text), None, "{text:?}");

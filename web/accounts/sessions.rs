@@ -259,13 +259,15 @@ impl Accounts {
 /// Gives a session another id. The former one is good for requests that are under way. Nothing, where it has ended meanwhile.
 pub(super) async fn renew(turn: &mut Transaction, now: Timestamp, handle: &str, account: &Account) -> Result<Option<Token>, StoreError> {
     let id = Token::random()?;
-    let changed = sqlx::query("UPDATE sessions SET former_hash = id_hash, former_until = $1, id_hash = $2, role = $3 WHERE handle = $4 AND account = $5")
-        .bind(later(now, FORMER).as_second())
-        .bind(id.hash().as_str())
-        .bind(account.role.name())
-        .bind(handle)
-        .bind(&account.id)
-        .execute(&mut **turn)
-        .await?;
+    let changed = sqlx::query(
+        "UPDATE sessions SET former_hash = id_hash, former_until = $1, id_hash = $2, role = $3 WHERE handle = $4 AND account = $5",
+    )
+    .bind(later(now, FORMER).as_second())
+    .bind(id.hash().as_str())
+    .bind(account.role.name())
+    .bind(handle)
+    .bind(&account.id)
+    .execute(&mut **turn)
+    .await?;
     Ok((changed.rows_affected() == 1).then_some(id))
 }

@@ -21,8 +21,10 @@ pub(crate) type Db = sqlx::Sqlite;
 pub(super) type Transaction = sqlx::Transaction<'static, Db>;
 
 /// The migrations in their order. One that was released is never changed: its checksum is compared at start.
-const MIGRATIONS: [(&str, &str); 2] =
-    [("accounts", include_str!("migrations/sqlite/0001_accounts.sql")), ("audit log", include_str!("migrations/sqlite/0002_audit_log.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("accounts", include_str!("migrations/sqlite/0001_accounts.sql")),
+    ("audit log", include_str!("migrations/sqlite/0002_audit_log.sql")),
+];
 
 /// How long a statement waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
@@ -82,9 +84,9 @@ impl Store {
     /// Applies what is missing in one transaction that keeps every other writer out: of two processes that start at once, one waits. sqlx's
     /// own migrator takes no lock on SQLite.
     async fn migrate(&self) -> Result<(), StoreError> {
-        let numbered = (1..).zip(MIGRATIONS).map(|(number, (name, sql))| {
-            Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-        });
+        let numbered = (1..)
+            .zip(MIGRATIONS)
+            .map(|(number, (name, sql))| Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false));
         let migrator = Migrator::with_migrations(numbered.collect());
         let mut turn = self.write().await?;
         migrator.run_direct(None, &mut *turn, false).await?;

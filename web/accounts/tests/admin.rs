@@ -17,12 +17,10 @@ async fn seeding_twice_gives_the_same_four_rows() {
     rig.accounts.suspend(&Actor::command_line(), &first[2].id, true).await.unwrap();
     assert_eq!(rig.accounts.seed().await.unwrap(), first);
     assert_eq!(rig.accounts.all().await.unwrap().len(), 4);
-    assert_eq!(first.iter().map(|account| (account.plan, account.role)).collect::<Vec<_>>(), [
-        (Plan::Pro, Role::Admin),
-        (Plan::Free, Role::Customer),
-        (Plan::Starter, Role::Customer),
-        (Plan::Pro, Role::Customer),
-    ]);
+    assert_eq!(
+        first.iter().map(|account| (account.plan, account.role)).collect::<Vec<_>>(),
+        [(Plan::Pro, Role::Admin), (Plan::Free, Role::Customer), (Plan::Starter, Role::Customer), (Plan::Pro, Role::Customer),]
+    );
 }
 
 #[tokio::test]

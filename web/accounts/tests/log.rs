@@ -35,12 +35,15 @@ async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
     rig.accounts.sign_out_everywhere(&actor, &free.id).await.unwrap();
     let (rows, _) = rig.accounts.audit_log(PageOf::number(None)).await.unwrap();
     let told: Vec<_> = rows.iter().rev().map(|row| format!("{} {} {} {}", row.actor, row.action, row.subject, row.detail)).collect();
-    assert_eq!(told, [
-        "ada@example.com plan changed free@example.test free to pro",
-        "ada@example.com suspended free@example.test ",
-        "ada@example.com suspension lifted free@example.test ",
-        "ada@example.com signed out everywhere free@example.test 0 sessions",
-    ]);
+    assert_eq!(
+        told,
+        [
+            "ada@example.com plan changed free@example.test free to pro",
+            "ada@example.com suspended free@example.test ",
+            "ada@example.com suspension lifted free@example.test ",
+            "ada@example.com signed out everywhere free@example.test 0 sessions",
+        ]
+    );
     assert!(rows.iter().all(|row| row.network == "203.0.113.9"));
 }
 
@@ -48,7 +51,14 @@ async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
 async fn processes_that_start_at_once_on_a_new_store_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
-    let opened: Vec<_> = (0..6).map(|_| tokio::spawn({ let url = url.clone(); async move { Store::open(&url).await } })).collect();
+    let opened: Vec<_> = (0..6)
+        .map(|_| {
+            tokio::spawn({
+                let url = url.clone();
+                async move { Store::open(&url).await }
+            })
+        })
+        .collect();
     for store in opened {
         assert!(store.await.unwrap().unwrap().answers().await);
     }

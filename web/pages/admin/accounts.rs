@@ -69,7 +69,13 @@ pub(crate) struct NewPlan {
 }
 
 /// `POST /admin/accounts/{id}/plan`
-pub(crate) async fn set_plan(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<NewPlan>) -> Result<Redirect, WebError> {
+pub(crate) async fn set_plan(
+    app: State<App>,
+    who: SignedIn,
+    visit: Visit,
+    id: Path<String>,
+    form: Form<NewPlan>,
+) -> Result<Redirect, WebError> {
     let plan = form.plan.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
     app.accounts.set_plan(&actor(&who, visit), &id, plan).await?;
     Ok(back(&id, "plan"))
@@ -81,7 +87,13 @@ pub(crate) struct NewRole {
 }
 
 /// `POST /admin/accounts/{id}/role`
-pub(crate) async fn set_role(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<NewRole>) -> Result<Redirect, WebError> {
+pub(crate) async fn set_role(
+    app: State<App>,
+    who: SignedIn,
+    visit: Visit,
+    id: Path<String>,
+    form: Form<NewRole>,
+) -> Result<Redirect, WebError> {
     let role = form.role.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
     app.accounts.set_role(&actor(&who, visit), &id, role).await?;
     Ok(back(&id, "role"))
@@ -93,7 +105,13 @@ pub(crate) struct Suspension {
 }
 
 /// `POST /admin/accounts/{id}/suspend`
-pub(crate) async fn suspend(app: State<App>, who: SignedIn, visit: Visit, id: Path<String>, form: Form<Suspension>) -> Result<Redirect, WebError> {
+pub(crate) async fn suspend(
+    app: State<App>,
+    who: SignedIn,
+    visit: Visit,
+    id: Path<String>,
+    form: Form<Suspension>,
+) -> Result<Redirect, WebError> {
     app.accounts.suspend(&actor(&who, visit), &id, form.suspended).await?;
     Ok(back(&id, if form.suspended { "suspended" } else { "lifted" }))
 }

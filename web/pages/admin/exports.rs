@@ -43,7 +43,13 @@ pub(crate) async fn exports(app: State<App>) -> Result<Page, WebError> {
         attempts.reverse();
         attempts.truncate(ATTEMPTS);
         let generations = export::generations(&target)?;
-        Ok(ExportsPage { served: target.served_path().display().to_string(), problem, running: export::running(&target)?, generations, attempts })
+        Ok(ExportsPage {
+            served: target.served_path().display().to_string(),
+            problem,
+            running: export::running(&target)?,
+            generations,
+            attempts,
+        })
     });
     Ok(frame::page(Section::Exports, "Exports", &view.await?))
 }

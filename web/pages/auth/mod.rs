@@ -12,11 +12,11 @@ use axum::{
 };
 use serde::Deserialize;
 
+use self::views::{AskPage, SentPage};
 pub(crate) use self::{
     confirm::{change_email, look_at_email_change, redeem, verify},
     dev::{dev_sign_in, mailbox},
 };
-use self::views::{AskPage, SentPage};
 use crate::web::{
     accounts::{self, Email, LinkError, LinkRequest, ReturnPath, Session, StoreError, Visit},
     app::App,
@@ -66,7 +66,9 @@ fn ask_page(app: &App, viewer: &Viewer, query: Next, wish: Wish) -> Response {
     if viewer.signed_in().is_some() {
         return Redirect::to(next.as_str()).into_response();
     }
-    AskPage { wish, email: String::new(), name: String::new(), next, problem: None, sends_mail: app.accounts.sends_mail() }.page().into_response()
+    AskPage { wish, email: String::new(), name: String::new(), next, problem: None, sends_mail: app.accounts.sends_mail() }
+        .page()
+        .into_response()
 }
 
 /// `POST /auth/login`

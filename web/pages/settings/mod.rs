@@ -36,7 +36,8 @@ async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, WebError> {
 async fn show(app: &App, account: Account, session: &Session, done: Option<&str>, problem: Option<Problem>) -> Result<Page, WebError> {
     let now = app.accounts.now();
     let sessions = app.accounts.sessions(&account.id).await?.into_iter();
-    let sessions = sessions.map(|line| SessionView { current: *line.handle == *session.0, browser: agent::describe(&line.user_agent), line });
+    let sessions =
+        sessions.map(|line| SessionView { current: *line.handle == *session.0, browser: agent::describe(&line.user_agent), line });
     let refused = problem.is_some();
     let offer = app.settings.brand.plans.iter().find(|offer| offer.plan == account.plan);
     let includes = offer.map(|offer| offer.includes.clone()).filter(|includes| !includes.is_empty());
@@ -110,7 +111,12 @@ pub(crate) async fn set_appearance(app: State<App>, who: SignedIn, form: Form<Lo
 }
 
 /// `POST /settings/sessions/{handle}/end`
-pub(crate) async fn end_session(app: State<App>, who: SignedIn, session: Extension<Session>, handle: Path<String>) -> Result<Response, WebError> {
+pub(crate) async fn end_session(
+    app: State<App>,
+    who: SignedIn,
+    session: Extension<Session>,
+    handle: Path<String>,
+) -> Result<Response, WebError> {
     if !app.accounts.end_session(&who.0.id, &handle).await? {
         return Err(WebError::NotFound);
     }
