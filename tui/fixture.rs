@@ -141,7 +141,7 @@ pub(crate) fn status() -> Status {
         lakehouse: PathBuf::from("lakehouse.duckdb"),
         lakehouse_exists: true,
         lakehouse_held_by: None,
-        max_age: Some(Duration::from_secs(7_200)),
+        max_age: Some(Duration::from_hours(2)),
     }
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn setup() -> Setup {
         place: Place {
             target: Target::new(&PathBuf::from("analytics.duckdb")).unwrap(),
             lakehouse: PathBuf::from("lakehouse.duckdb"),
-            max_age: Some(Duration::from_secs(7_200)),
+            max_age: Some(Duration::from_hours(2)),
         },
         schema: "serving".to_owned(),
         dashboards: DashboardSettings { built_in: Some("beanflows".to_owned()), dir: None },

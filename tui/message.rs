@@ -223,5 +223,4 @@ pub(crate) enum Effect {
 }
 
 /// How long something may be answered.
-pub(crate) const TIMES: [Duration; 4] =
-    [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(600), Duration::from_secs(3_600)];
+pub(crate) const TIMES: [Duration; 4] = [Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(10), Duration::from_hours(1)];

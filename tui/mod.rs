@@ -91,7 +91,7 @@ pub(crate) fn run(options: &Options, source: Source) -> io::Result<()> {
                         let size = screen.suspend()?;
                         update(&mut state, Message::Resize(size));
                     }
-                    Effect::Redraw => screen.terminal.clear()?,
+                    Effect::Redraw => screen.redraw()?,
                     Effect::Copy(text) => TerminalScreen::copy(&text)?,
                     effect => work.fulfil(effect),
                 }

@@ -15,7 +15,7 @@ use ratatui::{
         cursor,
         event::{self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event},
         execute,
-        terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+        terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen},
     },
     layout::Size,
 };
@@ -55,8 +55,17 @@ impl Screen {
         leave();
         signal_hook::low_level::emulate_default_handler(SIGTSTP)?;
         enter(self.mouse)?;
-        self.terminal.clear()?;
+        self.redraw()?;
         terminal::size().map(Size::from)
+    }
+
+    /// Forgets what is on the screen, so that everything is drawn anew.
+    ///
+    /// `Terminal::clear` would ask where the cursor is, and the answer would come among the keys, which somebody else reads.
+    pub(crate) fn redraw(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 
     /// Puts text into the clipboard of the terminal, also over ssh, where it allows that.

@@ -153,6 +153,7 @@ fn moments(min: f64, max: f64, stride: Stride) -> Vec<i64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

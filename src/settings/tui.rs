@@ -20,3 +20,18 @@ impl TuiSettings {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use crate::settings::Settings;
+
+    #[test]
+    fn logs_are_beside_the_settings_and_units_are_nowhere() {
+        let text = "[tui]\nlogs = ['web.log', '/var/log/supervisor.log', 'unit:materia-web']";
+        let settings = Settings::load(Some((Path::new("etc/materia.toml"), text)), &|_| None).unwrap();
+        assert_eq!(settings.tui.logs, ["etc/web.log", "/var/log/supervisor.log", "unit:materia-web"]);
+    }
+}

@@ -333,7 +333,7 @@ fn what_is_chosen_changes_what_is_shown_and_nonsense_is_told() {
     let site = beanflows();
     let shown = site.ok(&["dashboards", "show", "supply", "--filter", "years_from=2015", "--filter", "years_to=2018"]).stdout;
     assert!(shown.contains("Market years: 2015 to 2018"), "{shown}");
-    let data = answered(&site, "origins", &[("countries", "VM"), ("countries", "nowhere")], Plan::Pro);
+    let data = answered(&site, "origins", &[("countries", "Vietnam"), ("countries", "nowhere")], Plan::Pro);
     let countries = data.filters.iter().find(|filter| filter.name == "countries").unwrap();
     assert_eq!(countries.problem.as_deref(), Some("\"nowhere\" is not among Countries"));
     let ran = site.run(&["dashboards", "show", "suply"]);

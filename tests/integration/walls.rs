@@ -152,8 +152,6 @@ fn every_snapshot_is_made_by_a_test_that_still_exists() {
     let repository = repository();
     for snapshot in repository.iter().filter(|source| source.path.starts_with("snapshots/")) {
         let made_by = snapshot.text.lines().find_map(|line| line.strip_prefix("source: ")).unwrap_or_default();
-        // The binary's rooms are reached from src/main.rs.
-        let made_by = made_by.trim_start_matches("src/../");
         let name = Path::new(&snapshot.path).file_stem().unwrap().to_str().unwrap();
         // Named in the test as text, or after the test's function, with a number where there are several.
         let name = name.rsplit("__").next().unwrap();

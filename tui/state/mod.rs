@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 use materia::{reader::Catalog, status::Status, words};
-use ratatui::layout::Size;
+use ratatui::{
+    crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers},
+    layout::Size,
+};
 use ratatui_textarea::TextArea;
 
 use self::{
@@ -161,6 +164,14 @@ pub(crate) fn line_input(text: &str) -> TextArea<'static> {
     let mut input = TextArea::new(vec![text.to_owned()]);
     input.move_cursor(ratatui_textarea::CursorMove::End);
     input
+}
+
+/// A key in an input of one line; whether it changed the text. `ctrl-u` takes all of it away, as in a shell.
+pub(crate) fn edit_line(input: &mut TextArea<'static>, key: KeyEvent) -> bool {
+    if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('u') {
+        return input.delete_line_by_head();
+    }
+    input.input(Event::Key(key))
 }
 
 /// A command that was started here.

@@ -1,6 +1,6 @@
 //! Choosing a dashboard and what it shows.
 
-use ratatui::crossterm::event::{Event, KeyEvent};
+use ratatui::crossterm::event::KeyEvent;
 
 use crate::tui::{
     keys,
@@ -8,6 +8,7 @@ use crate::tui::{
     state::{
         Overlay, Screen, State,
         dashboards::{HEIGHT, Picker},
+        edit_line,
     },
 };
 
@@ -107,7 +108,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         "space" if fitting > 0 => picker.choose(),
         _ => {
             picker.problem = None;
-            if picker.input.input(Event::Key(key)) {
+            if edit_line(&mut picker.input, key) {
                 picker.cursor = super::super::state::list::Cursor::default();
             }
         }

@@ -3,6 +3,15 @@
 mod act;
 mod arrive;
 mod dashboards;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test that cannot go on says so by panicking"
+)]
+mod help_tests;
 mod moves;
 mod overlays;
 mod rows;

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent};
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::{act, dashboards, height, rows, screens};
 use crate::tui::{
     keys,
     message::{Effect, SaveJob, Target},
     state::{
-        Overlay, PromptKind, State,
+        Overlay, PromptKind, State, edit_line,
         palette::{Does, HEIGHT, Palette},
     },
 };
@@ -59,7 +59,7 @@ fn press_palette(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         "pgdn" => palette.cursor.step(HEIGHT.cast_signed(), fitting, HEIGHT),
         "pgup" => palette.cursor.step(-HEIGHT.cast_signed(), fitting, HEIGHT),
         _ => {
-            if palette.input.input(Event::Key(key)) {
+            if edit_line(&mut palette.input, key) {
                 palette.find();
             }
         }
@@ -93,7 +93,7 @@ fn press_prompt(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Enter => entered(state),
         _ => {
             prompt.problem = None;
-            if prompt.input.input(Event::Key(key)) { typed(state) } else { Vec::new() }
+            if edit_line(&mut prompt.input, key) { typed(state) } else { Vec::new() }
         }
     }
 }

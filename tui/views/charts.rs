@@ -52,20 +52,32 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, chart: &Chart) {
     }
 }
 
-/// Names of several series in one line; returns what is left below it.
+/// Names of several series, in a few lines where one is not enough; returns what is left below them.
 fn legend(paint: &mut Paint, area: Rect, chart: &Chart) -> Rect {
     if chart.series.len() < 2 {
         return area;
     }
     let of = chart.series.len();
-    let mut spans = Vec::new();
+    let mut lines = vec![Vec::new()];
+    let mut used = 0;
     for (index, series) in chart.series.iter().enumerate() {
         let sign = series_sign(paint.look, index, of).unwrap_or(if paint.look.ascii { "#" } else { "■" });
-        spans.push(paint.span(Role::Series(index), format!(" {sign} ")));
-        spans.push(paint.span(Role::Text, format!("{} ", series.name)));
+        let columns = width(&series.name, 24) + 4;
+        if used > 0 && used + columns > usize::from(area.width) {
+            lines.push(Vec::new());
+            used = 0;
+        }
+        used += columns;
+        if let Some(line) = lines.last_mut() {
+            line.push(paint.span(Role::Series(index), format!(" {sign} ")));
+            line.push(paint.span(Role::Text, format!("{} ", paint.fit(&series.name, columns - 4))));
+        }
     }
-    paint.line(area, Line::from(spans));
-    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
+    // Where there is little room, the chart needs it more than its legend.
+    lines.truncate(usize::from(area.height / 5).max(1));
+    let height = u16::try_from(lines.len()).unwrap_or_default();
+    paint.lines(area, lines.into_iter().map(Line::from));
+    Rect { y: area.y + height, height: area.height.saturating_sub(height), ..area }
 }
 
 fn row(plot: Rect, axis: &Axis, value: f64) -> u16 {

@@ -17,15 +17,12 @@ use crate::tui::{
 
 pub(super) fn top(paint: &mut Paint, area: Rect, state: &State) {
     let mut x = area.x;
-    // Where there is little room, only the shown tab has its name.
     let full = area.width >= 96;
     for (index, screen) in Screen::ALL.into_iter().enumerate() {
         let here = screen == state.screen;
-        let label = if full || here {
-            format!(" {} {} ", index + 1, screen.title())
-        } else {
-            format!(" {} {} ", index + 1, &screen.title()[..screen.title().len().min(4)])
-        };
+        let title = screen.title();
+        // Where there is little room, names are cut to what tells them apart.
+        let label = format!(" {} {} ", index + 1, if full { title } else { &title[..title.len().min(4)] });
         let columns = u16::try_from(width(&label, 40)).unwrap_or_default();
         let spot = Rect { x, width: columns.min(area.right().saturating_sub(x)), ..area };
         let role = if here { Role::Selected } else { Role::Dim };
@@ -39,23 +36,27 @@ pub(super) fn top(paint: &mut Paint, area: Rect, state: &State) {
     paint.line(rest, Line::from(health).right_aligned());
 }
 
-/// How things are, in as many words as fit: the most important ones last, at the edge.
+/// How things are, in as many words as fit: that something may be changed from here is always said.
 fn health(paint: &Paint, state: &State, space: usize) -> Vec<Span<'static>> {
     let mut parts: Vec<(Role, String)> = Vec::new();
     if state.actions {
-        parts.push((Role::Warn, "ACTIONS ON".to_owned()));
-    }
-    if let Some(rows) = state.saving {
-        parts.push((Role::Accent, format!("{} saving {}", paint.look.spinner(paint.turn), words::rows(rows))));
-    }
-    if state.is_exporting() {
-        parts.push((Role::Accent, format!("{} exporting", paint.look.spinner(paint.turn))));
+        parts.push((Role::Warn, "ACTIONS".to_owned()));
     }
     let (role, word) = freshness(paint, state);
-    parts.push((role, format!("{} {word}", paint.look.dot())));
-    while parts.len() > 1 && parts.iter().map(|(_, text)| width(text, space) + 2).sum::<usize>() > space {
-        parts.remove(0);
+    let taken: usize = parts.iter().map(|(_, text)| width(text, space) + 2).sum();
+    let word = format!("{} {word}", paint.look.dot());
+    let word = paint.fit(&word, width(&word, space.saturating_sub(taken + 2)));
+    let mut left = space.saturating_sub(taken + width(&word, space) + 2);
+    let saving = state.saving.map(|rows| format!("{} saving {}", paint.look.spinner(paint.turn), words::rows(rows)));
+    let exporting = state.is_exporting().then(|| format!("{} exporting", paint.look.spinner(paint.turn)));
+    for text in [exporting, saving].into_iter().flatten() {
+        let columns = width(&text, space) + 2;
+        if columns <= left {
+            left -= columns;
+            parts.push((Role::Accent, text));
+        }
     }
+    parts.push((role, word));
     parts.into_iter().map(|(role, text)| paint.span(role, format!(" {text} "))).collect()
 }
 

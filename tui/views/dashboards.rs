@@ -34,8 +34,8 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     let mut y = body.y;
     for row in rows.iter().skip(screen.scroll) {
         let left = body.bottom().saturating_sub(y);
-        // Less than this is nothing to draw a panel in.
-        if left < row.height.min(5) {
+        // Less than this is nothing to draw a chart in.
+        if left < row.height.min(10) && y > body.y {
             break;
         }
         let height = row.height.min(left);
@@ -96,7 +96,9 @@ fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: 
 }
 
 fn panel(paint: &mut Paint, area: Rect, panel: &PanelData) {
-    let unit = panel.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
+    // A single figure has its unit behind it.
+    let above = panel.unit.as_ref().filter(|_| !matches!(panel.content, Content::Stat(_)));
+    let unit = above.map(|unit| format!(" ({unit})")).unwrap_or_default();
     let title =
         paint.fit(&format!("{}{unit}", panel.title), width(&format!("{}{unit}", panel.title), usize::from(area.width.saturating_sub(6))));
     let inside = paint.block(area, &title, Role::Heading);

@@ -85,7 +85,11 @@ fn facts(paint: &Paint, state: &State, columns: usize) -> Vec<Line<'static>> {
     let mut lines = fact(paint, "Served", Role::Strong, &status.served.display().to_string(), columns);
     let (role, word) = chrome::freshness(paint, state);
     let generation = status.generation.as_ref().map_or_else(|| "no generation of materia's".to_owned(), |id| format!("generation {id}"));
-    let limit = status.max_age.map(|most| format!(", at most {} allowed", words::duration(most))).unwrap_or_default();
+    let limit = status
+        .max_age
+        .filter(|_| status.exported_at.is_some())
+        .map(|most| format!(", at most {} allowed", words::duration(most)))
+        .unwrap_or_default();
     let age = Line::from(vec![
         paint.span(Role::Dim, " ".repeat(NAMES)),
         paint.span(role, format!("{} {word}", paint.look.dot())),
@@ -148,7 +152,7 @@ fn lakehouse(state: &State, status: &Status) -> (Role, String) {
     let path = status.lakehouse.display();
     match &status.lakehouse_held_by {
         Some(holder) => {
-            let since = state.overview.held_since.map(|at| format!("; seen {}", ago(at, state.now))).unwrap_or_default();
+            let since = state.overview.held_since.map(|at| format!("; first seen {}", ago(at, state.now))).unwrap_or_default();
             (Role::Warn, format!("{path} is held by {holder}{since}"))
         }
         None if status.lakehouse_exists => (Role::Good, format!("{path} is free")),

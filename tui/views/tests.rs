@@ -111,7 +111,7 @@ fn with(change: impl Fn(&mut Status)) -> impl Fn(u16, u16) -> State {
 fn now_tells_what_is_served_and_what_is_wrong() {
     assert_screen("now_opening", started);
     assert_screen("now_fresh", ready);
-    assert_screen("now_stale", with(|status| status.max_age = Some(std::time::Duration::from_secs(600))));
+    assert_screen("now_stale", with(|status| status.max_age = Some(std::time::Duration::from_mins(10))));
     assert_screen("now_refused", with(|status| status.history.push(refusal())));
     assert_screen("now_held", with(|status| status.lakehouse_held_by = Some(holder())));
     assert_screen("now_staging", with(|status| status.running = Some(running(Step::Stage))));
@@ -329,7 +329,7 @@ fn health_is_told_in_colours() {
         press(&mut state, keys);
         told += &format!("-- {name}\n{}", styles(&buffer(&state, look)));
     };
-    let stale = |status: &mut Status| status.max_age = Some(std::time::Duration::from_secs(600));
+    let stale = |status: &mut Status| status.max_age = Some(std::time::Duration::from_mins(10));
     let failed = |status: &mut Status| status.history.push(attempt(3, Outcome::Failed));
     tell("fresh", LOOK, &|_| {}, "1");
     tell("stale", LOOK, &stale, "1");

@@ -151,7 +151,7 @@ mod tests {
         use materia::{export::Event, lock::Holder};
         let holder = Holder { pid: Some(4121), command: Some("sqlmesh run".to_owned()), running: None };
         let waiting =
-            Event::Waiting { what: "lakehouse.duckdb", holder: &holder, waited: Duration::from_secs(12), limit: Duration::from_secs(300) };
+            Event::Waiting { what: "lakehouse.duckdb", holder: &holder, waited: Duration::from_secs(12), limit: Duration::from_mins(5) };
         let events = [
             Event::Step { step: materia::export::Step::Audit },
             waiting,

@@ -80,7 +80,7 @@ fn save(job: &SaveJob, served: &Served, stop: &AtomicBool, progress: impl Fn(u64
     };
     // Parquet has no place for some of DuckDB's types; which ones there are, the answer to no row tells.
     let text = if parquet { with_texts(&pin, &text, &job.ask)? } else { text };
-    let limits = Limits { time: Duration::from_secs(3_600), ..Limits::download() };
+    let limits = Limits { time: Duration::from_hours(1), ..Limits::download() };
     let stream = pin.stream(questions::bound(Query::new(&text), &job.ask), limits)?;
 
     let fresh = Fresh::beside(&job.path)?;

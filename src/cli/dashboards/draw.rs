@@ -99,6 +99,16 @@ fn lines(chart: &Chart, out: &mut String) {
         });
         return columns(None, &rows.collect::<Vec<_>>(), &[false, true, false], out);
     }
+    if let Scale::Category { names } = &chart.x.scale
+        && names.len() <= MOST_ROWS
+    {
+        let head: Vec<String> = std::iter::once(&chart.x.title).chain(chart.series.iter().map(|series| &series.name)).cloned().collect();
+        let at = |place: usize| chart.series.iter().map(move |series| series.points.get(place).map_or("", |point| point.y_shown.as_str()));
+        let rows =
+            names.iter().enumerate().map(|(place, name)| std::iter::once(name.as_str()).chain(at(place)).map(str::to_owned).collect());
+        let right: Vec<bool> = (0..head.len()).map(|column| column > 0).collect();
+        return columns(Some(&head), &rows.collect::<Vec<Vec<String>>>(), &right, out);
+    }
     if chart.mark == Mark::Scatter {
         return dots(chart, out);
     }

@@ -52,11 +52,11 @@ impl Author<'_> {
                 self.problem(Some(span.start), format!("{key:?} means nothing to a filter of the kind {:?}", kind.name()));
             }
         }
-        if let Some(sql) = &file.sql {
-            if let Some(name) = parameters::used(sql.get_ref()).first() {
-                self.problem(Some(sql.span().start), format!("a filter's sql cannot use ${name}: filters do not depend on one another"));
-                return None;
-            }
+        if let Some(sql) = &file.sql
+            && let Some(name) = parameters::used(sql.get_ref()).first()
+        {
+            self.problem(Some(sql.span().start), format!("a filter's sql cannot use ${name}: filters do not depend on one another"));
+            return None;
         }
         let default = file.default.as_ref();
         if kind == FilterName::Search {

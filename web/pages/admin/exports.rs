@@ -10,7 +10,11 @@ use materia::{
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Section},
+    frame::{
+        self,
+        Head::{Numbers, Words},
+        Section,
+    },
     on_files,
 };
 use crate::web::{
@@ -111,7 +115,11 @@ impl ExportsPage {
                 }
             }
         };
-        frame::table("Kept generations", &["Generation", "Exported", "Rows", "Size", "Bring back"], &rows)
+        frame::table(
+            "Kept generations",
+            &[Words("Generation"), Words("Exported"), Numbers("Rows"), Numbers("Size"), Words("Bring back")],
+            &rows,
+        )
     }
 
     fn attempts(&self) -> Markup {
@@ -126,7 +134,7 @@ impl ExportsPage {
                 }
             }
         };
-        frame::table("Attempts", &["When", "Outcome", "Took", "Audits", "Why"], &rows)
+        frame::table("Attempts", &[Words("When"), Words("Outcome"), Numbers("Took"), Words("Audits"), Words("Why")], &rows)
     }
 }
 
@@ -171,7 +179,7 @@ fn tables(manifest: &Manifest) -> Markup {
                 "Exported " (moment(manifest.exported_at)) ", " (words::bytes(manifest.bytes)) ", by materia " (manifest.materia)
                 @if manifest.forced { ", by force although audits failed" } "."
             }
-            (frame::table("Tables", &["Table", "Rows", "Columns", "About"], &rows))
+            (frame::table("Tables", &[Words("Table"), Numbers("Rows"), Numbers("Columns"), Words("About")], &rows))
         }
     }
 }
@@ -190,7 +198,7 @@ fn audits(audits: &[Audit]) -> Markup {
     html! {
         section.sheet aria-labelledby="audits" {
             h2 #audits { "Audits" }
-            @if audits.is_empty() { p { "None are recorded." } } @else { (frame::table("Audits", &["Audit", "Table", "Result", "Found"], &rows)) }
+            @if audits.is_empty() { p { "None are recorded." } } @else { (frame::table("Audits", &[Words("Audit"), Words("Table"), Words("Result"), Words("Found")], &rows)) }
         }
     }
 }

@@ -57,12 +57,24 @@ pub(super) fn page(section: Section, heading: &str, view: &impl View) -> Page {
     Page::new(heading, Place::Admin, &Framed { section, heading, view })
 }
 
+/// The head of a column: of words, or of figures, which stand at its right.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Head {
+    Words(&'static str),
+    Numbers(&'static str),
+}
+
 /// A table that scrolls by itself where it is too wide.
-pub(super) fn table(label: &str, heads: &[&str], rows: &Markup) -> Markup {
+pub(super) fn table(label: &str, heads: &[Head], rows: &Markup) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) {
             table {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                thead { tr { @for head in heads {
+                    @match head {
+                        Head::Words(text) => { th scope="col" { (text) } },
+                        Head::Numbers(text) => { th.right scope="col" { (text) } },
+                    }
+                } } }
                 tbody { (rows) }
             }
         }

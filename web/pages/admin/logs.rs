@@ -4,7 +4,11 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{self, Pager, Section};
+use super::frame::{
+    self,
+    Head::{Numbers, Words},
+    Pager, Section,
+};
 use crate::web::{
     accounts::{AuditRow, MailRow, PageOf},
     app::App,
@@ -53,7 +57,7 @@ impl View for MailLog {
         };
         html! {
             p { "What was sent in the last 90 days. The text is not kept, since it holds links that sign somebody in." }
-            (frame::table("Letters", &["When", "To", "Subject", "State", "Remark"], &rows))
+            div.sheet { (frame::table("Letters", &[Words("When"), Words("To"), Words("Subject"), Words("State"), Words("Remark")], &rows)) }
             (self.pager.body())
         }
     }
@@ -63,7 +67,7 @@ impl View for AuditLog {
     fn body(&self) -> Markup {
         html! {
             p { "Rows are only ever added: the store refuses to change or to remove one." }
-            (audit_table(&self.rows))
+            div.sheet { (audit_table(&self.rows)) }
             (self.pager.body())
         }
     }
@@ -73,7 +77,7 @@ pub(super) fn audit_table(rows: &[AuditRow]) -> Markup {
     let rows = html! {
         @for row in rows {
             tr {
-                td { (row.seq) }
+                td.right { (row.seq) }
                 td { (moment(row.at)) }
                 td { (row.actor) @if !row.network.is_empty() { " from " (row.network) } }
                 td { (row.action) }
@@ -82,5 +86,5 @@ pub(super) fn audit_table(rows: &[AuditRow]) -> Markup {
             }
         }
     };
-    frame::table("Audit log", &["No.", "When", "Who", "Did what", "To whom", "Detail"], &rows)
+    frame::table("Audit log", &[Numbers("No."), Words("When"), Words("Who"), Words("Did what"), Words("To whom"), Words("Detail")], &rows)
 }

@@ -7,7 +7,11 @@ use materia::words;
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Section},
+    frame::{
+        self,
+        Head::{Numbers, Words},
+        Section,
+    },
     overview::figures,
 };
 use crate::web::{
@@ -67,7 +71,7 @@ impl View for Traffic {
             section.sheet aria-labelledby="minutes" {
                 h2 #minutes { "The last hour" }
                 @if self.minutes.is_empty() { p { "Nothing was asked." } } @else {
-                    (frame::table("Requests by minute", &["When", "Requests", "Failures", "Mean", "Slowest"], &rows))
+                    (frame::table("Requests by minute", &[Words("When"), Numbers("Requests"), Numbers("Failures"), Numbers("Mean"), Numbers("Slowest")], &rows))
                 }
             }
             section.sheet aria-labelledby="customers" { h2 #customers { "Customers" } (figures(&self.figures)) }

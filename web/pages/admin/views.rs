@@ -5,7 +5,7 @@ use materia::plan::Plan;
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Pager},
+    frame::{self, Head::Words, Pager},
     logs::audit_table,
 };
 use crate::web::{
@@ -47,7 +47,7 @@ impl View for AccountsPage {
                 (button("Show", "plain"))
             }
             @if self.rows.is_empty() { p { "No account is like that." } } @else {
-                (frame::table("Accounts", &["Address", "Name", "Plan", "Since", "Last sign-in"], &rows))
+                div.sheet { (frame::table("Accounts", &[Words("Address"), Words("Name"), Words("Plan"), Words("Signed up"), Words("Last sign-in")], &rows)) }
             }
             (self.pager.body())
         }
@@ -93,7 +93,7 @@ impl View for AccountPage {
                 div { dt { "Name" } dd { @if account.name.is_empty() { "none" } @else { (account.name) } } }
                 div { dt { "Plan" } dd { (plan_title(account.plan)) } }
                 div { dt { "Role" } dd { (account.role.name()) } }
-                div { dt { "Since" } dd { (moment(account.created_at)) } }
+                div { dt { "Signed up" } dd { (moment(account.created_at)) } }
                 div { dt { "Last sign-in" } dd { @if let Some(at) = account.signed_in_at { (moment(at)) } @else { "never" } } }
                 div { dt { "Sessions" } dd { (self.sessions) } }
                 div { dt { "Suspended" } dd { @if let Some(at) = account.suspended_at { (moment(at)) } @else { "no" } } }

@@ -54,19 +54,21 @@ pub(super) fn done_words(word: &str) -> Option<&'static str> {
 impl View for SettingsPage {
     fn body(&self) -> Markup {
         html! {
-            h1 { "Settings" }
-            @if let Some(done) = self.done { (notice("good", done)) }
-            (self.profile())
-            (self.email())
-            (self.plan())
-            (self.appearance())
-            (self.active_sessions())
-            section.sheet aria-labelledby="data" {
-                h2 #data { "Your data" }
-                p { "Everything that is kept of you, as one JSON file." }
-                p.actions { a.button data-kind="plain" href="/settings/data.json" download { "Download my data" } }
-                p { "Deleting the account removes all of it, at once and for good." }
-                p.actions { a.button data-kind="danger" href="/settings/delete" { "Delete my account" } }
+            div.settings {
+                h1 { "Settings" }
+                @if let Some(done) = self.done { (notice("good", done)) }
+                (self.profile())
+                (self.email())
+                (self.plan())
+                (self.appearance())
+                (self.active_sessions())
+                section.sheet aria-labelledby="data" {
+                    h2 #data { "Your data" }
+                    p { "Everything that is kept of you, as one JSON file." }
+                    p.actions { a.button data-kind="plain" href="/settings/data.json" download { "Download my data" } }
+                    p { "Deleting the account removes all of it, at once and for good." }
+                    p.actions { a.button data-kind="danger" href="/settings/delete" { "Delete my account" } }
+                }
             }
         }
     }

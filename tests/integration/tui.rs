@@ -1,0 +1,364 @@
+//! The terminal dashboard in a terminal: the real command on the other side of a pty, its screen read as a terminal reads it.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    num::NonZeroU16,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::support::Site;
+
+/// What the command writes, as a terminal shows it.
+struct Screen {
+    shown: Arc<Mutex<Written>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    pty: Box<dyn MasterPty + Send>,
+}
+
+struct Written {
+    parser: vt100::Parser,
+    raw: Vec<u8>,
+}
+
+fn size(cells: u16) -> NonZeroU16 {
+    NonZeroU16::new(cells).unwrap()
+}
+
+impl Screen {
+    fn start(site: &Site, arguments: &[&str]) -> Self {
+        Self::start_with(site, arguments, &[])
+    }
+
+    fn start_with(site: &Site, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let cells = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(cells).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_materia"));
+        command.args(["tui", "--theme", "dark"]);
+        command.args(arguments);
+        command.cwd(site.folder());
+        for name in ["NO_COLOR", "DUCKDB_PATH", "SERVING_DUCKDB_PATH", "MATERIA_CONFIG", "MATERIA_MAX_AGE", "COLORTERM"] {
+            command.env_remove(name);
+        }
+        command.env("TERM", "xterm-256color");
+        command.env("LANG", "C.UTF-8");
+        command.env("XDG_STATE_HOME", site.path("state"));
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let shown = Arc::new(Mutex::new(Written { parser: vt100::Parser::new(size(24), size(80), 0), raw: Vec::new() }));
+        let (mut output, own) = (pair.master.try_clone_reader().unwrap(), shown.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                let mut written = own.lock().unwrap();
+                written.parser.process(&buffer[..read]);
+                written.raw.extend_from_slice(&buffer[..read]);
+            }
+        });
+        Self { shown, keys: pair.master.take_writer().unwrap(), child, pty: pair.master }
+    }
+
+    fn text(&self) -> String {
+        self.shown.lock().unwrap().parser.screen().contents()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits until the screen shows something, and returns how long that took.
+    fn shows(&self, what: &str) -> Duration {
+        let begun = Instant::now();
+        while !self.text().contains(what) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{what:?} is not on the screen:\n{}", self.text());
+            thread::sleep(Duration::from_millis(2));
+        }
+        begun.elapsed()
+    }
+
+    fn bytes(&self) -> usize {
+        self.shown.lock().unwrap().raw.len()
+    }
+
+    /// Waits for the end of the command, and checks that the terminal is as it was.
+    fn ends(mut self) -> u32 {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < deadline, "it does not end:\n{}", self.text()),
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        // What was written before the end is read to its end.
+        let restored = |screen: &vt100::Screen| {
+            !screen.alternate_screen()
+                && !screen.hide_cursor()
+                && !screen.bracketed_paste()
+                && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+        };
+        while !restored(self.shown.lock().unwrap().parser.screen()) {
+            assert!(Instant::now() < deadline, "the terminal is not restored");
+            thread::sleep(Duration::from_millis(5));
+        }
+        #[cfg(unix)]
+        {
+            // The line discipline too: keys are shown and lines are edited again.
+            let settings = self.pty.get_termios().unwrap();
+            let local = format!("{:?}", settings.local_flags);
+            assert!(local.contains("ECHO") && local.contains("ICANON"), "{local}");
+        }
+        status.exit_code()
+    }
+}
+
+fn served() -> Site {
+    let site = Site::small();
+    site.ok(&["export"]);
+    site
+}
+
+#[test]
+fn an_operator_looks_around_and_leaves_the_terminal_as_it_was() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("nothing needs any");
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("2");
+    screen.shows("numbers");
+    screen.press("/");
+    screen.press("num");
+    screen.shows("1 table, 1,000 rows");
+    screen.press("\r\r");
+    screen.shows("row 1 of 1,000");
+    screen.press("G");
+    screen.shows("1498.5");
+    screen.press("5SELECT count(*) AS many FROM names;\r");
+    screen.shows("row 1 of 1 ");
+    screen.press("\u{1b}");
+    screen.shows("filter value");
+    screen.press("3");
+    screen.shows("published");
+    screen.press("4");
+    screen.shows("dashboard 1 of 1");
+    screen.press("?");
+    screen.shows("Everywhere");
+    screen.press("x6");
+    screen.shows("No log is configured");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+    // Asked queries are remembered for the next session.
+    let mut screen = Screen::start(&site, &[]);
+    screen.press("5");
+    screen.shows("SELECT ...");
+    screen.press("\u{10}");
+    screen.shows("SELECT count(*) AS many FROM names");
+    screen.press("\u{3}");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
+fn a_new_generation_of_another_process_is_on_screen_within_a_second() {
+    let site = served();
+    let screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    site.change("CREATE TABLE serving.more AS SELECT 1 AS one");
+    site.ok(&["export"]);
+    let took = screen.shows("3 tables, 1,004 rows");
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+}
+
+#[test]
+fn an_export_that_was_confirmed_is_run_and_told() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("E");
+    screen.shows("actions are off");
+    screen.press("!E");
+    screen.shows("$ materia export");
+    assert_eq!(site.history().len(), 1, "nothing before the answer");
+    screen.press("\r");
+    screen.shows("published 2");
+    crate::support::eventually("the history of a second attempt", || site.history().len() == 2);
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
+fn an_older_generation_is_served_again_after_one_dialog() {
+    let site = served();
+    let first = site.kept().pop().unwrap();
+    site.change("CREATE TABLE serving.more AS SELECT 1 AS one");
+    site.ok(&["export"]);
+    let mut screen = Screen::start(&site, &["--allow-actions"]);
+    screen.shows("3 tables, 1,004 rows");
+    screen.press("3");
+    screen.shows("2 attempts");
+    screen.press("jR");
+    screen.shows(&format!("$ materia rollback {first}"));
+    screen.press("\r1");
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+    assert_eq!(site.number("SELECT count(*) FROM duckdb_tables()"), 2);
+}
+
+#[test]
+fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
+    let site = Site::small();
+    site.settings("serving = 'analytics.duckdb'\nkep = 3\n");
+    let screen = Screen::start(&site, &[]);
+    screen.shows("materia.toml:2: unknown key \"kep\"");
+    site.settings("");
+    screen.shows("nothing is served");
+    site.ok(&["export"]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.shows("nothing needs any");
+    let generation = site.kept().pop().unwrap();
+    fs::remove_file(site.served()).unwrap();
+    fs::write(site.served(), b"not a database").unwrap();
+    screen.shows("Needs attention");
+    fs::remove_file(site.served()).unwrap();
+    fs::hard_link(site.generation(&generation), site.served()).unwrap();
+    screen.shows("nothing needs any");
+}
+
+#[test]
+fn a_signal_ends_it_and_restores_the_terminal() {
+    for signal in ["TERM", "HUP", "INT"] {
+        let site = served();
+        let screen = Screen::start(&site, &[]);
+        screen.shows("2 tables, 1,003 rows");
+        let pid = screen.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert_eq!(screen.ends(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn suspended_it_gives_the_terminal_back_and_returns_where_it_was() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("2");
+    screen.shows("2 tables,");
+    let pid = screen.child.process_id().unwrap().to_string();
+    screen.press("\u{1a}");
+    let state = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+    };
+    crate::support::eventually("it is stopped", || state() == 'T');
+    crate::support::eventually("the terminal is given back", || !screen.shown.lock().unwrap().parser.screen().alternate_screen());
+    assert!(std::process::Command::new("kill").args(["-s", "CONT", &pid]).status().unwrap().success());
+    crate::support::eventually("it draws again", || screen.shown.lock().unwrap().parser.screen().alternate_screen());
+    screen.shows("numbers");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
+fn nothing_is_sent_while_nothing_changes_and_little_when_little_does() {
+    let site = served();
+    // An hour old: the age is told in minutes.
+    let manifest = site.generation(&site.kept().pop().unwrap()).with_extension("json");
+    let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    let at: jiff::Timestamp = text["exported_at"].as_str().unwrap().parse().unwrap();
+    text["exported_at"] = (at - jiff::SignedDuration::from_secs(3_600 + 5)).to_string().into();
+    fs::write(&manifest, text.to_string()).unwrap();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("nothing needs any");
+    screen.shows("1 h ago");
+    screen.press("2");
+    screen.shows("kB");
+    // Until it is at rest: nothing for a while.
+    let mut bytes = (screen.bytes(), Instant::now());
+    crate::support::eventually("it is at rest", || {
+        if screen.bytes() != bytes.0 {
+            bytes = (screen.bytes(), Instant::now());
+        }
+        bytes.1.elapsed() > Duration::from_millis(600)
+    });
+    let before = screen.bytes();
+    screen.press("j");
+    crate::support::eventually("a line is chosen", || screen.bytes() > before);
+    thread::sleep(Duration::from_millis(50));
+    let sent = screen.bytes() - before;
+    assert!(sent < 1_000, "{sent} bytes for one line down");
+}
+
+#[test]
+fn without_colours_none_are_sent() {
+    let site = served();
+    let mut screen = Screen::start_with(&site, &[], &[("NO_COLOR", "1")]);
+    screen.shows("nothing needs any");
+    screen.press("2");
+    screen.shows("numbers");
+    screen.press("q");
+    let raw = String::from_utf8_lossy(&screen.shown.lock().unwrap().raw).into_owned();
+    assert!(!raw.contains("38;5;") && !raw.contains("38;2;") && !raw.contains("48;"), "{raw:?}");
+    screen.ends();
+}
+
+#[test]
+fn rows_are_saved_whole_and_never_over_another_file() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.press("2");
+    screen.shows("numbers");
+    screen.press("j\r");
+    screen.shows("row 1 of 1,000");
+    screen.press("w\u{15}all.csv\r");
+    screen.shows("saved 1,000 rows to all.csv");
+    let saved = fs::read_to_string(site.path("all.csv")).unwrap();
+    assert_eq!(saved.lines().count(), 1_001);
+    assert_eq!(saved.lines().take(2).collect::<Vec<_>>(), ["id,value", "0,0.0"]);
+    fs::write(site.path("mine.parquet"), "mine").unwrap();
+    screen.press("w\u{15}mine.parquet\r");
+    screen.shows("mine.parquet is there already");
+    assert_eq!(fs::read_to_string(site.path("mine.parquet")).unwrap(), "mine");
+    screen.press("\r");
+    screen.shows("saved 1,000 rows to mine.parquet");
+    let counted = crate::support::number(&site.lakehouse(), &format!("SELECT count(*) FROM '{}'", site.path("mine.parquet").display()));
+    assert_eq!(counted, 1_000);
+    screen.press("w\u{15}nowhere/x.csv\r");
+    screen.shows("cannot write beside nowhere/x.csv");
+    assert!(site.names().iter().all(|name| !name.contains(".part")), "{:?}", site.names());
+    screen.press("q");
+    screen.ends();
+}
+
+#[test]
+fn without_a_terminal_it_points_to_status() {
+    let site = served();
+    let ran = site.run(&["tui"]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.stderr, "materia: this is not a terminal; use `materia status` (or `materia status --json`) instead\n");
+}
+
+#[test]
+fn a_resized_terminal_is_drawn_at_its_new_size() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    let resize = |screen: &Screen, rows: u16, cols: u16| {
+        screen.shown.lock().unwrap().parser.screen_mut().set_size(size(rows), size(cols));
+        screen.pty.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+    };
+    resize(&screen, 10, 40);
+    screen.shows("materia needs 60 x 15");
+    resize(&screen, 50, 200);
+    screen.shows("4 Dashboards");
+    screen.press("q");
+    screen.ends();
+}
