@@ -127,9 +127,9 @@ fn key(app: &App, viewer: &Viewer, request: &Request) -> Option<Key> {
 
 /// The encoding that is sent: the best of those the browser takes.
 fn encoding(headers: &HeaderMap) -> Option<&'static str> {
-    let taken = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let offered = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let takes = |wanted: &str| {
-        taken.split(',').any(|one| {
+        offered.split(',').any(|one| {
             let (name, quality) = one.split_once(';').unwrap_or((one, ""));
             name.trim().eq_ignore_ascii_case(wanted) && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
         })

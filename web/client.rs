@@ -116,8 +116,8 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, forwarded: &'static str, proxies: &[&str]) -> String {
-        let mut settings = WebSettings::default();
-        settings.trusted_proxies = proxies.iter().map(|one| one.parse().unwrap()).collect();
+        let trusted_proxies = proxies.iter().map(|one| one.parse().unwrap()).collect();
+        let settings = WebSettings { trusted_proxies, ..WebSettings::default() };
         let headers = [("x-forwarded-for".parse().unwrap(), forwarded.parse().unwrap())].into_iter().collect();
         behind_proxies(peer.parse().unwrap(), &headers, &settings).to_string()
     }

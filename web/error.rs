@@ -113,25 +113,6 @@ impl WebError {
         }
     }
 
-    /// A short word for it, in machines' answers.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::SignIn { .. } => "sign_in",
-            Self::BadRequest(_) => "bad_request",
-            Self::Forbidden => "forbidden",
-            Self::Suspended => "suspended",
-            Self::CrossSite => "cross_site",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::TooLarge => "too_large",
-            Self::TooMany { .. } => "too_many_requests",
-            Self::Preparing => "preparing",
-            Self::Busy { .. } => "busy",
-            Self::TimedOut => "timed_out",
-            Self::Internal(_) => "internal",
-        }
-    }
-
     /// What is the matter, and what to do: a heading and a sentence.
     pub(crate) fn words(&self) -> (&'static str, String) {
         let seconds = |wait: &Duration| wait.as_secs().max(1);

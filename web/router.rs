@@ -112,6 +112,7 @@ async fn not_found() -> WebError {
 }
 
 /// A panic is logged with what it said, and answered like every other mistake of ours.
+#[expect(clippy::needless_pass_by_value, reason = "as the layer calls it")]
 fn caught(panic: Box<dyn Any + Send>) -> Response {
     let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     WebError::internal(format!("a handler panicked: {}", said.unwrap_or("it said nothing"))).into_response()

@@ -192,7 +192,7 @@ pub(crate) async fn watch(State(app): State<App>, request: Request, next: Next) 
     span.in_scope(|| match status {
         500.. => tracing::warn!(%method, path, status, ms, "answered"),
         _ if matches!(path.as_str(), "/health" | "/ready") || path.starts_with("/assets/") => {
-            tracing::debug!(%method, path, status, ms, "answered")
+            tracing::debug!(%method, path, status, ms, "answered");
         }
         _ => tracing::info!(%method, path, status, ms, "answered"),
     });

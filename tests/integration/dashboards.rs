@@ -58,8 +58,12 @@ fn said(panel: &PanelData) -> String {
         }
         Content::Chart(chart) => {
             let _ = writeln!(out, "  {:?}\n  x {}\n  y {}", chart.mark, ticks(&chart.x), ticks(&chart.y));
-            chart.guides.iter().for_each(|guide| drop(writeln!(out, "  guide {} at {}", guide.label, guide.at)));
-            chart.series.iter().for_each(|one| drop(writeln!(out, "  {}", series(one))));
+            for guide in &chart.guides {
+                let _ = writeln!(out, "  guide {} at {}", guide.label, guide.at);
+            }
+            for one in &chart.series {
+                let _ = writeln!(out, "  {}", series(one));
+            }
         }
         Content::Heatmap(map) => {
             let _ = writeln!(out, "  heatmap {} by {}, {} to {}", map.y_title, map.x_title, map.min.label, map.max.label);
@@ -73,10 +77,14 @@ fn said(panel: &PanelData) -> String {
                 format!("{}{}", column.title, column.unit.as_ref().map(|unit| format!(" [{unit}]")).unwrap_or_default())
             };
             let _ = writeln!(out, "  table {}", table.columns.iter().map(title).collect::<Vec<_>>().join(" | "));
-            table.rows.iter().take(3).for_each(|row| drop(writeln!(out, "  {}", row.join(" | "))));
+            for row in table.rows.iter().take(3) {
+                let _ = writeln!(out, "  {}", row.join(" | "));
+            }
             let _ = writeln!(out, "  {} rows, {} more", table.rows.len(), table.left_out);
         }
-        other => drop(writeln!(out, "  {}", serde_json::to_string(other).unwrap())),
+        other => {
+            let _ = writeln!(out, "  {}", serde_json::to_string(other).unwrap());
+        }
     }
     out
 }
@@ -86,8 +94,8 @@ fn assert_data(name: &str, data: &DashboardData) {
     settings.set_snapshot_path("../../snapshots/dashboards");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    let filters: String = data.filters.iter().map(|filter| format!("{}\n", serde_json::to_string(filter).unwrap())).collect();
-    let shown = format!("{}\n{filters}\n{}", data.title, data.panels.iter().map(said).collect::<Vec<_>>().join("\n"));
+    let filters: Vec<_> = data.filters.iter().map(|filter| serde_json::to_string(filter).unwrap()).collect();
+    let shown = format!("{}\n{}\n\n{}", data.title, filters.join("\n"), data.panels.iter().map(said).collect::<Vec<_>>().join("\n"));
     settings.bind(|| insta::assert_snapshot!(name, shown));
 }
 

@@ -362,3 +362,25 @@ fn a_resized_terminal_is_drawn_at_its_new_size() {
     screen.press("q");
     screen.ends();
 }
+
+#[test]
+fn the_mouse_chooses_tabs_and_rows_and_pastes_are_text() {
+    let site = served();
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    let click = |screen: &mut Screen, column: u16, row: u16| screen.press(&format!("\u{1b}[<0;{column};{row}M\u{1b}[<0;{column};{row}m"));
+    click(&mut screen, 10, 1);
+    screen.shows("numbers");
+    // Headings, then names, then numbers.
+    click(&mut screen, 5, 4);
+    click(&mut screen, 5, 4);
+    screen.shows("row 1 of 1,000");
+    click(&mut screen, 42, 1);
+    screen.shows("SELECT ...");
+    screen.press("\u{1b}[200~SELECT 'q?:1' AS pasted\nFROM names\u{1b}[201~");
+    screen.shows("FROM names");
+    screen.press("\u{12}");
+    screen.shows("row 1 of 3");
+    screen.press("\u{3}");
+    assert_eq!(screen.ends(), 0);
+}

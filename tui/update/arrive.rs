@@ -103,9 +103,12 @@ fn took_status(state: &mut State, status: Result<Arc<Status>, String>) {
             if state.overview.status.is_some() && state.history.cursor.at > 0 {
                 state.history.cursor.at += longer;
             }
+            // Only these are laid over the catalog, and how far an export is changes many times in a second.
+            let known = state.overview.status.as_ref().map(|before| (before.generation.clone(), before.history.len()));
+            let news = known != Some((status.generation.clone(), status.history.len()));
             state.overview.problem = None;
             state.overview.status = Some(status);
-            if let Some(catalog) = state.served.catalog.clone() {
+            if let Some(catalog) = state.served.catalog.clone().filter(|_| news) {
                 retake(state, &catalog);
             }
         }

@@ -16,7 +16,7 @@ pub(crate) async fn health() -> &'static str {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     generation: Option<String>,
     exported_at: Option<Timestamp>,
@@ -33,7 +33,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     let age = |at: Timestamp| now.duration_since(at).as_secs().max(0);
     let store = app.accounts.reachable().await;
     let info = state.generation;
-    let ready = Ready {
+    let readiness = Readiness {
         ready: info.is_some() && store,
         generation: info.as_ref().and_then(|info| info.id.as_ref()).map(ToString::to_string),
         exported_at: info.as_ref().and_then(|info| info.exported_at),
@@ -42,7 +42,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
         problem: state.problem.map(|problem| problem.reason),
         store,
     };
-    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::to_string(&ready).unwrap_or_default() + "\n";
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::to_string(&readiness).unwrap_or_default() + "\n";
     (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }

@@ -13,7 +13,7 @@ async fn a_browser_that_has_the_page_is_told_so_until_another_generation_is_serv
     let etag = first.header("etag").to_owned();
     assert!(!etag.is_empty());
     let again = async |path: &str, cookie: &str| {
-        let mut asked = request(Method::GET, path, Some(cookie), "");
+        let mut asked = request(&Method::GET, path, Some(cookie), "");
         asked.headers_mut().insert(header::IF_NONE_MATCH, etag.parse().unwrap());
         site.send(asked).await
     };
@@ -34,7 +34,7 @@ async fn a_page_is_compressed_as_the_browser_takes_it_and_weighs_less_than_60_kb
     let cookie = site.sign_in("pro@example.test").await;
     for dashboard in site.app.dashboards.written().unwrap() {
         for encoding in ["zstd", "br", "gzip"] {
-            let mut asked = request(Method::GET, &format!("/dashboard/{}", dashboard.slug), Some(&cookie), "");
+            let mut asked = request(&Method::GET, &format!("/dashboard/{}", dashboard.slug), Some(&cookie), "");
             asked.headers_mut().insert(header::ACCEPT_ENCODING, encoding.parse().unwrap());
             let response = tower::ServiceExt::oneshot(site.router.clone(), asked).await.unwrap();
             assert_eq!(response.headers()[header::CONTENT_ENCODING], encoding);

@@ -9,6 +9,7 @@ use materia::{
     },
     plan::Plan,
     reader::GenerationInfo,
+    target::GenerationId,
 };
 
 use super::noon;
@@ -102,7 +103,7 @@ pub(super) fn dashboard() -> DashboardData {
         }],
         generation: Arc::new(GenerationInfo {
             sequence: 7,
-            id: Some("20261121T115500.000Z".parse().unwrap()),
+            id: GenerationId::parse("20261121T115500000Z"),
             exported_at: Some(noon() - jiff::SignedDuration::from_mins(5)),
             opened_at: noon(),
             bytes: 4_000_000,

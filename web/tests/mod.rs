@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use materia::{
     dashboard::Dashboards,
     demo::Demo,
-    export::{self, Job, Watch},
+    export::{self, Job, Unwatched},
     reader::{Reader, ReaderLimits},
     settings::Settings,
 };
@@ -46,10 +46,6 @@ pub(super) struct Answered {
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
-
-struct Quiet;
-
-impl Watch for Quiet {}
 
 impl Site {
     /// With sample figures being served.
@@ -87,8 +83,8 @@ impl Site {
     pub(super) fn export(&self) {
         Demo { dir: self.folder.path().to_path_buf(), ..Demo::default() }.make().unwrap();
         let before = self.app.reader.state().generation.map_or(0, |info| info.sequence);
-        let finished = export::export(&Job::new(&self.app.settings).unwrap(), &mut Quiet);
-        assert!(finished.result.is_ok(), "{:?}", finished.result.err());
+        let finished = export::export(&Job::new(&self.app.settings).unwrap(), &mut Unwatched);
+        assert!(finished.error.is_none(), "{:?}", finished.error);
         self.until("the reader follows", || self.app.reader.state().generation.is_some_and(|info| info.sequence > before));
     }
 
@@ -109,12 +105,12 @@ impl Site {
     }
 
     pub(super) async fn get(&self, path: &str, cookie: Option<&str>) -> Answered {
-        self.send(request(Method::GET, path, cookie, "")).await
+        self.send(request(&Method::GET, path, cookie, "")).await
     }
 
     /// A form that a browser sends from the site's own page.
     pub(super) async fn post(&self, path: &str, cookie: Option<&str>, form: &str) -> Answered {
-        self.send(request(Method::POST, path, cookie, form)).await
+        self.send(request(&Method::POST, path, cookie, form)).await
     }
 
     /// Signs one of the seeded accounts in; the cookie it then has.
@@ -125,12 +121,12 @@ impl Site {
     }
 }
 
-pub(super) fn request(method: Method, path: &str, cookie: Option<&str>, form: &str) -> Request<Body> {
-    let mut request = Request::builder().method(&method).uri(path).header(header::ACCEPT, "text/html");
+pub(super) fn request(method: &Method, path: &str, cookie: Option<&str>, form: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "text/html");
     if let Some(cookie) = cookie {
         request = request.header(header::COOKIE, cookie);
     }
-    if method == Method::POST {
+    if *method == Method::POST {
         request = request.header("sec-fetch-site", "same-origin").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     }
     request.body(Body::from(form.to_owned())).unwrap()

@@ -1,5 +1,7 @@
 //! Pages as they are drawn, from fixed figures.
 
+use std::fmt::Write as _;
+
 use materia::settings::BrandSettings;
 
 use super::{Site, assert_page, figures, html::assert_valid, noon};
@@ -68,8 +70,8 @@ fn every_error_says_what_to_do() {
     let mut shown = String::new();
     for error in errors {
         let page = parts::error_page(&error, true, &brand);
-        assert_valid(error.code(), &whole(&page.body.clone().into_string()));
-        shown += &format!("{} {}\n{}\n\n", page.status, error.code(), page.body.into_string());
+        assert_valid(&error.to_string(), &whole(&page.body.clone().into_string()));
+        let _ = writeln!(shown, "{} {}\n{}\n", page.status, error.words().0, page.body.into_string());
     }
     assert!(!shown.contains("a secret reason"));
     assert_page("errors", &shown);
@@ -86,8 +88,8 @@ fn the_legal_texts_name_the_service() {
 #[test]
 fn a_page_tells_how_old_its_data_is() {
     let fresh = Freshness::of(&figures::dashboard().generation, noon());
-    assert_page("freshness", &parts::freshness(Some(&fresh)).into_string());
-    assert_page("freshness_none", &parts::freshness(None).into_string());
+    assert_page("freshness", &parts::freshness::freshness(Some(&fresh)).into_string());
+    assert_page("freshness_none", &parts::freshness::freshness(None).into_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

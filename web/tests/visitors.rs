@@ -94,12 +94,12 @@ async fn a_form_that_another_site_sends_changes_nothing() {
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")]
     {
-        let mut forged = request(Method::POST, "/auth/logout", Some(&cookie), "");
+        let mut forged = request(&Method::POST, "/auth/logout", Some(&cookie), "");
         forged.headers_mut().remove("sec-fetch-site");
         forged.headers_mut().insert(name, value.parse().unwrap());
         assert_eq!(site.send(forged).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
     }
-    let mut silent = request(Method::POST, "/auth/logout", Some(&cookie), "");
+    let mut silent = request(&Method::POST, "/auth/logout", Some(&cookie), "");
     silent.headers_mut().remove("sec-fetch-site");
     assert_eq!(site.send(silent).await.status, StatusCode::FORBIDDEN, "a form that does not say from where");
     assert_eq!(site.get("/settings", Some(&cookie)).await.status, StatusCode::OK, "still signed in");

@@ -45,8 +45,11 @@ fn chosen(filter: &FilterData) -> String {
         Choice::Search { text } => format!("{text:?}"),
     };
     let notes = [filter.problem.as_deref(), filter.limited.as_deref()];
-    let notes: String = notes.into_iter().flatten().map(|note| format!("  ({note})")).collect();
-    format!("{}: {what}{notes}", filter.label)
+    let mut line = format!("{}: {what}", filter.label);
+    for note in notes.into_iter().flatten() {
+        let _ = write!(line, "  ({note})");
+    }
+    line
 }
 
 fn draw(panel: &PanelData, out: &mut String) {

@@ -86,7 +86,10 @@ fn pin(context: &Context) -> Result<Pin, Failure> {
     Ok(reader.pin()?)
 }
 
-fn all(context: &Context) -> Result<(Pin, Arc<[Arc<Dashboard>]>), Failure> {
+/// The dashboards of one generation.
+type Family = Arc<[Arc<Dashboard>]>;
+
+fn all(context: &Context) -> Result<(Pin, Family), Failure> {
     let dashboards = context::dashboards(&context.settings)?;
     let pin = pin(context)?;
     let all = wait(dashboards.all(&pin))?;

@@ -36,18 +36,18 @@ impl Frame {
         };
         let longest = |axis: &Axis| axis.ticks.iter().map(|tick| shortened(&tick.label).chars().count()).max().unwrap_or_default() as f64;
         let side = if horizontal { longest(&chart.x) } else { longest(&chart.y) };
-        let named = !horizontal && matches!(chart.mark, Mark::Line) && chart.series.len() > 1;
-        let names = chart.series.iter().map(|series| shortened(&series.name).chars().count()).max().unwrap_or_default() as f64;
+        let labelled = !horizontal && matches!(chart.mark, Mark::Line) && chart.series.len() > 1;
+        let longest_name = chart.series.iter().map(|series| shortened(&series.name).chars().count()).max().unwrap_or_default() as f64;
         let rows = if let (true, Scale::Category { names }) = (horizontal, &chart.x.scale) { names.len() } else { 0 };
         let beside = if chart.mark == Mark::HorizontalStackedBar { 1 } else { chart.series.len().max(1) };
         let height = if horizontal {
             44.0 + rows as f64 * (12.0 + 14.0 * beside as f64)
-        } else if wide {
+        } else if columns > 9 {
             300.0
         } else {
             280.0
         };
-        let right = if named { names * CHARACTER + 12.0 } else { 14.0 };
+        let right = if labelled { longest_name * CHARACTER + 12.0 } else { 14.0 };
         Self {
             width,
             height,
@@ -106,7 +106,7 @@ impl Frame {
             }
             g.ticks {
                 g.across {
-                    @for (at, label) in self.spaced(across, place_across) {
+                    @for (at, label) in spaced(across, place_across) {
                         text x=(px(at)) y=(px(self.bottom + 18.0)) text-anchor=(self.anchor(at, &label)) { (label) }
                     }
                 }
@@ -115,21 +115,6 @@ impl Frame {
                 }
             }
         }
-    }
-
-    /// Labels that do not run into one another: the others are left out.
-    fn spaced(&self, axis: &Axis, place: impl Fn(f64) -> f64) -> Vec<(f64, String)> {
-        let mut free = f64::MIN;
-        let mut kept = Vec::new();
-        for tick in &axis.ticks {
-            let label = shortened(&tick.label);
-            let (at, half) = (place(tick.at), label.chars().count() as f64 * CHARACTER / 2.0);
-            if at - half >= free {
-                free = at + half + 8.0;
-                kept.push((at, label));
-            }
-        }
-        kept
     }
 
     /// Labels at the edge stay inside.
@@ -172,6 +157,21 @@ fn place_value_zero(frame: &Frame, chart: &Chart) -> Markup {
             line.zero x1=(px(frame.left)) x2=(px(frame.right)) y1=(px(at)) y2=(px(at)) {}
         }
     }
+}
+
+/// Labels that do not run into one another: the others are left out.
+fn spaced(axis: &Axis, place: impl Fn(f64) -> f64) -> Vec<(f64, String)> {
+    let mut free = f64::MIN;
+    let mut kept = Vec::new();
+    for tick in &axis.ticks {
+        let label = shortened(&tick.label);
+        let (at, half) = (place(tick.at), label.chars().count() as f64 * CHARACTER / 2.0);
+        if at - half >= free {
+            free = at + half + 8.0;
+            kept.push((at, label));
+        }
+    }
+    kept
 }
 
 fn share(value: f64, (min, max): (f64, f64)) -> f64 {

@@ -70,8 +70,11 @@ pub(super) fn names(chart: &Chart, frame: &Frame) -> Markup {
         }
     }
     ends.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let most = ((frame.bottom - frame.top) / NAME_HEIGHT) as usize;
-    ends.truncate(most);
+    let mut room = frame.bottom - frame.top;
+    ends.retain(|_| {
+        room -= NAME_HEIGHT;
+        room >= 0.0
+    });
     for at in 1..ends.len() {
         ends[at].0 = ends[at].0.max(ends[at - 1].0 + NAME_HEIGHT);
     }

@@ -64,6 +64,7 @@ fn places(chart: &Chart, frame: &Frame) -> Option<String> {
 }
 
 /// The same x in every series, whatever its last bits say.
+#[expect(clippy::cast_possible_truncation, reason = "years, positions and seconds are far inside")]
 fn place(x: f64) -> i64 {
     (x * 1_000.0).round() as i64
 }
