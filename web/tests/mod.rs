@@ -81,7 +81,8 @@ impl Site {
 
     /// Makes sample figures and publishes them; the reader follows.
     pub(super) fn export(&self) {
-        Demo { dir: self.folder.path().to_path_buf(), ..Demo::default() }.make().unwrap();
+        let refresh = self.folder.path().join("lakehouse.duckdb").exists();
+        Demo { dir: self.folder.path().to_path_buf(), refresh, ..Demo::default() }.make().unwrap();
         let before = self.app.reader.state().generation.map_or(0, |info| info.sequence);
         let finished = export::export(&Job::new(&self.app.settings).unwrap(), &mut Unwatched);
         assert!(finished.error.is_none(), "{:?}", finished.error);

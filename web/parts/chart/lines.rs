@@ -28,7 +28,7 @@ fn lines(chart: &Chart, frame: &Frame) -> Markup {
     html! {
         @for (index, series) in chart.series.iter().enumerate() {
             g.line.(colour(index)) data-series=(series.name) {
-                path d=(path(series, frame)) fill="none";
+                path d=(path(series, frame)) fill="none" {}
                 @if series.points.len() <= MOST_DOTS && chart.series.len() <= 3 {
                     @for point in &series.points { @if let Some(y) = point.y { circle cx=(px(frame.x(point.x))) cy=(px(frame.y(y))) r="2.2" {} } }
                 } @else if let Some((x, y)) = last(series) {
