@@ -26,6 +26,9 @@ use super::{
 
 pub(crate) const IDS: [&str; 4] = ["20261120T020000000Z", "20261120T140000000Z", "20261121T020000000Z", "20261121T080000000Z"];
 
+/// Where a site would tell its metrics.
+pub(crate) const METRICS: std::net::SocketAddr = std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9184));
+
 pub(crate) fn now() -> Timestamp {
     "2026-11-21T02:30:00Z".parse().unwrap()
 }
@@ -172,6 +175,7 @@ pub(crate) fn setup() -> Setup {
         },
         schema: "serving".to_owned(),
         dashboards: DashboardSettings { built_in: Some("beanflows".to_owned()), dir: None },
+        metrics: None,
         logs: vec!["web.log".to_owned(), "unit:materia".to_owned()],
         options: Vec::new(),
     }

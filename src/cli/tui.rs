@@ -111,6 +111,7 @@ fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
         place: Place { target, lakehouse: settings.lakehouse, max_age: settings.status.max_age },
         schema: settings.export.schema,
         dashboards: settings.dashboards,
+        metrics: settings.web.metrics,
         logs: shown,
         options: files.options(),
     })

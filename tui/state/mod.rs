@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     keys::Scope,
-    message::{Effect, Lane, Setup},
+    message::{Effect, Lane, Setup, SiteHealth},
 };
 
 /// The tabs.
@@ -107,6 +107,10 @@ pub(crate) struct Overview {
     pub(crate) problem: Option<String>,
     /// When whoever holds the lakehouse was first seen.
     pub(crate) held_since: Option<Timestamp>,
+    /// When the process that holds it began.
+    pub(crate) holder_began: Option<Timestamp>,
+    /// How the site does, or why that cannot be told; `None` until it has been asked.
+    pub(crate) site: Option<Result<SiteHealth, String>>,
     /// First line shown.
     pub(crate) scroll: usize,
 }
@@ -166,7 +170,7 @@ pub(crate) fn line_input(text: &str) -> TextArea<'static> {
     input
 }
 
-/// A key in an input of one line; whether it changed the text. `ctrl-u` takes all of it away, as in a shell.
+/// A key in an input; whether it changed the text. `ctrl-u` takes away what is before the cursor, as in a shell.
 pub(crate) fn edit_line(input: &mut TextArea<'static>, key: KeyEvent) -> bool {
     if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('u') {
         return input.delete_line_by_head();

@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::KeyEvent;
 
+use super::moves;
 use crate::tui::{
     keys,
     message::{Answer, Effect, Lane, Question},
@@ -58,6 +59,10 @@ pub(super) fn answered(state: &mut State, request: u64, answer: Result<Answer, S
         }
         Ok(_) => {}
         Err(problem) => screen.problem = Some(problem),
+    }
+    // It may have fewer panels now.
+    if state.screen == Screen::Dashboards {
+        moves::step(state, 0);
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     for row in rows.iter().skip(screen.scroll) {
         let left = body.bottom().saturating_sub(y);
         // Less than this is nothing to draw a chart in.
-        if left < row.height.min(10) && y > body.y {
+        if left < row.height.min(8) && y > body.y {
             break;
         }
         let height = row.height.min(left);
@@ -44,7 +44,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
         }
         y += height;
     }
-    let spans = footer(paint, screen, data, rows.len());
+    let spans = footer(paint, screen, data, rows.len(), usize::from(below.width));
     paint.line(below, Line::from(spans));
 }
 
@@ -79,7 +79,7 @@ fn chosen(filter: &FilterData) -> String {
     }
 }
 
-fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: usize) -> Vec<Span<'static>> {
+fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: usize, space: usize) -> Vec<Span<'static>> {
     let at = screen.list.iter().position(|(slug, _)| *slug == data.slug).unwrap_or_default();
     let mut spans = vec![paint.span(Role::Dim, format!(" dashboard {} of {}", at + 1, screen.list.len()))];
     if rows > 1 {
@@ -87,7 +87,9 @@ fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: 
     }
     let sources: Vec<_> = data.sources.iter().map(|source| source.name.as_str()).collect();
     if !sources.is_empty() {
-        spans.push(paint.span(Role::Dim, format!("   Source: {}", sources.join("; "))));
+        let text = format!("   Source: {}", sources.join("; "));
+        let left = space.saturating_sub(spans.iter().map(Span::width).sum());
+        spans.push(paint.span(Role::Dim, paint.fit(&text, left.min(width(&text, 1_000)))));
     }
     for problem in screen.problem.iter().chain(screen.mistakes.first()) {
         spans.push(paint.span(Role::Bad, format!("  {problem}")));

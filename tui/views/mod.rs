@@ -10,6 +10,9 @@ mod logs;
 mod now;
 mod overlay;
 mod sql;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::format_push_string, reason = "a test that cannot go on says so by panicking")]
+mod state_tests;
 mod tables;
 #[cfg(test)]
 #[allow(
@@ -40,12 +43,16 @@ use super::{
 
 /// What can be clicked, and where.
 #[derive(Debug, Default)]
-pub(crate) struct Hits(Vec<(Rect, Target)>);
+pub(crate) struct Hits {
+    areas: Vec<(Rect, Target)>,
+    /// The first line in view of a text that is scrolled, at most so far that its end is in view.
+    pub(crate) first_line: Option<usize>,
+}
 
 impl Hits {
     /// What is there; what was drawn later lies above.
     pub(crate) fn at(&self, column: u16, row: u16) -> Option<Target> {
-        self.0.iter().rev().find(|(area, _)| area.contains(Position::new(column, row))).map(|(_, target)| *target)
+        self.areas.iter().rev().find(|(area, _)| area.contains(Position::new(column, row))).map(|(_, target)| *target)
     }
 }
 
@@ -82,6 +89,13 @@ impl Paint<'_, '_> {
         }
     }
 
+    /// Draws a text from one of its lines on, or from as far down as it fills the area.
+    fn scrolled(&mut self, area: Rect, lines: Vec<Line<'static>>, first: usize) {
+        let first = first.min(lines.len().saturating_sub(usize::from(area.height)));
+        self.hits.first_line = Some(first);
+        self.lines(area, lines.into_iter().skip(first));
+    }
+
     fn draw(&mut self, area: Rect, widget: impl Widget) {
         self.frame.render_widget(widget, area);
     }
@@ -116,7 +130,7 @@ impl Paint<'_, '_> {
     }
 
     fn hit(&mut self, area: Rect, target: Target) {
-        self.hits.0.push((area, target));
+        self.hits.areas.push((area, target));
     }
 }
 

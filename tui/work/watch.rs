@@ -19,7 +19,7 @@ use materia::{
     status::{self, Status},
 };
 
-use super::{Served, Source};
+use super::{Served, Source, site::Site};
 use crate::tui::message::{Message, Setup};
 
 const QUIET: Duration = Duration::from_millis(300);
@@ -40,6 +40,7 @@ impl Watcher {
             send,
             settings: None,
             setup: None,
+            site: None,
             state: None,
             files: Vec::new(),
             dashboards: None,
@@ -80,6 +81,7 @@ struct Looking {
     /// The settings files as they were when they were read.
     settings: Option<Vec<Mark>>,
     setup: Option<Arc<Setup>>,
+    site: Option<Site>,
     state: Option<reader::State>,
     files: Vec<Mark>,
     /// The files of the dashboards, once they have been looked at.
@@ -112,13 +114,19 @@ impl Looking {
         }
         self.settings = Some(marks);
         let loaded = (self.source.load)().and_then(|setup| {
-            if self.setup.as_deref() != Some(&setup) {
+            let before = self.setup.as_deref();
+            if before.is_none_or(|before| !before.serves_the_same(&setup)) {
                 self.open(&setup)?;
+            }
+            if self.setup.as_deref() != Some(&setup) {
                 (self.state, self.status) = (None, None);
             }
             Ok(Arc::new(setup))
         });
         if let Ok(setup) = &loaded {
+            if self.setup.as_ref().and_then(|before| before.metrics) != setup.metrics {
+                self.site = setup.metrics.map(|address| Site::start(address, self.send.clone()));
+            }
             self.setup = Some(setup.clone());
         }
         let _ = self.send.send(Message::Settings(loaded));
