@@ -179,12 +179,15 @@ fn lakehouse(state: &State, status: &Status) -> (Role, String) {
 fn site(state: &State) -> (Role, String) {
     let health = match &state.overview.site {
         None => return (Role::Dim, String::new()),
-        Some(Err(_)) => return (Role::Bad, "it does not tell how it does".to_owned()),
+        Some(Err(_)) => return (Role::Bad, "unknown".to_owned()),
         Some(Ok(health)) => health,
     };
     let signed_in = health.signed_in.map(|users| format!("{} signed in", words::count(users)));
     let signed_in = signed_in.unwrap_or_else(|| "its accounts cannot be read".to_owned());
     let Some(lately) = &health.lately else { return (Role::Good, signed_in) };
+    if lately.requests == 0 {
+        return (Role::Good, format!("no requests, {signed_in}"));
+    }
     let rate = lately.requests as f64 / lately.time.as_secs_f64().max(1.0);
     let rate = if rate < 100.0 { format!("{rate:.1}") } else { words::group(&format!("{rate:.0}")) };
     let p99 = lately.p99.map(|p99| format!(", p99 {}", quick(p99))).unwrap_or_default();
@@ -217,7 +220,7 @@ fn site_problem(state: &State) -> Option<String> {
             let lately = health.lately.as_ref().filter(|lately| lately.errors > 0)?;
             let time = words::duration(lately.time);
             let (errors, all) = (words::count(lately.errors), words::count(lately.requests));
-            Some(format!("the site answered {errors} of {all} requests of the last {time} with an error; see its log"))
+            Some(format!("the site answered {errors} of {all} requests with an error within {time}; see its log"))
         }
     }
 }

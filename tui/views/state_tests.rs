@@ -8,7 +8,7 @@ use materia::{
     status::Status,
 };
 
-use super::tests::{LOOK, assert_screen, assert_snapshot, buffer, styles, text};
+use super::tests::{LOOK, at_every_size, buffer, snapshots, styles, text};
 use crate::tui::{
     fixture::{METRICS, now, press, ready, ready_with, refusal, running, setup, started, status, write},
     keys,
@@ -16,6 +16,14 @@ use crate::tui::{
     state::State,
     update::update,
 };
+
+fn assert_snapshot(name: &str, shown: &str) {
+    snapshots().bind(|| insta::assert_snapshot!(name, shown));
+}
+
+fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
+    assert_snapshot(name, &at_every_size(make));
+}
 
 /// With a site that tells how it does.
 fn with_site(width: u16, height: u16, health: Option<Result<SiteHealth, String>>) -> State {
@@ -91,6 +99,9 @@ fn nothing_read(width: u16, height: u16, keys: &str) -> State {
     update(&mut state, Message::Settings(Ok(Arc::new(setup()))));
     let problem = Some(reader::Problem { reason: "IO Error: it is not a valid DuckDB database file!".to_owned(), since: now() });
     update(&mut state, Message::Served(Box::new(reader::State { generation: None, problem })));
+    let unreadable = Some("IO Error: it is not a valid DuckDB database file!".to_owned());
+    let status = Status { unreadable, generation: None, exported_at: None, ..status() };
+    update(&mut state, Message::Status(Ok(Arc::new(status))));
     press(&mut state, keys);
     state
 }

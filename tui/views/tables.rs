@@ -20,7 +20,7 @@ use crate::tui::{
 pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     let tables = &state.tables;
     let [headings, body, below] = layout::list(area);
-    let name = tables.rows.iter().map(|row| width(&row.name, 48)).max().unwrap_or(5).clamp(5, usize::from(area.width) * 2 / 5);
+    let name = tables.rows.iter().map(|row| width(&row.name, 48)).max().unwrap_or(6).clamp(6, usize::from(area.width) * 2 / 5);
     let columns = columns(usize::from(area.width), name);
     let mut x = headings.x + 1;
     for (sort, columns) in &columns {

@@ -71,16 +71,21 @@ pub(super) fn styles(buffer: &Buffer) -> String {
     told
 }
 
-pub(super) fn assert_snapshot(name: &str, shown: &str) {
+/// Where snapshots are kept.
+pub(super) fn snapshots() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots/tui");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, shown));
+    settings
 }
 
-/// One snapshot with the screen at every size.
-pub(super) fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
+fn assert_snapshot(name: &str, shown: &str) {
+    snapshots().bind(|| insta::assert_snapshot!(name, shown));
+}
+
+/// A screen at every size.
+pub(super) fn at_every_size(make: impl Fn(u16, u16) -> State) -> String {
     let shown = |(width, height): (u16, u16)| {
         let drawn = text(&buffer(&make(width, height), LOOK));
         format!(
@@ -88,7 +93,12 @@ pub(super) fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
             format!("-- {width} x {height} ").chars().chain(std::iter::repeat('-')).take(usize::from(width)).collect::<String>()
         )
     };
-    assert_snapshot(name, &SIZES.map(shown).concat());
+    SIZES.map(shown).concat()
+}
+
+/// One snapshot with the screen at every size.
+fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
+    assert_snapshot(name, &at_every_size(make));
 }
 
 fn on(screen: &'static str) -> impl Fn(u16, u16) -> State {
