@@ -46,6 +46,18 @@ pub(crate) enum Screen {
 impl Screen {
     pub(crate) const ALL: [Self; 6] = [Self::Now, Self::Tables, Self::History, Self::Dashboards, Self::Sql, Self::Logs];
 
+    /// Whose keys count on it, before anything is opened there.
+    pub(crate) fn scope(self) -> Scope {
+        match self {
+            Self::Now => Scope::Now,
+            Self::Tables => Scope::Tables,
+            Self::History => Scope::History,
+            Self::Dashboards => Scope::Dashboards,
+            Self::Sql => Scope::Editor,
+            Self::Logs => Scope::Logs,
+        }
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Now => "Now",
@@ -234,20 +246,19 @@ impl State {
 
     /// Whose keys count now, most particular first.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
-        let particular = match self.screen {
-            Screen::Now => Scope::Now,
-            Screen::Tables => match &self.tables.open {
-                None => Scope::Tables,
-                Some(open) if open.on_rows => Scope::Grid,
-                Some(_) => Scope::Columns,
-            },
-            Screen::History if self.history.open.is_some() => Scope::Attempt,
-            Screen::History => Scope::History,
-            Screen::Dashboards => Scope::Dashboards,
+        let particular = match (self.screen, &self.tables.open) {
+            (Screen::Tables, Some(open)) => {
+                if open.on_rows {
+                    Scope::Grid
+                } else {
+                    Scope::Columns
+                }
+            }
+            (Screen::History, _) if self.history.open.is_some() => Scope::Attempt,
             // Letters are text there.
-            Screen::Sql if self.sql.typing => return vec![Scope::Editor],
-            Screen::Sql => Scope::Grid,
-            Screen::Logs => Scope::Logs,
+            (Screen::Sql, _) if self.sql.typing => return vec![Scope::Editor],
+            (Screen::Sql, _) => Scope::Grid,
+            (screen, _) => screen.scope(),
         };
         vec![particular, Scope::Global]
     }

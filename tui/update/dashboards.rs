@@ -60,6 +60,10 @@ pub(super) fn answered(state: &mut State, request: u64, answer: Result<Answer, S
         Ok(_) => {}
         Err(problem) => screen.problem = Some(problem),
     }
+    if let Some(Overlay::Palette(mut palette)) = state.overlay.take_if(|overlay| matches!(overlay, Overlay::Palette(_))) {
+        palette.renew(state);
+        state.overlay = Some(Overlay::Palette(palette));
+    }
     // It may have fewer panels now.
     if state.screen == Screen::Dashboards {
         moves::step(state, 0);

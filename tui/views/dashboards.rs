@@ -222,8 +222,7 @@ pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
         let span = paint.span(Role::Text, format!(" {mark} {}", option.label));
         paint.line(row, span);
         if index == picker.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }

@@ -145,8 +145,7 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
         }
         paint.line(row, Line::from(spans));
         if index == state.history.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }

@@ -28,14 +28,14 @@ use jiff::Timestamp;
 use ratatui::{
     Frame,
     layout::{Position, Rect},
-    style::Style,
+    style::{Color, Style},
     text::{Line, Span},
     widgets::{Block, BorderType, Clear, Widget},
 };
 
 use super::{
     layout::{self, LEAST},
-    look::{Look, Role},
+    look::{Depth, Look, Role},
     message::Target,
     state::{Screen, State},
     text::fit,
@@ -115,6 +115,22 @@ impl Paint<'_, '_> {
     fn window(&mut self, area: Rect, title: &str) -> Rect {
         self.draw(area, Clear);
         self.block(area, title, Role::Strong)
+    }
+
+    /// Marks a row as the one that one is on; what has a colour of its own keeps it where the ground lets it be read.
+    fn select(&mut self, row: Rect) {
+        let (selected, dim) = (self.style(Role::Selected), self.style(Role::Dim).fg);
+        let keeps = matches!(self.look.depth, Depth::Many | Depth::True);
+        let buffer = self.frame.buffer_mut();
+        for position in row.positions() {
+            let cell = &mut buffer[position];
+            let own = keeps && cell.fg != Color::Reset && Some(cell.fg) != dim;
+            let color = cell.fg;
+            cell.set_style(selected);
+            if own {
+                cell.fg = color;
+            }
+        }
     }
 
     fn fit(&self, text: &str, columns: usize) -> String {

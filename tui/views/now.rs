@@ -107,7 +107,7 @@ fn facts(paint: &Paint, state: &State, columns: usize) -> Vec<Line<'static>> {
     lines.extend(fact(paint, "Kept", Role::Text, &kept(status), columns));
     lines.push(Line::default());
     lines.extend(match &status.running {
-        Some(running) => export_now(paint, running, columns),
+        Some(running) => export_now(paint, running, status, columns),
         None => fact(paint, "Export", Role::Dim, "idle", columns),
     });
     let (role, text) = lakehouse(state, status);
@@ -139,7 +139,7 @@ fn kept(status: &Status) -> String {
 }
 
 /// What an exporter, in whichever process, is doing.
-fn export_now(paint: &Paint, running: &Running, columns: usize) -> Vec<Line<'static>> {
+fn export_now(paint: &Paint, running: &Running, status: &Status, columns: usize) -> Vec<Line<'static>> {
     let table = running.table.as_ref().map(|table| format!(" {table}")).unwrap_or_default();
     let percent = running.percent.map(|percent| format!(" {percent:.0} %")).unwrap_or_default();
     let doing = format!("{} {}{table}{percent}", paint.look.spinner(paint.turn), running.step.word());
@@ -148,7 +148,9 @@ fn export_now(paint: &Paint, running: &Running, columns: usize) -> Vec<Line<'sta
         let space = columns.saturating_sub(NAMES).min(40);
         lines.push(Line::from(vec![Span::raw(" ".repeat(NAMES)), bar(paint, Role::Accent, percent / 100.0, space)]));
     }
-    if let Some(holder) = &running.waiting_for {
+    // Who holds the lakehouse is told below.
+    let told = status.lakehouse_held_by.as_ref().and_then(|holder| holder.pid);
+    if let Some(holder) = running.waiting_for.as_ref().filter(|holder| holder.pid.is_none() || holder.pid != told) {
         lines.extend(fact(paint, "", Role::Warn, &format!("waiting for {holder}"), columns));
     }
     lines.extend(fact(paint, "", Role::Dim, &format!("pid {}, began {}", running.pid, ago(running.started_at, paint.now)), columns));
@@ -296,11 +298,12 @@ fn newest(paint: &Paint, attempts: &[Record], columns: usize) -> Vec<Line<'stati
             let took = words::duration(Duration::from_millis(record.total_ms));
             let why = reason(record);
             let used = 19 + 2 + 12 + 10 + 2;
+            let space = Some(columns.saturating_sub(used)).filter(|space| *space >= 12).unwrap_or_default();
             Line::from(vec![
                 paint.span(Role::Dim, format!("{}  ", record.id)),
                 paint.span(role_of(record.outcome), format!("{:<12}", record.outcome.word())),
                 paint.span(Role::Text, format!("{took:>10}  ")),
-                paint.span(Role::Dim, paint.fit(why, columns.saturating_sub(used))),
+                paint.span(Role::Dim, paint.fit(why, space)),
             ])
         })
         .collect()

@@ -74,8 +74,7 @@ fn draw_palette(paint: &mut Paint, area: Rect, palette: &Palette) {
         let line = Line::from(vec![paint.span(Role::Text, format!(" {} ", paint.fit(&choice.text, space))), paint.span(Role::Accent, key)]);
         paint.line(row, line);
         if index == palette.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }

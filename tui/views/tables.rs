@@ -44,12 +44,9 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     for (row, index) in body.rows().zip(view) {
         let table = &tables.rows[tables.shown[index]];
         let line = table_line(paint, table, &columns);
-        let style = paint.style(Role::Selected);
-        let line = if index == tables.cursor.at { line.patch_style(style) } else { line };
         paint.line(row, line);
         if index == tables.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }
@@ -173,8 +170,7 @@ fn draw_columns(paint: &mut Paint, area: Rect, open: &Opened) {
         let line = column_line(paint, &open.columns[index], open.rows, widths);
         paint.line(row, line);
         if index == open.cursor.at && !open.on_rows {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }
@@ -191,7 +187,8 @@ fn ends(paint: &Paint, min: &str, max: &str, space: usize) -> String {
         return paint.fit(min, space);
     }
     let wide = |text: &str| width(text, 400);
-    let arrow = format!(" {} ", paint.look.arrow());
+    let spaced = wide(min) + wide(max) + wide(paint.look.arrow()) + 2 <= space;
+    let arrow = if spaced { format!(" {} ", paint.look.arrow()) } else { paint.look.arrow().to_owned() };
     let space_of_values = space.saturating_sub(wide(&arrow));
     let both = wide(min) + wide(max);
     let (min, max) = if both > space_of_values { (rounded(min), rounded(max)) } else { (min.to_owned(), max.to_owned()) };

@@ -22,7 +22,7 @@ use materia::{
 use super::{Served, Source, site::Site};
 use crate::tui::message::{Message, Setup};
 
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_millis(400);
 /// While an export is at work.
 const BUSY: Duration = Duration::from_millis(120);
 
