@@ -1,6 +1,6 @@
 //! The dashboards that customers see in the browser, in cells.
 
-use materia::dashboard::{Choice, Content, DashboardData, FilterData, PanelData, Stat, Table};
+use materia::dashboard::{Choice, Content, DashboardData, FilterData, PanelData, Stat, Table, TableColumn};
 use ratatui::{
     layout::Rect,
     text::{Line, Span},
@@ -147,11 +147,16 @@ fn draw_stat(paint: &mut Paint, area: Rect, stat: &Stat, unit: Option<&str>) {
     paint.lines(area, [Line::from(value), change.unwrap_or_default(), history]);
 }
 
+fn unit(column: &TableColumn) -> &str {
+    column.unit.as_deref().unwrap_or_default()
+}
+
 fn draw_table(paint: &mut Paint, area: Rect, table: &Table) {
     let space = usize::from(area.width);
     let wide = |index: usize| {
         let cells = table.rows.iter().filter_map(|row| row.get(index)).map(|cell| width(cell, 32)).max().unwrap_or_default();
-        cells.max(width(&table.columns[index].title, 20))
+        let column = &table.columns[index];
+        cells.max(width(&column.title, 20)).max(width(unit(column), 20))
     };
     let mut left = space;
     let widths: Vec<usize> = (0..table.columns.len())
@@ -167,11 +172,20 @@ fn draw_table(paint: &mut Paint, area: Rect, table: &Table) {
             .map(|((cell, columns), column)| if column.right { paint.fit_right(cell, *columns) } else { paint.fit(cell, *columns) } + "  ")
             .collect::<String>()
     };
-    let head = text(paint, &mut table.columns.iter().map(|column| column.title.as_str()));
-    let room = usize::from(area.height).saturating_sub(1);
+    let mut head = text(paint, &mut table.columns.iter().map(|column| column.title.as_str()));
+    if widths.len() < table.columns.len() {
+        // Further columns have no room.
+        head = paint.fit(head.trim_end(), space.saturating_sub(2)) + " " + paint.look.more();
+    }
+    let has_units = table.columns.iter().any(|column| column.unit.is_some());
+    let room = usize::from(area.height).saturating_sub(if has_units { 2 } else { 1 });
     let more = table.left_out + table.rows.len().saturating_sub(room);
     let shown = if more > 0 { room.saturating_sub(1) } else { room };
     let mut lines = vec![Line::from(paint.span(Role::Heading, head))];
+    if has_units {
+        let units = text(paint, &mut table.columns.iter().map(unit));
+        lines.push(Line::from(paint.span(Role::Dim, units)));
+    }
     for row in table.rows.iter().take(shown) {
         let line = text(paint, &mut row.iter().map(String::as_str));
         lines.push(Line::from(paint.span(Role::Text, line)));

@@ -187,14 +187,15 @@ fn ends(paint: &Paint, min: &str, max: &str, space: usize) -> String {
         return paint.fit(min, space);
     }
     let wide = |text: &str| width(text, 400);
-    let spaced = wide(min) + wide(max) + wide(paint.look.arrow()) + 2 <= space;
-    let arrow = if spaced { format!(" {} ", paint.look.arrow()) } else { paint.look.arrow().to_owned() };
-    let space_of_values = space.saturating_sub(wide(&arrow));
-    let both = wide(min) + wide(max);
-    let (min, max) = if both > space_of_values { (rounded(min), rounded(max)) } else { (min.to_owned(), max.to_owned()) };
+    let arrow = paint.look.arrow();
+    let fits = |min: &str, max: &str, arrow: &str| wide(min) + wide(max) + wide(arrow) <= space;
+    let spaced = format!(" {arrow} ");
+    let (min, max) = if fits(min, max, &spaced) { (min.to_owned(), max.to_owned()) } else { (rounded(min), rounded(max)) };
+    let arrow = if fits(&min, &max, &spaced) { &spaced } else { arrow };
+    let values = space.saturating_sub(wide(arrow));
     let (low, high) = (wide(&min), wide(&max));
-    let low = if low + high <= space_of_values { low } else { low.min(space_of_values.saturating_sub(high).max(space_of_values / 2)) };
-    let high = high.min(space_of_values.saturating_sub(low));
+    let low = if low + high <= values { low } else { low.min(values.saturating_sub(high).max(values / 2)) };
+    let high = high.min(values.saturating_sub(low));
     paint.fit(&format!("{}{arrow}{}", paint.fit(&min, low), paint.fit(&max, high)), space)
 }
 
