@@ -131,9 +131,13 @@ fn plain(text: &str) -> String {
 
 fn draw_stat(paint: &mut Paint, area: Rect, stat: &Stat, unit: Option<&str>) {
     let mut value = vec![paint.span(Role::Strong, stat.shown.clone())];
-    value.push(paint.span(Role::Dim, format!(" {}", unit.unwrap_or_default())));
-    if let Some(at) = &stat.at {
-        value.push(paint.span(Role::Dim, format!(" {at}")));
+    let space = usize::from(area.width);
+    // What it counts comes before when that was, where there is room for one of them only.
+    for about in unit.into_iter().chain(stat.at.as_deref()) {
+        let used: usize = value.iter().map(Span::width).sum();
+        if used + 1 + width(about, space) <= space {
+            value.push(paint.span(Role::Dim, format!(" {about}")));
+        }
     }
     let change = stat.change.as_ref().map(|change| {
         let (role, sign) = match change.value {
