@@ -34,13 +34,17 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
     }
 }
 
-/// Everything that [`answer`] asks, in its order, for measuring what the asking costs.
+/// Everything that [`answer`] asks, for measuring what the asking costs.
 pub async fn questions(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> Vec<Query> {
     let filters = filters::resolve(dashboard, pin, asked, plan).await;
     let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
     let panels = dashboard.panels.iter().filter_map(|panel| panel.drawing.sql());
     let own = dashboard.filters.iter().filter_map(|filter| filter.sql()).map(Query::new);
-    own.chain(panels.map(|sql| question(sql, &parameters::used(sql), &values))).collect()
+    let mut all: Vec<Query> = own.chain(panels.map(|sql| question(sql, &parameters::used(sql), &values))).collect();
+    if dashboard.panels.iter().any(|panel| matches!(panel.drawing, Drawing::Changes)) {
+        all.extend(changes::questions(pin).await);
+    }
+    all
 }
 
 /// A panel's query with the values it uses and no others, so that panels that ask the same are answered once.
