@@ -140,6 +140,7 @@ pub(crate) fn status() -> Status {
         bytes: Some(3_420_160),
         generations: vec![generation(2, true, false), generation(1, false, true)],
         history: vec![attempt(0, Outcome::Published), attempt(1, Outcome::Published), attempt(2, Outcome::Published)],
+        history_lost: 0,
         running: None,
         lakehouse: PathBuf::from("lakehouse.duckdb"),
         lakehouse_exists: true,

@@ -231,6 +231,9 @@ fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
     fs::remove_file(site.served()).unwrap();
     fs::hard_link(site.generation(&generation), site.served()).unwrap();
     screen.shows("nothing needs any");
+    let history = fs::read_to_string(site.path("analytics.history.jsonl")).unwrap();
+    fs::write(site.path("analytics.history.jsonl"), format!("{history}nonsense\n")).unwrap();
+    screen.shows("1 line of the history cannot be read");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use ratatui::{
 
 use super::{
     Paint,
-    now::{reason, role_of},
+    now::{history_problem, reason, role_of},
     tables::change,
 };
 use crate::tui::{
@@ -106,8 +106,11 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
     spans.extend(if area.width >= 110 { legend(paint) } else { vec![paint.span(Role::Heading, "Steps")] });
     paint.line(headings, Line::from(spans));
     if status.history.is_empty() {
-        let line = Line::from(paint.span(Role::Dim, " nothing has been exported yet; run `materia export`"));
-        return paint.line(body, line);
+        let line = match history_problem(status) {
+            Some(problem) => paint.span(Role::Bad, format!(" {problem}")),
+            None => paint.span(Role::Dim, " nothing has been exported yet; run `materia export`"),
+        };
+        return paint.line(body, Line::from(line));
     }
     let len = status.history.len();
     let view = state.history.cursor.view(len, usize::from(body.height));
@@ -151,8 +154,9 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
     }
     let text =
         format!(" {}   {} served   {} kept   P pinned   = marked", words::plural(len, "attempt"), paint.look.dot(), paint.look.middle());
-    let span = paint.span(Role::Dim, text);
-    paint.line(below, span);
+    let problem = history_problem(status).map(|problem| paint.span(Role::Bad, format!(" {problem}  ")));
+    let spans: Vec<_> = problem.into_iter().chain([paint.span(Role::Dim, text)]).collect();
+    paint.line(below, Line::from(spans));
 }
 
 fn pair(paint: &Paint, name: &str, role: Role, text: &str, columns: usize) -> Vec<Line<'static>> {

@@ -213,6 +213,12 @@ fn quick(time: Duration) -> String {
     if time < Duration::from_millis(10) { format!("{:.1} ms", time.as_secs_f64() * 1e3) } else { words::duration(time) }
 }
 
+/// What is missing in the history, in words.
+pub(super) fn history_problem(status: &Status) -> Option<String> {
+    let lines = Some(status.history_lost).filter(|lost| *lost > 0)?;
+    Some(format!("{} of the history cannot be read: left out", words::plural(lines, "line")))
+}
+
 /// What is wrong with the site, in words.
 fn site_problem(state: &State) -> Option<String> {
     let address = state.served.setup.as_ref()?.metrics?;
@@ -232,6 +238,7 @@ fn attention(paint: &Paint, state: &State, columns: usize) -> Vec<Line<'static>>
     problems.extend(state.served.bad_settings.clone().filter(|_| state.status().is_some()));
     problems.extend(state.overview.problem.clone().filter(|_| state.status().is_some()));
     problems.extend(state.status().map(|status| status.problems(paint.now)).unwrap_or_default());
+    problems.extend(state.status().and_then(history_problem));
     problems.extend(site_problem(state));
     let mut lines = vec![Line::default()];
     if problems.is_empty() {

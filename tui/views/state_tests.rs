@@ -110,6 +110,12 @@ fn nothing_read(width: u16, height: u16, keys: &str) -> State {
 fn what_cannot_be_read_is_told_where_it_would_be() {
     assert_screen("tables_error", |width, height| nothing_read(width, height, "2"));
     assert_screen("dashboard_error", |width, height| nothing_read(width, height, "4"));
+    assert_screen("history_damaged", |width, height| {
+        let mut state = ready_with(width, height, Status { history_lost: 2, ..status() });
+        press(&mut state, "3");
+        state
+    });
+    assert_screen("now_history_damaged", |width, height| ready_with(width, height, Status { history_lost: 2, ..status() }));
     assert_screen("history_error", |width, height| {
         let mut state = started(width, height);
         update(&mut state, Message::Status(Err("what is around analytics.duckdb cannot be read: Permission denied".to_owned())));
