@@ -123,13 +123,16 @@ impl Looking {
             }
             Ok(Arc::new(setup))
         });
+        let before = self.setup.as_ref().and_then(|before| before.metrics);
         if let Ok(setup) = &loaded {
-            if self.setup.as_ref().and_then(|before| before.metrics) != setup.metrics {
-                self.site = setup.metrics.map(|address| Site::start(address, self.send.clone()));
-            }
             self.setup = Some(setup.clone());
         }
         let _ = self.send.send(Message::Settings(loaded));
+        // What it tells counts only once the settings are known.
+        let metrics = self.setup.as_ref().and_then(|setup| setup.metrics);
+        if before != metrics {
+            self.site = metrics.map(|address| Site::start(address, self.send.clone()));
+        }
     }
 
     /// Opens a reader for what is served by these settings.
