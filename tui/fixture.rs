@@ -253,8 +253,9 @@ pub(crate) fn answer(state: &mut State, effects: Vec<Effect>) {
                     message(Answer::Profile { index, profile: Box::new(Ok(profile(index))), last: index + 1 == columns.len() })
                 })
                 .collect(),
+            Question::Dashboards(_) => vec![message(Answer::Dashboards(dashboards()))],
             Question::Dashboard { slug, .. } => vec![message(Answer::Dashboard {
-                list: vec![("pulse".to_owned(), "Pulse".to_owned()), ("supply".to_owned(), "Supply".to_owned())],
+                list: dashboards(),
                 data: Arc::new(DashboardData { slug: slug.unwrap_or_else(|| "pulse".to_owned()), ..dashboard() }),
                 mistakes: Vec::new(),
             })],
@@ -295,6 +296,10 @@ fn profile(index: usize) -> Profile {
         summary: ColumnSummary { min: Some(min.to_owned()), max: Some(max.to_owned()), approx_distinct: 790, nulls },
         spread: [8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 1, 2, 3, 4, 8, 8].map(|count| count * 10).to_vec(),
     }
+}
+
+fn dashboards() -> Vec<(String, String)> {
+    vec![("pulse".to_owned(), "Pulse".to_owned()), ("supply".to_owned(), "Supply".to_owned())]
 }
 
 pub(crate) fn dashboard() -> DashboardData {

@@ -156,6 +156,8 @@ pub(crate) enum Question {
         rows: u64,
         columns: Vec<ColumnInfo>,
     },
+    /// Which dashboards there are.
+    Dashboards(DashboardSettings),
     /// A dashboard, the first one where no slug is given, with what is chosen in its filters.
     Dashboard {
         settings: DashboardSettings,
@@ -180,6 +182,8 @@ pub(crate) enum Answer {
         profile: Box<Result<Profile, String>>,
         last: bool,
     },
+    /// Slugs and titles of all dashboards.
+    Dashboards(Vec<(String, String)>),
     /// With slugs and titles of all, and what is wrong with their files.
     Dashboard {
         list: Vec<(String, String)>,

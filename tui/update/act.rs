@@ -115,8 +115,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
 /// Opens the palette.
 fn palette(state: &mut State) -> Vec<Effect> {
     state.overlay = Some(Overlay::Palette(Box::new(Palette::of(state))));
-    // Which dashboards there are is known once one has been asked for.
-    if state.dashboards.list.is_empty() && state.dashboards.asked.is_none() { dashboards::ask(state) } else { Vec::new() }
+    dashboards::ask_for_all(state)
 }
 
 /// Whether anything may be changed; says how to allow it where not.
