@@ -1,6 +1,6 @@
 //! One dashboard for one generation, one set of filters and one viewer.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{
     Content, DashboardData, PanelData, changes, chart,
@@ -16,13 +16,18 @@ use crate::{
     reader::{Limits, Param, Pin, Query},
 };
 
-/// Answers a dashboard: every filter, then every panel, at the same time on one generation. Whatever goes wrong stays in its panel.
+/// Answers a dashboard: filters, and panels as soon as what they use is known, at the same time on one generation. Whatever goes wrong stays in
+/// its panel.
 pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> DashboardData {
     // A viewer who sees no panel has nothing to choose either.
     let locked = !dashboard.panels.iter().any(|panel| plan.includes(panel.plan));
-    let filters = if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await };
+    let filters = async { if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await } };
+    let (waiting, ready): (Vec<_>, Vec<_>) = dashboard.panels.iter().partition(|panel| waits(panel));
+    let (filters, ready) = join(filters, join_all(ready.into_iter().map(|panel| one(panel, pin, &[], plan)))).await;
     let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
-    let panels = join_all(dashboard.panels.iter().map(|panel| one(panel, pin, &values, plan))).await;
+    let waiting = join_all(waiting.into_iter().map(|panel| one(panel, pin, &values, plan))).await;
+    let (mut waiting, mut ready) = (waiting.into_iter(), ready.into_iter());
+    let panels = dashboard.panels.iter().filter_map(|panel| if waits(panel) { waiting.next() } else { ready.next() }).collect();
     DashboardData {
         slug: dashboard.slug.clone(),
         title: dashboard.title.clone(),
@@ -32,6 +37,11 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
         filters: filters.into_iter().map(|filter| filter.data).collect(),
         panels,
     }
+}
+
+/// Whether a panel uses what filters choose.
+fn waits(panel: &Panel) -> bool {
+    panel.drawing.sql().is_some_and(|sql| !parameters::used(sql).is_empty())
 }
 
 /// Everything that [`answer`] asks, for measuring what the asking costs.

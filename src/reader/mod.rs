@@ -44,6 +44,7 @@ use std::{
 };
 
 pub use ask::{Answer, Stream};
+pub(crate) use catalog::COLUMNS;
 pub use catalog::{Catalog, ColumnInfo, ColumnSummary, TableInfo};
 pub use error::ReaderError;
 pub use generation::GenerationInfo;
