@@ -236,6 +236,12 @@ impl Binding {
         self.keys.split(' ')
     }
 
+    /// What it does, by both of its names: who looks for `roll back` finds that it serves a generation again.
+    pub(crate) fn named(&self) -> String {
+        let told = self.short.is_empty() || self.about.to_lowercase().contains(self.short);
+        if told { self.about.to_owned() } else { format!("{}: {}", self.short, self.about) }
+    }
+
     /// The first of them, which is the one to show.
     pub(crate) fn first(&self) -> &'static str {
         self.names().next().unwrap_or_default()

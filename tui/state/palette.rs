@@ -53,7 +53,7 @@ impl Palette {
         let mut choices = Vec::<Choice>::new();
         let mut moves = Vec::new();
         for binding in KEYS.iter().filter(|binding| scopes.contains(&binding.scope) && binding.action != Action::Palette) {
-            let choice = Choice { text: binding.about.to_owned(), key: binding.first(), does: Does::Action(binding.action) };
+            let choice = Choice { text: binding.named(), key: binding.first(), does: Does::Action(binding.action) };
             let into = if binding.action.is_move() { &mut moves } else { &mut choices };
             if !into.iter().any(|known| known.does == choice.does) {
                 into.push(choice);
@@ -70,7 +70,7 @@ impl Palette {
             let done_from_here = |action| everywhere.iter().any(|(known, _)| *known == action);
             let there = KEYS.iter().filter(|binding| binding.scope == screen.scope() && !binding.action.is_move());
             choices.extend(there.filter(|binding| !done_from_here(binding.action)).map(|binding| Choice {
-                text: format!("{}: {}", screen.title(), binding.about),
+                text: format!("{}: {}", screen.title(), binding.named()),
                 key: "",
                 does: Does::ActionOn(screen, binding.action),
             }));

@@ -186,7 +186,7 @@ fn the_palette_finds_what_is_done_on_another_screen() {
     let mut state = ready(80, 24);
     state.actions = true;
     press(&mut state, "2 enter :");
-    write(&mut state, "serve generation again");
+    write(&mut state, "history roll back");
     press(&mut state, "enter");
     assert_eq!(state.screen, Screen::History);
     assert!(state.toast.as_ref().unwrap().text.contains("is being served already"), "the newest attempt is what is served");
