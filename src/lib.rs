@@ -7,6 +7,7 @@ pub mod demo;
 pub mod export;
 pub mod files;
 pub mod lock;
+pub mod pipeline;
 pub mod plan;
 pub mod reader;
 pub mod settings;
