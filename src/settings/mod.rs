@@ -4,6 +4,7 @@ mod accounts;
 mod brand;
 mod dashboards;
 mod export;
+mod tables;
 mod tui;
 mod web;
 
@@ -18,6 +19,7 @@ pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Sou
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 use serde::{Deserialize, Deserializer};
+pub use tables::{TableRule, TableRules};
 pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub tui: TuiSettings,
     /// Which dashboards there are.
     pub dashboards: DashboardSettings,
+    /// Which plan sees which table.
+    pub tables: TableRules,
     /// How the site is served.
     pub web: WebSettings,
     /// Whose site it is.
@@ -70,6 +74,7 @@ struct File {
     status: StatusSettings,
     tui: TuiSettings,
     dashboards: DashboardSettings,
+    tables: TableRules,
     web: WebSettings,
     brand: BrandSettings,
 }
@@ -137,6 +142,7 @@ impl Settings {
             status: file.status,
             tui: file.tui,
             dashboards: file.dashboards,
+            tables: file.tables,
             web: file.web,
             brand: file.brand,
             accounts,

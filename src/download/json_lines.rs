@@ -1,0 +1,44 @@
+//! JSON Lines: one object for each row.
+
+use std::io::Write;
+
+use serde::{Serialize, Serializer};
+
+use super::{Batches, DownloadError, Options, names};
+use crate::values::{self, Column, Field};
+
+/// Written at once, in bytes.
+const AT_ONCE: usize = 64 << 10;
+
+struct Row<'b, 'c, 'a> {
+    names: &'b [String],
+    columns: &'c [Column<'a>],
+    row: usize,
+}
+
+impl Serialize for Row<'_, '_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.names.iter().zip(self.columns.iter().map(|column| column.cell(self.row))))
+    }
+}
+
+pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl Write) -> Result<u64, DownloadError> {
+    let (mut known, mut rows, mut text) = (None::<(Vec<String>, Vec<Field>)>, 0, Vec::with_capacity(2 * AT_ONCE));
+    while let Some(batch) = batches() {
+        let batch = batch?;
+        let (names, fields) = known.get_or_insert_with(|| (names(options, &batch), values::fields_of(&batch.schema())));
+        let columns = values::columns(fields, &batch);
+        for row in 0..batch.num_rows() {
+            serde_json::to_writer(&mut text, &Row { names, columns: &columns, row }).map_err(DownloadError::format)?;
+            text.push(b'\n');
+            if text.len() >= AT_ONCE {
+                out.write_all(&text)?;
+                text.clear();
+            }
+        }
+        rows += batch.num_rows() as u64;
+    }
+    out.write_all(&text)?;
+    out.flush()?;
+    Ok(rows)
+}
