@@ -56,7 +56,7 @@ printf 'ratio                   %8s (at least 0.40)\n' "$ratio"
 generations=(analytics.generations/*.duckdb)
 (
     for turn in $(seq $((seconds * 5))); do
-        ln "${generations[turn % ${#generations[@]}]}" next.duckdb
+        ln "${generations[(turn - 1) % ${#generations[@]}]}" next.duckdb
         mv --force --no-target-directory next.duckdb analytics.duckdb
         sleep 0.2
     done

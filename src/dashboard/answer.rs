@@ -1,6 +1,6 @@
 //! One dashboard for one generation, one set of filters and one viewer.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{
     Content, DashboardData, PanelData, changes, chart,
@@ -16,13 +16,18 @@ use crate::{
     reader::{Limits, Param, Pin, Query},
 };
 
-/// Answers a dashboard: every filter, then every panel, at the same time on one generation. Whatever goes wrong stays in its panel.
+/// Answers a dashboard: filters, and panels as soon as what they use is known, at the same time on one generation. Whatever goes wrong stays in
+/// its panel.
 pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> DashboardData {
     // A viewer who sees no panel has nothing to choose either.
     let locked = !dashboard.panels.iter().any(|panel| plan.includes(panel.plan));
-    let filters = if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await };
+    let filters = async { if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await } };
+    let (waiting, ready): (Vec<_>, Vec<_>) = dashboard.panels.iter().partition(|panel| waits(panel));
+    let (filters, ready) = join(filters, join_all(ready.into_iter().map(|panel| one(panel, pin, &[], plan)))).await;
     let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
-    let panels = join_all(dashboard.panels.iter().map(|panel| one(panel, pin, &values, plan))).await;
+    let waiting = join_all(waiting.into_iter().map(|panel| one(panel, pin, &values, plan))).await;
+    let (mut waiting, mut ready) = (waiting.into_iter(), ready.into_iter());
+    let panels = dashboard.panels.iter().filter_map(|panel| if waits(panel) { waiting.next() } else { ready.next() }).collect();
     DashboardData {
         slug: dashboard.slug.clone(),
         title: dashboard.title.clone(),
@@ -34,13 +39,22 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
     }
 }
 
-/// Everything that [`answer`] asks, in its order, for measuring what the asking costs.
+/// Whether a panel uses what filters choose.
+fn waits(panel: &Panel) -> bool {
+    panel.drawing.sql().is_some_and(|sql| !parameters::used(sql).is_empty())
+}
+
+/// Everything that [`answer`] asks, for measuring what the asking costs.
 pub async fn questions(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan) -> Vec<Query> {
     let filters = filters::resolve(dashboard, pin, asked, plan).await;
     let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
     let panels = dashboard.panels.iter().filter_map(|panel| panel.drawing.sql());
     let own = dashboard.filters.iter().filter_map(|filter| filter.sql()).map(Query::new);
-    own.chain(panels.map(|sql| question(sql, &parameters::used(sql), &values))).collect()
+    let mut all: Vec<Query> = own.chain(panels.map(|sql| question(sql, &parameters::used(sql), &values))).collect();
+    if dashboard.panels.iter().any(|panel| matches!(panel.drawing, Drawing::Changes)) {
+        all.extend(changes::questions(pin).await);
+    }
+    all
 }
 
 /// A panel's query with the values it uses and no others, so that panels that ask the same are answered once.

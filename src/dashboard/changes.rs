@@ -4,20 +4,23 @@ use std::fmt::Write as _;
 
 use futures_util::future::join_all;
 
-use super::{Content, Table, TableColumn};
+use super::{Content, Table, TableColumn, rows::Rows};
 use crate::{
     export::Manifest,
-    reader::{Catalog, Limits, Pin, Query, ReaderError, TableInfo},
+    reader::{Catalog, ColumnInfo, Limits, Pin, Query, ReaderError, TableInfo},
     sql,
     values::Format,
     words,
 };
 
+/// Tables whose newest values are asked for together.
+const TOGETHER: usize = 50;
+
 /// A table of the served tables: rows, how many more or fewer than before, and how far the newest date reaches.
 pub(super) async fn changes(pin: &Pin) -> Result<Content, ReaderError> {
     let Catalog { tables } = pin.catalog().await?;
     let before = pin.before();
-    let newest = join_all(tables.iter().map(|table| newest(pin, table))).await;
+    let newest = newest(pin, &tables).await;
     let rows = tables.iter().zip(newest).map(|(table, newest)| {
         let change = before.as_ref().map(|before| change(table, before)).unwrap_or_default();
         vec![table.name.clone(), words::count(table.rows), change, newest]
@@ -50,17 +53,49 @@ fn change(table: &TableInfo, before: &Manifest) -> String {
     said
 }
 
-/// The newest value of the first column that holds days or moments, or else years.
-async fn newest(pin: &Pin, table: &TableInfo) -> String {
-    let dated = |data_type: &str| data_type == "DATE" || data_type.starts_with("TIMESTAMP");
-    let column = table.columns.iter().find(|column| dated(&column.data_type));
-    let column = column.or_else(|| table.columns.iter().find(|column| is_year(&column.name, &column.data_type)));
-    let Some(column) = column else { return String::new() };
-    let query = format!("SELECT max({}) FROM {}", sql::ident(&column.name), sql::ident(&table.name));
-    let Ok(answer) = pin.ask(Query::new(&query), Limits::page()).await else { return String::new() };
-    let rows = super::rows::Rows::of(&answer);
-    let format = if column.data_type == "DATE" || !dated(&column.data_type) { Format::Date } else { Format::Time };
-    rows.each().next().and_then(|row| row.human(0, format)).unwrap_or_default().into_owned()
+/// What [`changes`] asks beside the catalog, for measuring what the asking costs.
+pub(super) async fn questions(pin: &Pin) -> Vec<Query> {
+    let Ok(Catalog { tables }) = pin.catalog().await else { return Vec::new() };
+    dated(&tables).chunks(TOGETHER).map(question).collect()
+}
+
+/// A table by its place, and the column that tells how far it reaches.
+type Dated<'a> = (usize, &'a TableInfo, &'a ColumnInfo);
+
+/// The first column that holds days or moments, or else years, of each table that has one.
+fn dated(tables: &[TableInfo]) -> Vec<Dated<'_>> {
+    let column = |table: &'_ TableInfo| -> Option<usize> {
+        let day = table.columns.iter().position(|column| is_time(&column.data_type));
+        day.or_else(|| table.columns.iter().position(|column| is_year(&column.name, &column.data_type)))
+    };
+    tables.iter().enumerate().filter_map(|(at, table)| column(table).map(|column| (at, table, &table.columns[column]))).collect()
+}
+
+/// One question for several tables: what asking itself costs is paid once.
+fn question(tables: &[Dated<'_>]) -> Query {
+    let newest = |(_, table, column): &Dated<'_>| format!("(SELECT max({}) FROM {})", sql::ident(&column.name), sql::ident(&table.name));
+    Query::new(&format!("SELECT {}", tables.iter().map(newest).collect::<Vec<_>>().join(", ")))
+}
+
+/// The newest value of each table; nothing where there is none.
+async fn newest(pin: &Pin, tables: &[TableInfo]) -> Vec<String> {
+    let mut newest = vec![String::new(); tables.len()];
+    let dated = dated(tables);
+    let asked = dated.chunks(TOGETHER).map(|tables| async move { (tables, pin.ask(question(tables), Limits::page()).await) });
+    for (tables, answer) in join_all(asked).await {
+        let Ok(answer) = answer else { continue };
+        let rows = Rows::of(&answer);
+        let Some(row) = rows.each().next() else { continue };
+        for (place, (at, _, column)) in tables.iter().enumerate() {
+            let format = if column.data_type.starts_with("TIMESTAMP") { Format::Time } else { Format::Date };
+            newest[*at] = row.human(place, format).unwrap_or_default().into_owned();
+        }
+    }
+    newest
+}
+
+fn is_time(data_type: &str) -> bool {
+    data_type == "DATE" || data_type.starts_with("TIMESTAMP")
 }
 
 /// Whether a column holds years.

@@ -17,7 +17,8 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const folder = mkdtempSync(join(tmpdir(), 'materia-browser-'));
 const port = await freePort();
 const base = `http://127.0.0.1:${port}`;
-const env = { ...process.env, DEBUG: 'true', BASE_URL: base, ADMIN_EMAILS: 'admin@example.test', MATERIA_REQUESTS_PER_MINUTE: '0', DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}` };
+const metrics = `127.0.0.1:${await freePort()}`;
+const env = { ...process.env, DEBUG: 'true', BASE_URL: base, ADMIN_EMAILS: 'admin@example.test', MATERIA_REQUESTS_PER_MINUTE: '0', MATERIA_METRICS: metrics, DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}` };
 const run = (...args) => execFileSync(materia, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
 let broken = 0;
 
@@ -141,6 +142,22 @@ try {
     assert(await page.locator('.figures').first().evaluate((fold) => fold.open), 'a fold closed');
     assert(await page.evaluate(() => document.activeElement.matches('summary')), 'focus was lost');
     assert(page.url().endsWith('?years_from=2015'), 'the address changed');
+  });
+
+  await promise('a tab out of sight takes no connection, and catches up when it is looked at again', async () => {
+    const listeners = async () => Number((await (await fetch(`http://${metrics}/metrics`)).text()).match(/^\w*event_listeners (\d+)/m)[1]);
+    const look = (hidden) => page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
+    await eventually('the page listens', async () => (await listeners()) === 1);
+    const before = await page.evaluate(() => document.body.dataset.generation);
+    await look(true);
+    await eventually('nobody listens', async () => (await listeners()) === 0);
+    run('export');
+    assert((await page.evaluate(() => document.body.dataset.generation)) === before, 'it went on listening');
+    await look(false);
+    await eventually('the page catches up', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
   });
 
   const dashboards = await page.locator('.tabs a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));

@@ -20,7 +20,8 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 10] = ["export", "status", "history", "rollback", "pin", "unpin", "tui", "web", "users", "completions"];
+const VERBS: [&str; 12] =
+    ["export", "status", "history", "rollback", "pin", "unpin", "dashboards", "tui", "web", "users", "demo", "completions"];
 
 #[test]
 fn help_tells_what_each_verb_does() {
@@ -35,6 +36,12 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_rollback", &site, &["rollback", "--help"]);
     assert_shows("help_pin", &site, &["pin", "--help"]);
     assert_shows("help_unpin", &site, &["unpin", "--help"]);
+    assert_shows("help_dashboards", &site, &["dashboards", "--help"]);
+    assert_shows("help_dashboards_list", &site, &["dashboards", "list", "--help"]);
+    assert_shows("help_dashboards_check", &site, &["dashboards", "check", "--help"]);
+    assert_shows("help_dashboards_show", &site, &["dashboards", "show", "--help"]);
+    assert_shows("help_web", &site, &["web", "--help"]);
+    assert_shows("help_demo", &site, &["demo", "--help"]);
     assert_shows("help_completions", &site, &["completions", "--help"]);
     assert_shows("help_users", &site, &["users", "--help"]);
     assert_shows("help_users_list", &site, &["users", "list", "--help"]);

@@ -94,8 +94,9 @@ fn assert_data(name: &str, data: &DashboardData) {
     settings.set_snapshot_path("../../snapshots/dashboards");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    let filters: Vec<_> = data.filters.iter().map(|filter| serde_json::to_string(filter).unwrap()).collect();
-    let shown = format!("{}\n{}\n\n{}", data.title, filters.join("\n"), data.panels.iter().map(said).collect::<Vec<_>>().join("\n"));
+    let mut head = vec![data.title.clone()];
+    head.extend(data.filters.iter().map(|filter| serde_json::to_string(filter).unwrap()));
+    let shown = format!("{}\n\n{}", head.join("\n"), data.panels.iter().map(said).collect::<Vec<_>>().join("\n"));
     settings.bind(|| insta::assert_snapshot!(name, shown));
 }
 

@@ -149,7 +149,8 @@ fn veil_durations(text: &str) -> String {
         shown += before;
         match unit {
             Some(unit) if !before.ends_with("up to ") && !before.ends_with("--wait ") && !before.ends_with("at most ") => {
-                assert!(number.parse::<f64>().unwrap() < 600.0, "{text}");
+                let seconds = number.parse::<f64>().unwrap() * if unit == " ms" { 0.001 } else { 1.0 };
+                assert!(seconds < 600.0, "{text}");
                 let spaces = shown.len() - shown.trim_end_matches(' ').len();
                 let width = if spaces > 1 { spaces + number.len() + unit.len() } else { 0 };
                 if spaces > 1 {

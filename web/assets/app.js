@@ -97,14 +97,25 @@
 
   // ---- The next generation: pages that show data draw it, every page tells its age.
 
-  if ('EventSource' in window) {
-    const events = new EventSource('/events');
+  // Only while somebody looks: a browser keeps few connections to a site, and forgotten tabs would use them up.
+  let events;
+  function listen() {
+    if (document.hidden || events) return;
+    events = new EventSource('/events');
     events.addEventListener('generation', (event) => {
       if (event.data === document.body.dataset.generation) return;
       if (!document.body.dataset.generation) return location.reload();
       refresh(location.href, ['panels', 'freshness']);
     });
-    addEventListener('pagehide', () => events.close());
+  }
+  function rest() {
+    events?.close();
+    events = undefined;
+  }
+  if ('EventSource' in window) {
+    document.addEventListener('visibilitychange', () => (document.hidden ? rest() : listen()));
+    addEventListener('pagehide', rest);
+    addEventListener('pageshow', listen);
   }
 
   function ago(seconds) {

@@ -9,7 +9,7 @@ fn all<'a>(page: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {
 }
 
 /// Fails with every promise that a whole document breaks.
-pub(super) fn assert_valid(what: &str, text: &str) {
+pub(crate) fn assert_valid(what: &str, text: &str) {
     let page = Html::parse_document(text);
     let mut broken: Vec<String> = page.errors.iter().map(ToString::to_string).collect();
     let headings = all(&page, "h1").len();

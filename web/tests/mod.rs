@@ -3,7 +3,7 @@
 
 mod cache;
 mod figures;
-mod html;
+pub(super) mod html;
 mod pages;
 mod visitors;
 
@@ -140,7 +140,7 @@ impl Answered {
 }
 
 /// Compares with `snapshots/web/<name>.snap`; tags stand on lines of their own.
-pub(super) fn assert_page(name: &str, html: &str) {
+pub(crate) fn assert_page(name: &str, html: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots/web");
     settings.set_prepend_module_to_snapshot(false);

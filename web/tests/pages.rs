@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use materia::settings::BrandSettings;
+use materia::{
+    reader::{ColumnInfo, TableInfo},
+    settings::{BrandSettings, Source},
+};
 
 use super::{Site, assert_page, figures, html::assert_valid, noon};
 use crate::web::{
@@ -12,6 +15,7 @@ use crate::web::{
         dashboard::{DashboardPage, Link},
         landing::Landing,
         legal,
+        methodology::Methodology,
     },
     parts::{self, Freshness},
 };
@@ -75,6 +79,33 @@ fn every_error_says_what_to_do() {
     }
     assert!(!shown.contains("a secret reason"));
     assert_page("errors", &shown);
+}
+
+#[test]
+fn the_methodology_names_sources_licences_and_every_column() {
+    let source = |name: &str, url: Option<&str>| Source {
+        name: name.to_owned(),
+        url: url.map(str::to_owned),
+        licence: "Public domain".to_owned(),
+        about: "Production by country".to_owned(),
+    };
+    let column = |name: &str, comment: Option<&str>| ColumnInfo {
+        name: name.to_owned(),
+        data_type: "INTEGER".to_owned(),
+        nullable: true,
+        comment: comment.map(str::to_owned),
+    };
+    let table = TableInfo {
+        name: "world_supply".to_owned(),
+        rows: 4_103,
+        comment: Some("One row for each <country> and year".to_owned()),
+        columns: vec![column("market_year", Some("The year in which it begins")), column("country", None)],
+    };
+    let sources = vec![source("USDA", Some("https://example.com/psd")), source("Somebody <else>", None)];
+    let full = Methodology { sources: sources.clone(), tables: vec![table], prepared: true }.body().into_string();
+    assert_valid("methodology", &whole(&full));
+    assert_page("methodology", &full);
+    assert_page("methodology_preparing", &Methodology { sources, tables: Vec::new(), prepared: false }.body().into_string());
 }
 
 #[test]

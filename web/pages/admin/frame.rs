@@ -67,7 +67,7 @@ pub(super) enum Head {
 /// A table that scrolls by itself where it is too wide.
 pub(super) fn table(label: &str, heads: &[Head], rows: &Markup) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(label) {
+        div.scroll tabindex="0" role="region" aria-label={ (label) ", scrollable" } {
             table {
                 thead { tr { @for head in heads {
                     @match head {

@@ -6,6 +6,8 @@ mod frame;
 mod logs;
 mod overview;
 mod rollback;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod views;
 
