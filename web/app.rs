@@ -5,7 +5,9 @@ use std::{ops::Deref, sync::Arc};
 use jiff::Timestamp;
 use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
-use super::{accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal, traffic::Traffic};
+use super::{
+    accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal, traffic::Traffic,
+};
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +58,20 @@ impl App {
         let salt = format!("{} {} {:?} {dashboards:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
         let (pages, rate_limit) = (Pages::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
         let (traffic, events, downloads) = (Traffic::new(), Events::new(), Downloads::default());
-        Self(Arc::new(Inner { settings, reader, dashboards, legal, clock, assets, pages, rate_limit, traffic, events, downloads, accounts }))
+        Self(Arc::new(Inner {
+            settings,
+            reader,
+            dashboards,
+            legal,
+            clock,
+            assets,
+            pages,
+            rate_limit,
+            traffic,
+            events,
+            downloads,
+            accounts,
+        }))
     }
 }
 

@@ -113,8 +113,11 @@ pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: R
 /// The key of a page that may be shared; nothing for every other request.
 fn key(app: &App, viewer: &Viewer, request: &Request) -> Option<Key> {
     let path = request.uri().path();
-    let table = path.strip_prefix("/tables/").is_some_and(|rest| !rest.is_empty() && !rest.contains("/download") && !rest.contains("/change"));
-    let shared = table || matches!(path, "/" | "/methodology" | "/tables" | "/docs/api") || path.strip_prefix("/dashboard/").is_some_and(|slug| !slug.is_empty());
+    let table =
+        path.strip_prefix("/tables/").is_some_and(|rest| !rest.is_empty() && !rest.contains("/download") && !rest.contains("/change"));
+    let shared = table
+        || matches!(path, "/" | "/methodology" | "/tables" | "/docs/api")
+        || path.strip_prefix("/dashboard/").is_some_and(|slug| !slug.is_empty());
     let target = request.uri().path_and_query().map(ToString::to_string).filter(|target| target.len() <= LONGEST_TARGET)?;
     let locked_out = viewer.signed_in().is_some_and(|account| account.suspended);
     if !shared || locked_out || *request.method() != Method::GET {

@@ -138,7 +138,8 @@ pub(crate) struct AsIs;
 /// Small answers and files gain nothing.
 fn worth_compressing(_: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
     let _ = version;
-    let small = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).is_some_and(|length: u64| length < 256);
+    let small =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).is_some_and(|length: u64| length < 256);
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Events are sent one by one.
     let packed = kind.starts_with("text/event-stream") || kind.ends_with("parquet") || kind.ends_with("sheet");

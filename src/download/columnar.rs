@@ -105,7 +105,11 @@ fn plain_type(data_type: &DataType) -> DataType {
 
 fn translated(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, DownloadError> {
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()).map_err(DownloadError::format) }
+        if column.data_type() == field.data_type() {
+            Ok(column.clone())
+        } else {
+            cast(column, field.data_type()).map_err(DownloadError::format)
+        }
     });
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows).map_err(DownloadError::format)

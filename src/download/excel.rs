@@ -31,7 +31,11 @@ pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl 
 /// The workbook in a temporary file, and how many rows it has.
 fn gathered(options: &Options, batches: &mut Batches<'_>) -> Result<(File, u64), DownloadError> {
     let mut book = Workbook::new();
-    let looks = Looks { head: Format::new().set_bold(), day: Format::new().set_num_format("yyyy-mm-dd"), moment: Format::new().set_num_format("yyyy-mm-dd hh:mm:ss") };
+    let looks = Looks {
+        head: Format::new().set_bold(),
+        day: Format::new().set_num_format("yyyy-mm-dd"),
+        moment: Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"),
+    };
     let (mut rows, mut line, mut known) = (0, MOST_ROWS, None::<(Vec<String>, Vec<Field>)>);
     let mut sheets = 0;
     while let Some(batch) = batches() {

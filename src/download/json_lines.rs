@@ -13,12 +13,12 @@ const AT_ONCE: usize = 64 << 10;
 struct Row<'b, 'c, 'a> {
     names: &'b [String],
     columns: &'c [Column<'a>],
-    row: usize,
+    at: usize,
 }
 
 impl Serialize for Row<'_, '_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.names.iter().zip(self.columns.iter().map(|column| column.cell(self.row))))
+        serializer.collect_map(self.names.iter().zip(self.columns.iter().map(|column| column.cell(self.at))))
     }
 }
 
@@ -29,7 +29,7 @@ pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl 
         let (names, fields) = known.get_or_insert_with(|| (names(options, &batch), values::fields_of(&batch.schema())));
         let columns = values::columns(fields, &batch);
         for row in 0..batch.num_rows() {
-            serde_json::to_writer(&mut text, &Row { names, columns: &columns, row }).map_err(DownloadError::format)?;
+            serde_json::to_writer(&mut text, &Row { names, columns: &columns, at: row }).map_err(DownloadError::format)?;
             text.push(b'\n');
             if text.len() >= AT_ONCE {
                 out.write_all(&text)?;

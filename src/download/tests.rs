@@ -64,6 +64,9 @@ fn files_without_rows_still_tell_their_columns() {
 fn what_breaks_off_says_so_instead_of_passing_for_a_whole_file() {
     for format in Format::ALL {
         let mut batches = vec![Ok(batch()), Err(DownloadError::Stopped)].into_iter();
-        assert!(matches!(write(format, &Options::default(), &mut || batches.next(), &mut Vec::new()), Err(DownloadError::Stopped)), "{format:?}");
+        assert!(
+            matches!(write(format, &Options::default(), &mut || batches.next(), Vec::new()), Err(DownloadError::Stopped)),
+            "{format:?}"
+        );
     }
 }

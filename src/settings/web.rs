@@ -148,7 +148,9 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
     let origins = Vec::<String>::deserialize(deserializer)?;
     let is_origin = |text: &str| {
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        host.is_some_and(|host| !host.is_empty() && host.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | ':' | '[' | ']')))
+        host.is_some_and(|host| {
+            !host.is_empty() && host.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | ':' | '[' | ']'))
+        })
     };
     match origins.iter().find(|origin| !is_origin(origin)) {
         Some(wrong) => Err(serde::de::Error::custom(format!("{wrong:?} is not an origin; write for example \"https://app.example.com\""))),

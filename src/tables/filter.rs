@@ -77,14 +77,14 @@ impl Filter {
         let kind = Kind::of(&column.data_type);
         let name = name_of(column);
         let compared = if kind == Kind::Label { format!("CAST({name} AS VARCHAR)") } else { name.clone() };
-        let text = if kind == Kind::Text { name.clone() } else { format!("CAST({name} AS VARCHAR)") };
+        let as_text = if kind == Kind::Text { name.clone() } else { format!("CAST({name} AS VARCHAR)") };
         let value = |at: usize| typed(&format!("f{number}_{at}"), column);
         let test = match &self.test {
             Test::Compare(comparison, _) => format!("{compared} {} {}", comparison.sql(), value(0)),
             Test::OneOf(values) => format!("{compared} IN ({})", (0..values.len()).map(value).collect::<Vec<_>>().join(", ")),
-            Test::Contains(_) => format!("contains(lower({text}), lower($f{number}_0))"),
+            Test::Contains(_) => format!("contains(lower({as_text}), lower($f{number}_0))"),
             Test::Like { any_case, .. } => {
-                format!("{text} {} $f{number}_0 ESCAPE '\\'", if *any_case { "ILIKE" } else { "LIKE" })
+                format!("{as_text} {} $f{number}_0 ESCAPE '\\'", if *any_case { "ILIKE" } else { "LIKE" })
             }
             Test::Null => format!("{name} IS NULL"),
         };

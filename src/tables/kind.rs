@@ -64,19 +64,8 @@ pub enum Operator {
 
 impl Operator {
     /// Every one.
-    pub const ALL: [Self; 11] = [
-        Self::Eq,
-        Self::Neq,
-        Self::Gt,
-        Self::Gte,
-        Self::Lt,
-        Self::Lte,
-        Self::In,
-        Self::Contains,
-        Self::Like,
-        Self::Ilike,
-        Self::Is,
-    ];
+    pub const ALL: [Self; 11] =
+        [Self::Eq, Self::Neq, Self::Gt, Self::Gte, Self::Lt, Self::Lte, Self::In, Self::Contains, Self::Like, Self::Ilike, Self::Is];
 
     /// Its name in addresses.
     #[must_use]
@@ -207,7 +196,14 @@ mod tests {
     fn a_number_is_never_rounded_into_another_question() {
         assert!(Kind::Whole.reads("-7") && !Kind::Whole.reads("1.5") && !Kind::Whole.reads("1e3") && !Kind::Whole.reads(""));
         let cents = Kind::of("DECIMAL(10,2)");
-        assert!(cents.reads("1.50") && cents.reads(".5") && cents.reads("1.") && !cents.reads("1.005") && !cents.reads(".") && !cents.reads("1e2"));
+        assert!(
+            cents.reads("1.50")
+                && cents.reads(".5")
+                && cents.reads("1.")
+                && !cents.reads("1.005")
+                && !cents.reads(".")
+                && !cents.reads("1e2")
+        );
         let float = Kind::of("FLOAT");
         assert!(float.reads("1e-3") && float.reads("nan") && float.reads("-inf") && !float.reads("1,5") && !float.reads("1e39"));
     }

@@ -1,6 +1,6 @@
 //! Tables as customers ask about them: no SQL, only names of the served catalog, operators and bound values.
 //!
-//! [`Asked::parse`] reads parameters as they stand in addresses (PostgREST's grammar) against one [`TableInfo`](crate::reader::TableInfo), and
+//! [`Asked::parse`] reads parameters as they stand in addresses (`PostgREST`'s grammar) against one [`TableInfo`](crate::reader::TableInfo), and
 //! either gives an [`Asked`] or says which parameter is wrong, what it was, and what is allowed. Its [`TableQuery`] becomes questions for the
 //! reader. [`access`] says which tables a plan sees, and from which year on.
 

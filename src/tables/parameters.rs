@@ -1,4 +1,4 @@
-//! Questions as they stand in addresses, in PostgREST's grammar: `select=a,b`, `year=gte.2020`, `country=in.(Brazil,Vietnam)`,
+//! Questions as they stand in addresses, in `PostgREST`'s grammar: `select=a,b`, `year=gte.2020`, `country=in.(Brazil,Vietnam)`,
 //! `order=year.desc`, `limit`, `offset`, `cursor`.
 
 use std::sync::Arc;
@@ -201,7 +201,8 @@ fn filter(table: &TableInfo, name: &str, value: &str) -> Result<Filter, Mistake>
 
 fn one_of(name: &str, value: &str, operand: &str) -> Result<Vec<String>, Mistake> {
     let wrong = |problem: &str| Mistake::new(name, value, problem).allowed(["in.(one,\"two, with a comma\")"]);
-    let inner = operand.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(|| wrong("the list must stand in brackets"))?;
+    let inner =
+        operand.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(|| wrong("the list must stand in brackets"))?;
     if inner.is_empty() {
         return Err(wrong("the list is empty"));
     }

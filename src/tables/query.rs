@@ -136,7 +136,8 @@ impl TableQuery {
     #[must_use]
     pub fn summary(&self, comparable: bool) -> Query {
         let name = self.chosen().next().map_or_else(|| "NULL".to_owned(), name_of);
-        let (least, most) = if comparable { (format!("min({name})"), format!("max({name})")) } else { ("NULL".to_owned(), "NULL".to_owned()) };
+        let (least, most) =
+            if comparable { (format!("min({name})"), format!("max({name})")) } else { ("NULL".to_owned(), "NULL".to_owned()) };
         let text = format!("CAST({name} AS VARCHAR)");
         let counted = if comparable { &name } else { &text };
         self.bind(Query::new(&format!(
@@ -187,10 +188,11 @@ impl TableQuery {
         if typed_values.is_empty() {
             return Ok(());
         }
-        let tests: Vec<_> = (0..).zip(&typed_values).map(|(at, (column, _))| format!("TRY_CAST($v{at} AS {}) IS NULL", column.data_type)).collect();
-        let query = (0..)
-            .zip(&typed_values)
-            .fold(Query::new(&format!("SELECT {}", tests.join(", "))), |query, (at, (_, value))| query.bind(&format!("v{at}"), value.as_str()));
+        let tests: Vec<_> =
+            (0..).zip(&typed_values).map(|(at, (column, _))| format!("TRY_CAST($v{at} AS {}) IS NULL", column.data_type)).collect();
+        let query = (0..).zip(&typed_values).fold(Query::new(&format!("SELECT {}", tests.join(", "))), |query, (at, (_, value))| {
+            query.bind(&format!("v{at}"), value.as_str())
+        });
         let answer = pin.ask(query, Limits::page()).await?;
         let Some(batch) = answer.batches.first() else { return Ok(()) };
         let wrong = values::columns(&answer.fields, batch).iter().position(|column| column.text(0).as_deref() == Some("true"));
@@ -229,7 +231,8 @@ impl TableQuery {
 
     fn conditions(&self, after: Option<&Cursor>) -> String {
         let filters = self.filters.iter().enumerate();
-        let mut all: Vec<_> = filters.filter_map(|(number, filter)| Some(filter.sql(self.table.columns.get(filter.column)?, number))).collect();
+        let mut all: Vec<_> =
+            filters.filter_map(|(number, filter)| Some(filter.sql(self.table.columns.get(filter.column)?, number))).collect();
         all.extend(self.since.and_then(|since| Some(since_sql(self.table.columns.get(since.column)?))));
         all.extend(after.map(|cursor| self.after(cursor)));
         if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }

@@ -36,7 +36,11 @@ const COLUMNS: [(&str, &str, &str); 26] = [
     ("moment_ms", "TIMESTAMP_MS", "(TIMESTAMP '1999-12-31 23:50:00.123' + INTERVAL (r % 30) MINUTE)::TIMESTAMP_MS"),
     ("moment_ns", "TIMESTAMP_NS", "(TIMESTAMP '1999-12-31 23:50:00.123456' + INTERVAL (r % 30) MINUTE)::TIMESTAMP_NS"),
     ("moment_tz", "TIMESTAMP WITH TIME ZONE", "(TIMESTAMP '1999-12-31 23:50:00' + INTERVAL (r % 30) MINUTE)::TIMESTAMPTZ"),
-    ("word", "VARCHAR", "list_extract(['', 'Brazil', 'brazil', 'Côte d''Ivoire', '50%', 'a_b', 'a\\b', 'x\"y', '%', 'naïve'], (r % 10 + 1)::INTEGER)"),
+    (
+        "word",
+        "VARCHAR",
+        "list_extract(['', 'Brazil', 'brazil', 'Côte d''Ivoire', '50%', 'a_b', 'a\\b', 'x\"y', '%', 'naïve'], (r % 10 + 1)::INTEGER)",
+    ),
     ("mood", "ENUM('sad', 'Happy', 'it''s', 'a%')", "list_extract(['sad', 'Happy', 'it''s', 'a%'], (r % 4 + 1)::INTEGER)"),
     ("flag", "BOOLEAN", "r % 2 = 0"),
     ("id128", "UUID", "('00000000-0000-4000-8000-00000000000' || (r % 10))"),
@@ -64,7 +68,9 @@ impl Served {
         site.ok(&["export"]);
         let reader = Reader::open(&site.served(), "serving", ReaderLimits::small()).unwrap();
         let direct = Connection::open_in_memory().unwrap();
-        direct.execute_batch(&format!("ATTACH '{}' AS direct (READ_ONLY); USE direct.serving; SET TimeZone = 'UTC'", site.served().display())).unwrap();
+        direct
+            .execute_batch(&format!("ATTACH '{}' AS direct (READ_ONLY); USE direct.serving; SET TimeZone = 'UTC'", site.served().display()))
+            .unwrap();
         Self { reader, direct, _site: site }
     }
 
@@ -77,13 +83,18 @@ impl Served {
     /// The rows' ids that the library gives, in its order.
     fn asked(&self, parameters: &[(&str, &str)]) -> Result<Vec<i64>, AskError> {
         let (pin, table) = self.table();
-        let parameters: Vec<_> = [("select", "id")].iter().chain(parameters).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let parameters: Vec<_> =
+            [("select", "id")].iter().chain(parameters).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let asked = Asked::parse(&table, &parameters, BOUNDS)?;
         wait(asked.query.check(&pin))?;
         let answer = wait(pin.ask(asked.query.page(&asked.place, asked.limit, Layout::Whole), Limits::page()))?;
         let ids = ids(&answer);
         let count = wait(asked.query.rows(&pin, Limits::page()))?;
-        assert!(asked.limited || asked.place != Place::Offset(0) || count == ids.len() as u64, "{parameters:?}: {count} rows are counted, {} come", ids.len());
+        assert!(
+            asked.limited || asked.place != Place::Offset(0) || count == ids.len() as u64,
+            "{parameters:?}: {count} rows are counted, {} come",
+            ids.len()
+        );
         Ok(ids)
     }
 
@@ -153,13 +164,19 @@ fn every_operator_on_every_type_answers_as_duckdb_does() {
                         let list = values.iter().map(|value| format!("{column} = {}", typed(value)));
                         (format!("({})", quoted.collect::<Vec<_>>().join(",")), list.collect::<Vec<_>>().join(" OR "))
                     }
-                    Operator::Contains => (part.to_uppercase(), format!("position(lower({}) IN lower({column}::VARCHAR)) > 0", text(&part.to_uppercase()))),
+                    Operator::Contains => {
+                        (part.to_uppercase(), format!("position(lower({}) IN lower({column}::VARCHAR)) > 0", text(&part.to_uppercase())))
+                    }
                     Operator::Like => (format!("{part}*"), format!("starts_with({column}::VARCHAR, {})", text(&part))),
                     Operator::Ilike => (format!("*{part}"), format!("lower({column}::VARCHAR).ends_with(lower({}))", text(&part))),
                     Operator::Is => ("null".to_owned(), format!("{column} IS NULL")),
                 };
                 let negated = round % 2 == 1;
-                let (value, sql) = if negated { (format!("not.{operator}.{operand}"), format!("NOT ({sql})")) } else { (format!("{operator}.{operand}"), sql) };
+                let (value, sql) = if negated {
+                    (format!("not.{operator}.{operand}"), format!("NOT ({sql})"))
+                } else {
+                    (format!("{operator}.{operand}"), sql)
+                };
                 let found = served.asked(&[(name, &value)]).unwrap_or_else(|error| panic!("{name}={value}: {error:?}"));
                 assert_eq!(found, served.direct(&format!("WHERE {sql}")), "{name}={value}, seed {seed}");
                 asked += 1;
@@ -188,7 +205,10 @@ fn pages_by_cursor_hold_every_row_once_and_in_order_whatever_the_order_is() {
         sql.push("id".to_owned());
         let expected = served.direct(&format!("WHERE id % 3 > 0 ORDER BY {}", sql.join(", ")));
         let (pin, table) = served.table();
-        let mut parameters = vec![("id".to_owned(), "not.in.(".to_owned() + &(0..400).step_by(3).map(|id| id.to_string()).collect::<Vec<_>>().join(",") + ")")];
+        let mut parameters = vec![(
+            "id".to_owned(),
+            "not.in.(".to_owned() + &(0..400).step_by(3).map(|id| id.to_string()).collect::<Vec<_>>().join(",") + ")",
+        )];
         parameters.extend((!order.is_empty()).then(|| ("order".to_owned(), order.join(","))));
         parameters.push(("limit".to_owned(), random.u32(1..90).to_string()));
         parameters.push(("select".to_owned(), "id,word".to_owned()));
@@ -202,7 +222,8 @@ fn pages_by_cursor_hold_every_row_once_and_in_order_whatever_the_order_is() {
                 assert!(asked.query.check_cursor(cursor, "another").is_err());
             }
             let question = asked.query.page(&asked.place, asked.limit, Layout::Whole);
-            let answer = wait(pin.ask(question.clone(), Limits::page())).unwrap_or_else(|error| panic!("{question:?}, seed {seed}: {error}"));
+            let answer =
+                wait(pin.ask(question.clone(), Limits::page())).unwrap_or_else(|error| panic!("{question:?}, seed {seed}: {error}"));
             all.extend(ids(&answer));
             match asked.query.cursor(&answer, "this") {
                 Some(next) => cursor = Some(next.encode()),

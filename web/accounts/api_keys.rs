@@ -189,7 +189,9 @@ impl Accounts {
     pub(crate) async fn revoke_key(&self, account: &Account, actor: &Actor, id: &str) -> Result<bool, StoreError> {
         let now = self.now();
         let mut turn = self.store.write().await?;
-        let update = sqlx::query_scalar("UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND account = $3 AND revoked_at IS NULL RETURNING prefix");
+        let update = sqlx::query_scalar(
+            "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND account = $3 AND revoked_at IS NULL RETURNING prefix",
+        );
         let prefix: Option<String> = update.bind(now.as_second()).bind(id).bind(&account.id).fetch_optional(&mut *turn).await?;
         let Some(prefix) = prefix else { return Ok(false) };
         let deed = Deed { action: "API key revoked", subject_id: &account.id, subject: &account.email, detail: &format!("{MARK}{prefix}") };
@@ -236,14 +238,13 @@ impl Accounts {
     async fn count(&self, account: &str, key: &KeyLine, most: u32, now: Timestamp) -> Result<Quota, KeyError> {
         let (second, day) = (now.as_second(), now.as_second().div_euclid(DAY));
         let known = self.usage().get(account).copied().filter(|usage| usage.day == day);
-        let known = match known {
-            Some(usage) => usage,
-            None => {
-                let select = sqlx::query_scalar("SELECT requests FROM api_usage WHERE account = $1 AND day = $2");
-                let requests: Option<i64> = select.bind(account).bind(day).fetch_optional(self.store.pool()).await?;
-                let requests = requests.and_then(|requests| u32::try_from(requests).ok()).unwrap_or_default();
-                Usage { day, requests, written_at: 0 }
-            }
+        let known = if let Some(usage) = known {
+            usage
+        } else {
+            let select = sqlx::query_scalar("SELECT requests FROM api_usage WHERE account = $1 AND day = $2");
+            let requests: Option<i64> = select.bind(account).bind(day).fetch_optional(self.store.pool()).await?;
+            let requests = requests.and_then(|requests| u32::try_from(requests).ok()).unwrap_or_default();
+            Usage { day, requests, written_at: 0 }
         };
         let reset = u32::try_from((day + 1) * DAY - second).unwrap_or_default();
         let (requests, write) = {

@@ -96,7 +96,7 @@ impl From<&Seen> for Table {
             description: column.comment.clone(),
             operators: materia::tables::Kind::of(&column.data_type).operators().iter().map(|operator| operator.name()).collect(),
         });
-        let sees = match seen.access {
+        let how_much = match seen.access {
             Access::All => Sees::All,
             Access::Locked(plan) => Sees::Locked { plan },
             Access::Last { years, since } => Sees::Last {
@@ -105,7 +105,13 @@ impl From<&Seen> for Table {
                 column: seen.table.columns.get(since.column).map(|column| column.name.clone()).unwrap_or_default(),
             },
         };
-        Self { name: seen.table.name.clone(), description: seen.table.comment.clone(), rows: seen.table.rows, sees, columns: columns.collect() }
+        Self {
+            name: seen.table.name.clone(),
+            description: seen.table.comment.clone(),
+            rows: seen.table.rows,
+            sees: how_much,
+            columns: columns.collect(),
+        }
     }
 }
 

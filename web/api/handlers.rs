@@ -18,7 +18,7 @@ use materia::{
 use serde::Serialize;
 
 use super::{
-    Problem,
+    Document, Problem,
     answers::{DashboardLine, Generation, Table},
 };
 use crate::web::{
@@ -44,15 +44,15 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Begins a call; ends it at once where the caller has the answer already, which costs no question.
-    fn begin(app: &'a App, caller: &'a Caller, uri: &Uri, headers: &HeaderMap) -> Result<Self, Result<Response, Problem>> {
-        let pin = app.reader.pin().map_err(|error| Err(error.into()))?;
+    fn begin(app: &'a App, caller: &'a Caller, uri: &Uri, headers: &HeaderMap) -> Result<Self, Box<Answer>> {
+        let pin = app.reader.pin().map_err(|error| Box::new(Err(error.into())))?;
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let target = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let scope = format!("{:?} {:?}", caller.entitled, caller.key.tables);
         let etag = data::tag(pin.generation(), &["api", &scope, &target, accept], false);
         let call = Self { app, caller, pin, etag };
         let known = HeaderValue::try_from(call.etag.as_str()).is_ok_and(|etag| revalidates(headers, &etag));
-        if known { Err(Ok(call.head(StatusCode::NOT_MODIFIED.into_response()))) } else { Ok(call) }
+        if known { Err(Box::new(Ok(call.head(StatusCode::NOT_MODIFIED.into_response())))) } else { Ok(call) }
     }
 
     /// The headers that every answer has.
@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
             let known = self.pin.catalog().await?.tables.into_iter().map(|table| table.name).filter(|name| self.caller.opens(name));
             return Err(Problem::no_table(name, known));
         };
-        if !self.caller.opens(name) { Err(Problem::scope(&format!("the table {name}"))) } else { Ok(seen) }
+        if self.caller.opens(name) { Ok(seen) } else { Err(Problem::scope(&format!("the table {name}"))) }
     }
 
     /// The question that parameters ask of a table.
@@ -110,7 +110,7 @@ macro_rules! begin {
     ($app:expr, $caller:expr, $uri:expr, $headers:expr) => {
         match Call::begin($app, $caller, $uri, $headers) {
             Ok(call) => call,
-            Err(ended) => return ended,
+            Err(ended) => return *ended,
         }
     };
 }
@@ -120,8 +120,8 @@ type Answer = Result<Response, Problem>;
 /// Every table with its columns, and how much of it the key's account sees.
 #[utoipa::path(get, path = "/api/v1/tables", tag = "tables", responses(
     (status = 200, description = "The tables", body = [Table]),
-    (status = "4XX", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", description = "A problem", body = Document, content_type = "application/problem+json"),
+    (status = "5XX", description = "A problem", body = Document, content_type = "application/problem+json")))]
 pub(crate) async fn tables(State(app): State<App>, Extension(caller): Extension<Caller>, uri: Uri, headers: HeaderMap) -> Answer {
     let call = begin!(&app, &caller, &uri, &headers);
     no_parameters(&uri)?;
@@ -133,8 +133,8 @@ pub(crate) async fn tables(State(app): State<App>, Extension(caller): Extension<
 /// One table with its columns.
 #[utoipa::path(get, path = "/api/v1/tables/{table}", tag = "tables", params(("table" = String, Path, description = "The table's name")), responses(
     (status = 200, description = "The table", body = Table),
-    (status = "4XX", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", description = "A problem", body = Document, content_type = "application/problem+json"),
+    (status = "5XX", description = "A problem", body = Document, content_type = "application/problem+json")))]
 pub(crate) async fn table(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -240,8 +240,8 @@ pub(crate) async fn download(
 /// Every dashboard.
 #[utoipa::path(get, path = "/api/v1/dashboards", tag = "dashboards", responses(
     (status = 200, description = "The dashboards", body = [DashboardLine]),
-    (status = "4XX", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", description = "A problem", body = Document, content_type = "application/problem+json"),
+    (status = "5XX", description = "A problem", body = Document, content_type = "application/problem+json")))]
 pub(crate) async fn dashboards(State(app): State<App>, Extension(caller): Extension<Caller>, uri: Uri, headers: HeaderMap) -> Answer {
     let call = begin!(&app, &caller, &uri, &headers);
     no_parameters(&uri)?;
@@ -260,8 +260,8 @@ pub(crate) async fn dashboards(State(app): State<App>, Extension(caller): Extens
 /// A dashboard's panels with their figures, as the pages draw them. The parameters are the dashboard's own filters.
 #[utoipa::path(get, path = "/api/v1/dashboards/{slug}", tag = "dashboards", params(("slug" = String, Path, description = "The dashboard's slug")), responses(
     (status = 200, description = "The dashboard: generation, filters and panels", body = Object),
-    (status = "4XX", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", description = "A problem", body = Document, content_type = "application/problem+json"),
+    (status = "5XX", description = "A problem", body = Document, content_type = "application/problem+json")))]
 pub(crate) async fn dashboard(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -290,8 +290,8 @@ pub(crate) async fn dashboard(
 /// What is being served.
 #[utoipa::path(get, path = "/api/v1/generation", tag = "generation", responses(
     (status = 200, description = "The generation", body = Generation),
-    (status = "4XX", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", description = "A problem", body = Document, content_type = "application/problem+json"),
+    (status = "5XX", description = "A problem", body = Document, content_type = "application/problem+json")))]
 pub(crate) async fn generation(State(app): State<App>, Extension(caller): Extension<Caller>, uri: Uri, headers: HeaderMap) -> Answer {
     let call = begin!(&app, &caller, &uri, &headers);
     no_parameters(&uri)?;
@@ -332,8 +332,12 @@ fn format(parameters: &Parameters, headers: &HeaderMap, json: bool) -> Result<Op
         "application/jsonl" | "application/jsonlines" => Some(Some(Format::JsonLines)),
         media => Format::ALL.into_iter().find(|format| format.media_type().split(';').next() == Some(media)).map(Some),
     };
-    let media = || names().filter(|name| *name != JSON).filter_map(|name| Format::named(&name).ok()).map(|format| format.media_type().to_owned());
-    offers.iter().find_map(|(_, media)| known(media)).ok_or_else(|| Problem::format(accept, media().chain(json.then(|| "application/json".to_owned()))))
+    let media =
+        || names().filter(|name| *name != JSON).filter_map(|name| Format::named(&name).ok()).map(|format| format.media_type().to_owned());
+    offers
+        .iter()
+        .find_map(|(_, media)| known(media))
+        .ok_or_else(|| Problem::format(accept, media().chain(json.then(|| "application/json".to_owned()))))
 }
 
 /// `safe=true`, for CSV.

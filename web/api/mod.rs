@@ -15,7 +15,7 @@ use axum::{
 pub(crate) use self::{
     handlers::{dashboard, dashboards, download, generation, rows, table, tables},
     openapi::serve as openapi,
-    problem::{KINDS, Problem},
+    problem::{Document, KINDS, Problem},
 };
 use crate::web::{accounts::Caller, app::App};
 

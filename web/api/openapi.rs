@@ -17,7 +17,7 @@ use utoipa::{
 };
 
 use super::{
-    Problem,
+    Document, Problem,
     answers::{Column, DashboardLine, Generation, Sees, Table},
     handlers,
 };
@@ -27,7 +27,7 @@ use crate::web::{app::App, cache::revalidates, data, error::WebError, parts::gen
 #[derive(OpenApi)]
 #[openapi(
     paths(handlers::tables, handlers::table, handlers::dashboards, handlers::dashboard, handlers::generation),
-    components(schemas(Problem, Table, Column, Sees, DashboardLine, Generation)),
+    components(schemas(Document, Table, Column, Sees, DashboardLine, Generation)),
     modifiers(&Key),
     security(("key" = []))
 )]
@@ -97,11 +97,26 @@ fn rows(table: &TableInfo, row: &str) -> Value {
     let mut parameters = shared(table);
     let names: Vec<_> = std::iter::once("json").chain(Format::ALL.map(Format::name)).collect();
     parameters.push(query("format", "The format; else the Accept header tells it.", &json!({ "type": "string", "enum": names })));
-    parameters.push(query("limit", "How many rows at most; 100 where nothing is said. The plan says how many there may be.", &json!({ "type": "integer", "minimum": 1, "maximum": 100_000 })));
-    parameters.push(query("offset", "How many rows to leave out; for rows farther on use cursor.", &json!({ "type": "integer", "minimum": 0, "maximum": MOST_OFFSET })));
-    parameters.push(query("cursor", "The next rows, as X-Materia-Cursor of the answer before told it. Not together with offset.", &json!({ "type": "string" })));
+    parameters.push(query(
+        "limit",
+        "How many rows at most; 100 where nothing is said. The plan says how many there may be.",
+        &json!({ "type": "integer", "minimum": 1, "maximum": 100_000 }),
+    ));
+    parameters.push(query(
+        "offset",
+        "How many rows to leave out; for rows farther on use cursor.",
+        &json!({ "type": "integer", "minimum": 0, "maximum": MOST_OFFSET }),
+    ));
+    parameters.push(query(
+        "cursor",
+        "The next rows, as X-Materia-Cursor of the answer before told it. Not together with offset.",
+        &json!({ "type": "string" }),
+    ));
     let mut content = files();
-    content.insert("application/json".to_owned(), json!({ "schema": { "type": "array", "items": { "$ref": format!("#/components/schemas/{row}") } } }));
+    content.insert(
+        "application/json".to_owned(),
+        json!({ "schema": { "type": "array", "items": { "$ref": format!("#/components/schemas/{row}") } } }),
+    );
     let headers = json!({
         "X-Materia-Generation": header("The generation that the rows were read from"),
         "X-Materia-Rows": header("How many rows the answer has"),
@@ -110,13 +125,23 @@ fn rows(table: &TableInfo, row: &str) -> Value {
         "ETag": header("For If-None-Match"),
         "RateLimit": header("What is left of the day's requests"),
     });
-    operation(table, "Rows", &format!("rows_{}", table.name), &parameters, &json!({ "description": "The rows", "headers": headers, "content": content }))
+    operation(
+        table,
+        "Rows",
+        &format!("rows_{}", table.name),
+        &parameters,
+        &json!({ "description": "The rows", "headers": headers, "content": content }),
+    )
 }
 
 fn download(table: &TableInfo) -> Value {
     let mut parameters = shared(table);
     let names = Format::ALL.map(Format::name);
-    parameters.push(query("format", "The format; else the Accept header tells it, and CSV where neither does.", &json!({ "type": "string", "enum": names })));
+    parameters.push(query(
+        "format",
+        "The format; else the Accept header tells it, and CSV where neither does.",
+        &json!({ "type": "string", "enum": names }),
+    ));
     let headers = json!({
         "X-Materia-Generation": header("The generation that the rows were read from"),
         "X-Materia-Rows": header("How many rows the file has"),
@@ -143,9 +168,8 @@ fn operation(table: &TableInfo, summary: &str, id: &str, parameters: &[Value], f
 fn shared(table: &TableInfo) -> Vec<Value> {
     let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
     let sortable = table.columns.iter().filter(|column| Kind::of(&column.data_type).sorts()).map(|column| quoted(&column.name));
-    let orders: Vec<String> = sortable
-        .flat_map(|name| ["", ".asc", ".desc", ".desc.nullsfirst", ".asc.nullsfirst"].map(|end| format!("{name}{end}")))
-        .collect();
+    let orders: Vec<String> =
+        sortable.flat_map(|name| ["", ".asc", ".desc", ".desc.nullsfirst", ".asc.nullsfirst"].map(|end| format!("{name}{end}"))).collect();
     let list = |items: &[String], most: usize| json!({ "type": "array", "items": { "type": "string", "enum": items }, "uniqueItems": true, "minItems": 1, "maxItems": most });
     let mut parameters = vec![
         listed("select", "The columns, in the order they are to come; all where nothing is said.", &list(&names, names.len().max(1))),

@@ -21,9 +21,14 @@ use crate::web::{
     parts::plan_title,
 };
 
+/// Why a call is not answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(Box<Document>);
+
 /// What is wrong with a call.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct Document {
     /// Names the kind of problem, and is where it is explained.
     #[serde(rename = "type")]
     #[schema(example = "/docs/api#problem-parameter")]
@@ -65,14 +70,37 @@ pub(crate) const KINDS: [(&str, u16, &str); 12] = [
     ("internal", 500, "Something went wrong here"),
 ];
 
-impl Problem {
+impl Document {
     fn new(kind: &str, detail: impl Into<String>) -> Self {
         let known = KINDS.iter().find(|(name, ..)| *name == kind).unwrap_or(&KINDS[KINDS.len() - 1]);
         Self { kind: format!("/docs/api#problem-{}", known.0), title: known.2, status: known.1, detail: detail.into(), ..Self::default() }
     }
+}
+
+impl Problem {
+    fn new(kind: &str, detail: impl Into<String>) -> Self {
+        Self(Box::new(Document::new(kind, detail)))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Document)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    /// Names the parameter that is wrong, its value, and what may be given instead.
+    fn about(self, mistake: Mistake) -> Self {
+        self.with(|document| {
+            document.parameter = Some(mistake.parameter);
+            document.value = Some(mistake.value);
+            document.allowed = mistake.allowed;
+        })
+    }
 
     pub(crate) fn no_key() -> Self {
-        Self::new("key", "Send a key: Authorization: Bearer materia_... Keys are made on the settings page, and never taken from the address.")
+        Self::new(
+            "key",
+            "Send a key: Authorization: Bearer materia_... Keys are made on the settings page, and never taken from the address.",
+        )
     }
 
     pub(crate) fn locked(table: &str, plan: Plan) -> Self {
@@ -89,22 +117,21 @@ impl Problem {
 
     pub(crate) fn no_table(name: &str, tables: impl IntoIterator<Item = String>) -> Self {
         let mistake = Mistake::new("table", name, "there is no such table").allowed(tables);
-        Self { allowed: mistake.allowed, parameter: Some(mistake.parameter), value: Some(mistake.value), ..Self::new("not-found", "There is no such table.") }
+        Self::new("not-found", "There is no such table.").about(mistake)
     }
 
     pub(crate) fn no_dashboard(slug: &str, known: impl IntoIterator<Item = String>) -> Self {
         let mistake = Mistake::new("slug", slug, "there is no such dashboard").allowed(known);
-        Self { allowed: mistake.allowed, parameter: Some(mistake.parameter), value: Some(mistake.value), ..Self::new("not-found", "There is no such dashboard.") }
+        Self::new("not-found", "There is no such dashboard.").about(mistake)
     }
 
     pub(crate) fn format(asked: &str, allowed: impl IntoIterator<Item = String>) -> Self {
-        let mistake = Mistake::new("Accept", asked, "").allowed(allowed);
-        Self { allowed: mistake.allowed, parameter: Some("Accept".to_owned()), value: Some(mistake.value), ..Self::new("format", "None of the formats in Accept can be given.") }
+        Self::new("format", "None of the formats in Accept can be given.").about(Mistake::new("Accept", asked, "").allowed(allowed))
     }
 
     pub(crate) fn expired_cursor(cursor: &str, detail: String) -> Self {
         let mistake = Mistake::new("cursor", cursor, "");
-        Self { parameter: Some(mistake.parameter), value: Some(mistake.value), ..Self::new("expired-cursor", detail) }
+        Self::new("expired-cursor", detail).about(mistake)
     }
 
     pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
@@ -113,14 +140,13 @@ impl Problem {
     }
 
     fn later(self, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..self }
+        self.with(|document| document.retry_after = Some(retry_after))
     }
 }
 
 impl From<Mistake> for Problem {
     fn from(mistake: Mistake) -> Self {
-        let problem = Self::new("parameter", mistake.to_string());
-        Self { parameter: Some(mistake.parameter), value: Some(mistake.value), allowed: mistake.allowed, ..problem }
+        Self::new("parameter", mistake.to_string()).about(mistake)
     }
 }
 
@@ -139,9 +165,12 @@ impl From<ReaderError> for Problem {
             ReaderError::Unavailable { .. } => Self::new("unavailable", "The data is being prepared.").later(Duration::from_secs(10)),
             ReaderError::Busy { retry_after } => Self::new("unavailable", "Too many questions at once.").later(retry_after),
             ReaderError::TimedOut { .. } => {
-                Self::new("unavailable", "That took too long. Ask for less: fewer rows, a narrower filter, no order.").later(Duration::from_secs(30))
+                Self::new("unavailable", "That took too long. Ask for less: fewer rows, a narrower filter, no order.")
+                    .later(Duration::from_secs(30))
             }
-            ReaderError::TooLarge { .. } => Mistake::new("limit", "", "so many rows are more than one answer holds; ask for fewer, or download the table").into(),
+            ReaderError::TooLarge { .. } => {
+                Mistake::new("limit", "", "so many rows are more than one answer holds; ask for fewer, or download the table").into()
+            }
             error @ (ReaderError::Refused { .. } | ReaderError::Engine { .. }) => Self::internal(error),
         }
     }
@@ -157,7 +186,7 @@ impl From<KeyError> for Problem {
             KeyError::NoApi => Self::new("plan", "The plan of this account has no API."),
             KeyError::UsedUp(quota) => {
                 let problem = Self::new("too-many", format!("The {} requests of today are used up.", quota.most));
-                Self { quota: Some(quota), ..problem.later(Duration::from_secs(quota.reset.into())) }
+                problem.later(Duration::from_secs(quota.reset.into())).with(|document| document.quota = Some(quota))
             }
             KeyError::TooMany => Self::new("parameter", error.to_string()),
             KeyError::Store(error) => Self::internal(error),
@@ -169,7 +198,8 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::TooManyAtOnce(most) => {
-                Self::new("too-many", format!("{most} downloads of this account are under way, as many as its plan allows at once.")).later(Duration::from_secs(10))
+                Self::new("too-many", format!("{most} downloads of this account are under way, as many as its plan allows at once."))
+                    .later(Duration::from_secs(10))
             }
             Refused::Reader(error) => error.into(),
         }
@@ -211,14 +241,14 @@ pub(crate) fn tell_quota(response: &mut Response, quota: Quota) {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Texts, numbers and lists of texts always become JSON.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -227,7 +257,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        if let Some(quota) = self.quota {
+        if let Some(quota) = self.0.quota {
             tell_quota(&mut response, quota);
         }
         response

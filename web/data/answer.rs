@@ -70,9 +70,10 @@ pub(crate) fn file(answer: &Answer, query: &TableQuery, format: Format, safe: bo
     let names: Vec<String> = query.chosen().map(|column| column.name.clone()).collect();
     let wanted: Vec<usize> = (0..names.len()).collect();
     let empty = duckdb::arrow::record_batch::RecordBatch::new_empty(answer.schema.clone());
-    let mut batches = [empty].into_iter().chain(answer.batches.iter().cloned()).map(|batch| {
-        batch.project(&wanted).map_err(|error| DownloadError::Format(error.to_string()))
-    });
+    let mut batches = [empty]
+        .into_iter()
+        .chain(answer.batches.iter().cloned())
+        .map(|batch| batch.project(&wanted).map_err(|error| DownloadError::Format(error.to_string())));
     let mut out = Vec::new();
     download::write(format, &Options { names, safe_for_spreadsheets: safe }, &mut || batches.next(), &mut out)?;
     Ok(out)
@@ -125,4 +126,3 @@ pub(crate) async fn summary(pin: &Pin, query: &TableQuery) -> Vec<Option<ColumnS
     }))
     .await
 }
-

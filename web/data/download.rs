@@ -100,7 +100,11 @@ impl Download<'_> {
     pub(crate) async fn respond(self, downloads: &Downloads, asked: &HeaderMap) -> Result<Response, Refused> {
         let turn = downloads.take(self.account, self.at_once).ok_or(Refused::TooManyAtOnce(self.at_once))?;
         let info = self.pin.generation().clone();
-        let etag = tag(&info, &[&format!("{:?} {:?}", self.query.columns, self.query.fingerprint()), self.format.name(), if self.safe { "safe" } else { "" }], self.format.is_reproducible());
+        let etag = tag(
+            &info,
+            &[&format!("{:?} {:?}", self.query.columns, self.query.fingerprint()), self.format.name(), if self.safe { "safe" } else { "" }],
+            self.format.is_reproducible(),
+        );
         let rows = self.query.rows(self.pin, Limits { wait: TURN, ..Limits::page() }).await?;
         let names: Vec<String> = self.query.chosen().map(|column| column.name.clone()).collect();
         let options = Options { names, safe_for_spreadsheets: self.safe };
@@ -306,7 +310,8 @@ pub(crate) fn tag(info: &GenerationInfo, of: &[&str], strong: bool) -> String {
 /// `attachment; filename="prices-2026-11-21.csv"`, with the table and the day its data was exported.
 pub(crate) fn file_name(table: &str, info: &GenerationInfo, format: Format) -> String {
     let day = info.exported_at.unwrap_or(info.opened_at).strftime("%Y-%m-%d");
-    let plain: String = table.chars().map(|char| if char.is_ascii_alphanumeric() || matches!(char, '_' | '-') { char } else { '_' }).collect();
+    let plain: String =
+        table.chars().map(|char| if char.is_ascii_alphanumeric() || matches!(char, '_' | '-') { char } else { '_' }).collect();
     let exact: String = url::form_urlencoded::byte_serialize(table.as_bytes()).collect::<String>().replace('+', "%20");
     let end = format!("{day}.{}", format.name());
     let also = if plain == table { String::new() } else { format!("; filename*=UTF-8''{exact}-{end}") };

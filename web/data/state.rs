@@ -19,7 +19,7 @@ impl State {
 
     /// With `name` set to `value`, or without it. What was shown from further on begins again.
     pub(crate) fn with(&self, name: &str, value: Option<&str>) -> Self {
-        let mut changed = self.from_start();
+        let mut changed = self.at_start();
         changed.0.retain(|(known, _)| known != name);
         changed.0.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         changed
@@ -27,7 +27,7 @@ impl State {
 
     /// With one filter more; one that is there already is not added twice.
     pub(crate) fn with_filter(&self, column: &str, value: &str) -> Self {
-        let mut changed = self.from_start();
+        let mut changed = self.at_start();
         let filter = (quoted(column), value.to_owned());
         if !changed.0.contains(&filter) {
             changed.0.push(filter);
@@ -38,24 +38,34 @@ impl State {
     /// Without the filter at this place among all parameters.
     pub(crate) fn without(&self, at: usize) -> Self {
         let rest = self.0.iter().enumerate().filter(|(place, _)| *place != at).map(|(_, one)| one.clone());
-        Self(rest.collect()).from_start()
+        Self(rest.collect()).at_start()
     }
 
     /// At another offset.
     pub(crate) fn at(&self, offset: u64) -> Self {
-        let mut changed = self.from_start();
+        let mut changed = self.at_start();
         changed.0.extend((offset > 0).then(|| ("offset".to_owned(), offset.to_string())));
         changed
     }
 
-    fn from_start(&self) -> Self {
-        Self(self.0.iter().filter(|(name, _)| !matches!(name.as_str(), "offset" | "cursor" | "limit") && !OTHERS.contains(&name.as_str())).cloned().collect())
+    fn at_start(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "offset" | "cursor" | "limit") && !OTHERS.contains(&name.as_str()))
+                .cloned()
+                .collect(),
+        )
     }
 
     /// The filters, with their places among all parameters.
     pub(crate) fn filters(&self) -> impl Iterator<Item = (usize, &str, &str)> {
         let is_filter = |name: &str| !NO_FILTERS.contains(&name) && !OTHERS.contains(&name);
-        self.0.iter().enumerate().filter(move |(_, (name, _))| is_filter(name)).map(|(at, (name, value))| (at, name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .enumerate()
+            .filter(move |(_, (name, _))| is_filter(name))
+            .map(|(at, (name, value))| (at, name.as_str(), value.as_str()))
     }
 
     /// An address at which this is shown.
@@ -75,7 +85,7 @@ impl State {
 
     /// The address of a file of all rows.
     pub(crate) fn download(&self, path: &str, format: Format) -> String {
-        let mut changed = self.from_start();
+        let mut changed = self.at_start();
         changed.0.push(("format".to_owned(), format.name().to_owned()));
         changed.address(&format!("{path}/download"))
     }

@@ -56,22 +56,12 @@ impl View for Docs {
                 p.lead { "Every table and dashboard for your own programs: the same figures, the same export, no scraping." }
                 p { a href="/api/v1/openapi.json" { "OpenAPI description" } ", with every table and column." }
             }
-            (self.keys()) (self.calls()) (self.filters()) (formats()) (freshness()) (limits()) (problems()) (self.examples())
+            (keys()) (self.calls()) (self.filters()) (formats()) (freshness()) (limits()) (problems()) (self.examples())
         }
     }
 }
 
 impl Docs {
-    fn keys(&self) -> Markup {
-        html! {
-            section.sheet aria-labelledby="keys" {
-                h2 #keys { "Keys" }
-                p { "Make a key under " a href="/settings#keys" { "Settings" } ". It is shown once, opens what your plan does (or only the tables that you choose), and travels in a header, never in an address:" }
-                pre { code { "Authorization: Bearer materia_..." } }
-            }
-        }
-    }
-
     fn calls(&self) -> Markup {
         let calls = [
             ("/api/v1/tables".to_owned(), "Every table with its columns, types and meanings"),
@@ -132,6 +122,16 @@ impl Docs {
                     pre { code data-example=(name) { (code) } }
                 }
             }
+        }
+    }
+}
+
+fn keys() -> Markup {
+    html! {
+        section.sheet aria-labelledby="keys" {
+            h2 #keys { "Keys" }
+            p { "Make a key under " a href="/settings#keys" { "Settings" } ". It is shown once, opens what your plan does (or only the tables that you choose), and travels in a header, never in an address:" }
+            pre { code { "Authorization: Bearer materia_..." } }
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 mod cache;
+mod data;
 mod figures;
 pub(super) mod html;
 mod pages;

@@ -57,7 +57,14 @@ pub(crate) async fn make_key(
     form: Form<Vec<(String, String)>>,
 ) -> Result<Page, WebError> {
     let told = |wanted: &str| form.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).unwrap_or_default();
-    let name: String = told("key-name").split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|char| !char.is_control()).take(LONGEST_KEY_NAME).collect();
+    let name: String = told("key-name")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .filter(|char| !char.is_control())
+        .take(LONGEST_KEY_NAME)
+        .collect();
     let wrong = |what: &str| WebError::BadRequest(what.to_owned());
     if name.is_empty() {
         return Err(wrong("Give the key a name, so that you know it again. Go back and try again."));

@@ -35,7 +35,14 @@ async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, WebError> {
     app.accounts.account(&signed_in.0.id).await?.ok_or(WebError::NotFound)
 }
 
-async fn show(app: &App, who: &SignedIn, account: Account, session: &Session, done: Option<&str>, problem: Option<Problem>) -> Result<Page, WebError> {
+async fn show(
+    app: &App,
+    who: &SignedIn,
+    account: Account,
+    session: &Session,
+    done: Option<&str>,
+    problem: Option<Problem>,
+) -> Result<Page, WebError> {
     let now = app.accounts.now();
     let sessions = app.accounts.sessions(&account.id).await?.into_iter();
     let sessions =

@@ -13,7 +13,7 @@ const LONGEST: usize = 8_192;
 
 /// Adds a filter, or chooses columns, and goes to where that is shown. What makes no sense is told there.
 pub(crate) async fn change(Path(name): Path<String>, query: RawQuery) -> Result<Redirect, WebError> {
-    let sent = super::state(query);
+    let sent = super::state(&query);
     let state = State::parse(sent.get("state").unwrap_or_default());
     let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
     let state = match sent.get("what") {
@@ -26,11 +26,16 @@ pub(crate) async fn change(Path(name): Path<String>, query: RawQuery) -> Result<
         _ => return Err(WebError::BadRequest("The form was not understood. Go back and try again.".to_owned())),
     };
     let address = state.address(&format!("/tables/{name}"));
-    if address.len() > LONGEST { Err(WebError::BadRequest("That is too much for one address. Use fewer filters.".to_owned())) } else { Ok(Redirect::to(&address)) }
+    if address.len() > LONGEST {
+        Err(WebError::BadRequest("That is too much for one address. Use fewer filters.".to_owned()))
+    } else {
+        Ok(Redirect::to(&address))
+    }
 }
 
 fn filtered(state: &State, sent: &State) -> Result<State, WebError> {
-    let (column, operator) = sent.get("column").zip(sent.get("operator")).ok_or_else(|| WebError::BadRequest("Choose a column.".to_owned()))?;
+    let (column, operator) =
+        sent.get("column").zip(sent.get("operator")).ok_or_else(|| WebError::BadRequest("Choose a column.".to_owned()))?;
     let value = sent.get("value").unwrap_or_default().trim();
     let test = match operator {
         "null" => "is.null".to_owned(),

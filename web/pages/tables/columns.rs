@@ -22,12 +22,19 @@ struct Columns {
     summaries: Vec<Option<ColumnSummary>>,
 }
 
-pub(crate) async fn columns(app: State<App>, SignedIn(account): SignedIn, Path(name): Path<String>, query: RawQuery) -> Result<Page, WebError> {
+pub(crate) async fn columns(
+    app: State<App>,
+    SignedIn(account): SignedIn,
+    Path(name): Path<String>,
+    query: RawQuery,
+) -> Result<Page, WebError> {
     let (pin, plan) = (app.reader.pin()?, account.entitled());
     let seen = seen(&app, &pin, &name, plan).await?;
-    let (title, state) = (title_of(&seen.table.name), state(query));
+    let (title, state) = (title_of(&seen.table.name), state(&query));
     if let Access::Locked(needed) = seen.access {
-        return Ok(Page::new(title, Place::Tables, &Locked { frame: frame(&seen, state, plan), plan: needed }).with_status(StatusCode::FORBIDDEN));
+        return Ok(
+            Page::new(title, Place::Tables, &Locked { frame: frame(&seen, state, plan), plan: needed }).with_status(StatusCode::FORBIDDEN)
+        );
     }
     let mut asked = asked(&pin, &seen, &state).await?.map_err(|mistake| WebError::BadRequest(format!("{mistake}.")))?;
     asked.query.columns = (0..seen.table.columns.len()).collect();
@@ -72,5 +79,9 @@ impl View for Columns {
 fn value(text: Option<&str>) -> Markup {
     const SHOWN: usize = 40;
     let Some(text) = text else { return html! { span.note { "–" } } };
-    if text.chars().count() <= SHOWN { html! { (text) } } else { html! { span title=(text) { (text.chars().take(SHOWN).collect::<String>()) "…" } } }
+    if text.chars().count() <= SHOWN {
+        html! { (text) }
+    } else {
+        html! { span title=(text) { (text.chars().take(SHOWN).collect::<String>()) "…" } }
+    }
 }

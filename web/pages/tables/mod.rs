@@ -58,7 +58,7 @@ fn limited(access: Access, plan: Plan) -> Option<String> {
     }
 }
 
-fn state(query: RawQuery) -> State {
+fn state(query: &RawQuery) -> State {
     State::parse(query.0.as_deref().unwrap_or_default())
 }
 

@@ -23,14 +23,19 @@ use crate::web::{
 };
 
 /// `/tables/{name}`
-pub(crate) async fn rows(app: State<App>, SignedIn(account): SignedIn, Path(name): Path<String>, query: RawQuery) -> Result<Page, WebError> {
+pub(crate) async fn rows(
+    app: State<App>,
+    SignedIn(account): SignedIn,
+    Path(name): Path<String>,
+    query: RawQuery,
+) -> Result<Page, WebError> {
     let (pin, plan) = (app.reader.pin()?, account.entitled());
     let seen = seen(&app, &pin, &name, plan).await?;
     let title = title_of(&seen.table.name);
     if let Access::Locked(needed) = seen.access {
-        return Ok(locked(&title, frame(&seen, state(query), plan), needed));
+        return Ok(locked(&title, frame(&seen, state(&query), plan), needed));
     }
-    let state = state(query);
+    let state = state(&query);
     let downloads = entitlements(plan).downloads_at_once > 0;
     let asked = match asked(&pin, &seen, &state).await? {
         Ok(asked) => asked,
@@ -81,7 +86,7 @@ pub(crate) async fn download(
 ) -> Result<Response, WebError> {
     let (pin, plan) = (app.reader.pin()?, account.entitled());
     let seen = seen(&app, &pin, &name, plan).await?;
-    let state = state(query);
+    let state = state(&query);
     if let Access::Locked(needed) = seen.access {
         return Ok(locked(&title_of(&seen.table.name), frame(&seen, state, plan), needed).into_response());
     }

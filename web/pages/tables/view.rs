@@ -190,7 +190,9 @@ impl Shown {
         let last = self.first + self.rows.cells.len() as u64;
         match self.total {
             Some(0) => "No rows".to_owned(),
-            Some(total) if last > self.first => format!("Rows {} to {} of {}", words::count(self.first + 1), words::count(last), words::count(total)),
+            Some(total) if last > self.first => {
+                format!("Rows {} to {} of {}", words::count(self.first + 1), words::count(last), words::count(total))
+            }
             Some(total) => format!("No rows here; there are {}", words::count(total)),
             None => format!("Rows {} to {} of very many", words::count(self.first + 1), words::count(last)),
         }
@@ -273,7 +275,9 @@ impl RowsPage {
 fn value(text: Option<&str>) -> Markup {
     match text {
         None => html! { span.null { "empty" } },
-        Some(text) if text.chars().count() > SHOWN => html! { span title=(text.chars().take(2_000).collect::<String>()) { (text.chars().take(SHOWN).collect::<String>()) "…" } },
+        Some(text) if text.chars().count() > SHOWN => {
+            html! { span title=(text.chars().take(2_000).collect::<String>()) { (text.chars().take(SHOWN).collect::<String>()) "…" } }
+        }
         Some(text) => html! { (text) },
     }
 }
