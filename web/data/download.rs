@@ -21,7 +21,7 @@ use materia::{
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
-use crate::web::{parts::generation_name, router::AsIs};
+use crate::web::{cache::revalidates, parts::generation_name, router::AsIs};
 
 /// Sent at once, in bytes.
 const AT_ONCE: usize = 64 << 10;
@@ -105,6 +105,10 @@ impl Download<'_> {
             &[&format!("{:?} {:?}", self.query.columns, self.query.fingerprint()), self.format.name(), if self.safe { "safe" } else { "" }],
             self.format.is_reproducible(),
         );
+        let known = HeaderValue::try_from(etag.as_str()).is_ok_and(|etag| revalidates(asked, &etag));
+        if known {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, text(&etag))]).into_response());
+        }
         let rows = self.query.rows(self.pin, Limits { wait: TURN, ..Limits::page() }).await?;
         let names: Vec<String> = self.query.chosen().map(|column| column.name.clone()).collect();
         let options = Options { names, safe_for_spreadsheets: self.safe };
