@@ -10,7 +10,7 @@ use duckdb::arrow::{
 };
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
-use super::{Batches, DownloadError, Options, names};
+use super::{Batches, DownloadError, Options, fields};
 
 /// Rows of one group in a Parquet file, as DuckDB writes it.
 const GROUP: usize = 122_880;
@@ -78,8 +78,8 @@ fn parquet_error(error: parquet::errors::ParquetError) -> DownloadError {
 /// The schema that the file has: names as they are to be, and no types that only DuckDB knows.
 fn understood(options: &Options, batch: &RecordBatch) -> SchemaRef {
     let schema = batch.schema();
-    let fields = schema.fields().iter().zip(names(options, batch)).map(|(field, name)| plain(field).with_name(name));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    let named = schema.fields().iter().zip(fields(options, batch)).map(|(field, column)| plain(field).with_name(column.name));
+    Arc::new(Schema::new(named.collect::<Vec<_>>()))
 }
 
 /// The field without DuckDB's notes on it, which would make other programs take it for something they do not know.

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use super::{Batches, DownloadError, Options, names};
+use super::{Batches, DownloadError, Options};
 use crate::values::{self, DuckType, Field};
 
 /// Written at once, in bytes.
@@ -16,12 +16,16 @@ pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl 
     while let Some(batch) = batches() {
         let batch = batch?;
         let fields = fields.get_or_insert_with(|| {
-            for (at, name) in names(options, &batch).iter().enumerate() {
+            let fields = super::fields(options, &batch);
+            for (at, column) in fields.iter().enumerate() {
                 text.push_str(if at == 0 { "" } else { "," });
-                field(name, true, options.safe_for_spreadsheets, &mut text);
+                field(&column.name, true, options.safe_for_spreadsheets, &mut text);
             }
-            text.push_str("\r\n");
-            values::fields_of(&batch.schema())
+            text.push_str(
+                "
+",
+            );
+            fields
         });
         let columns = values::columns(fields, &batch);
         let plain: Vec<_> = fields.iter().map(|field| is_plain(&field.data_type)).collect();

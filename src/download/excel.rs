@@ -7,7 +7,7 @@ use std::{
 
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
 
-use super::{Batches, DownloadError, Options, names};
+use super::{Batches, DownloadError, Options, fields};
 use crate::values::{self, Column, DuckType, Field};
 
 /// Rows of one sheet, the first of which has the names.
@@ -36,22 +36,22 @@ fn gathered(options: &Options, batches: &mut Batches<'_>) -> Result<(File, u64),
         day: Format::new().set_num_format("yyyy-mm-dd"),
         moment: Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"),
     };
-    let (mut rows, mut line, mut known) = (0, MOST_ROWS, None::<(Vec<String>, Vec<Field>)>);
+    let (mut rows, mut line, mut known) = (0, MOST_ROWS, None::<Vec<Field>>);
     let mut sheets = 0;
     while let Some(batch) = batches() {
         let batch = batch?;
         let first = known.is_none();
-        let (names, fields) = known.get_or_insert_with(|| (names(options, &batch), values::fields_of(&batch.schema())));
-        if names.len() > MOST_COLUMNS {
-            return Err(DownloadError::Format(format!("Excel has room for {MOST_COLUMNS} columns, not for {}", names.len())));
+        let fields = known.get_or_insert_with(|| fields(options, &batch));
+        if fields.len() > MOST_COLUMNS {
+            return Err(DownloadError::Format(format!("Excel has room for {MOST_COLUMNS} columns, not for {}", fields.len())));
         }
         let columns = values::columns(fields, &batch);
         if first {
-            line = new_sheet(&mut book, &mut sheets, names, &looks)?;
+            line = new_sheet(&mut book, &mut sheets, fields, &looks)?;
         }
         for row in 0..batch.num_rows() {
             if line == MOST_ROWS {
-                line = new_sheet(&mut book, &mut sheets, names, &looks)?;
+                line = new_sheet(&mut book, &mut sheets, fields, &looks)?;
             }
             let sheet = book.worksheet_from_index(sheets - 1).map_err(excel)?;
             for ((at, column), field) in (0..).zip(&columns).zip(fields.iter()) {
@@ -75,13 +75,13 @@ struct Looks {
     moment: Format,
 }
 
-fn new_sheet(book: &mut Workbook, sheets: &mut usize, names: &[String], looks: &Looks) -> Result<u32, DownloadError> {
+fn new_sheet(book: &mut Workbook, sheets: &mut usize, fields: &[Field], looks: &Looks) -> Result<u32, DownloadError> {
     *sheets += 1;
     let sheet = book.add_worksheet_with_constant_memory().map_err(excel)?;
     let name = if *sheets == 1 { "Data".to_owned() } else { format!("Data {sheets}") };
     sheet.set_name(name).and_then(|sheet| sheet.set_freeze_panes(1, 0)).map_err(excel)?;
-    for (at, name) in (0..).zip(names) {
-        sheet.write_string_with_format(0, at, cut(name), &looks.head).map_err(excel)?;
+    for (at, field) in (0..).zip(fields) {
+        sheet.write_string_with_format(0, at, cut(&field.name), &looks.head).map_err(excel)?;
     }
     Ok(1)
 }
@@ -98,7 +98,9 @@ fn cell(
     let Some(text) = column.text(row) else { return Ok(()) };
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let exact = matches!(data_type, DuckType::Float | DuckType::Double) || digits <= DIGITS;
-    if let Some(number) = column.number(row).filter(|number| number.is_finite() && exact && data_type.is_numeric()) {
+    // The double nearest to what a FLOAT prints as, so that 0.1 stays 0.1.
+    let number = if *data_type == DuckType::Float { text.parse().ok() } else { column.number(row) };
+    if let Some(number) = number.filter(|number: &f64| number.is_finite() && exact && data_type.is_numeric()) {
         sheet.write_number(line, at, number).map_err(excel)?;
         return Ok(());
     }

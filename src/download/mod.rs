@@ -11,7 +11,7 @@
 //! | TIMESTAMP WITH TIME ZONE | in UTC, with `+00` | in UTC, with `+00:00` | timestamp in UTC | date in UTC |
 //! | ENUM | text | text | dictionary | text |
 //! | TIME | text | text | time | text |
-//! | UUID, BIT, INTERVAL, UNION, GEOMETRY, TIME_NS, TIME WITH TIME ZONE, TIMESTAMPTZ_NS, VARIANT | text | text; UNION `{"tag": value}` | text | text |
+//! | UUID, BIT, INTERVAL, UNION, TUPLE, GEOMETRY, TIME_NS, TIME WITH TIME ZONE, TIMESTAMPTZ_NS, VARIANT | text | text; UNION `{"tag": value}`, TUPLE an array | text | text |
 //! | LIST, ARRAY, STRUCT, MAP | DuckDB's text | array, object | nested; text where a member is | text |
 //! | BLOB | DuckDB's text (`\xFF`) | hexadecimal | bytes | DuckDB's text |
 //! | NULL | nothing; an empty text is `""` | `null` | null | nothing |
@@ -30,11 +30,13 @@ use duckdb::arrow::record_batch::RecordBatch;
 pub use error::DownloadError;
 pub use format::Format;
 
+use crate::values::{self, Field};
+
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// What the columns are called; as they come where this is empty.
-    pub names: Vec<String>,
+    /// The columns: what they are called, and their types as DuckDB has them; as Arrow tells them where this is empty.
+    pub columns: Vec<Field>,
     /// In CSV, puts `'` before texts that a spreadsheet would take for formulas. The file then differs from the data.
     pub safe_for_spreadsheets: bool,
 }
@@ -59,20 +61,29 @@ pub fn write(format: Format, options: &Options, batches: &mut Batches<'_>, out: 
 /// Whether other programs than DuckDB know no such type, so that it is fetched as text for Parquet and Arrow. Takes DuckDB's spelling.
 #[must_use]
 pub fn is_text_elsewhere(data_type: &str) -> bool {
-    const UNKNOWN: [&str; 10] =
-        ["HUGEINT", "BIGNUM", "BIT", "INTERVAL", "UNION(", "TIME WITH TIME ZONE", "GEOMETRY", "TIME_NS", "UUID", "TIMESTAMPTZ_NS"];
+    const UNKNOWN: [&str; 11] = [
+        "HUGEINT",
+        "BIGNUM",
+        "BIT",
+        "INTERVAL",
+        "UNION(",
+        "TIME WITH TIME ZONE",
+        "GEOMETRY",
+        "TIME_NS",
+        "UUID",
+        "TIMESTAMPTZ_NS",
+        "TUPLE(",
+    ];
+    // A struct without fields has no place in Parquet.
+    let empty_struct = data_type.replace("STRUCT(", "").contains("STRUCT");
     // The zoned timestamp ends as the zoned time does, and is known everywhere.
     let data_type = data_type.replace("TIMESTAMP WITH TIME ZONE", "");
-    UNKNOWN.iter().any(|word| data_type.contains(word))
+    empty_struct || UNKNOWN.iter().any(|word| data_type.contains(word))
 }
 
-/// What the columns of a batch are called.
-fn names(options: &Options, batch: &RecordBatch) -> Vec<String> {
-    let schema = batch.schema();
-    if options.names.len() == schema.fields().len() {
-        return options.names.clone();
-    }
-    schema.fields().iter().map(|field| field.name().clone()).collect()
+/// The columns of a batch.
+fn fields(options: &Options, batch: &RecordBatch) -> Vec<Field> {
+    if options.columns.len() == batch.num_columns() { options.columns.clone() } else { values::fields_of(&batch.schema()) }
 }
 
 #[cfg(test)]

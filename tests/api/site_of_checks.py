@@ -1,5 +1,6 @@
 """A site of its own for the checks in this folder: a served file, accounts, a key."""
 
+import atexit
 import http.cookiejar
 import os
 import pathlib
@@ -40,7 +41,8 @@ class Site:
         self.run("users", "seed")
         listen = self.base.removeprefix("http://")
         log = open(self.folder / "web.log", "wb")
-        self.server = subprocess.Popen([self.materia, "web", "--listen", listen], cwd=self.folder, env=self.env, stderr=log)
+        self.server = subprocess.Popen([self.materia, "web", "--listen", listen], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        atexit.register(self.stop)
         self.eventually(lambda: urllib.request.urlopen(f"{self.base}/ready").status == 200)
 
     def run(self, *args):
@@ -60,7 +62,7 @@ class Site:
 
     def key(self, email="pro@example.test"):
         """Makes a key as the settings page does."""
-        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(policy=http.cookiejar.DefaultCookiePolicy(allowed_domains=None))))
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
         opener.open(f"{self.base}/auth/dev-login?email={email}").read()
         form = urllib.parse.urlencode({"key-name": "checks", "days": "30"}).encode()
         request = urllib.request.Request(f"{self.base}/settings/keys", data=form, headers={"Sec-Fetch-Site": "same-origin"})
@@ -70,7 +72,8 @@ class Site:
         return urllib.request.urlopen(urllib.request.Request(self.base + path, headers={"Authorization": f"Bearer {key}"}))
 
     def stop(self):
-        self.server.send_signal(signal.SIGTERM)
+        if self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
         self.server.wait(40)
 
 
@@ -84,10 +87,10 @@ class Checks:
         begun = time.monotonic()
         try:
             check()
-            print(f"ok      {what} ({(time.monotonic() - begun) * 1000:.0f} ms)")
+            print(f"ok      {what} ({(time.monotonic() - begun) * 1000:.0f} ms)", flush=True)
         except Exception as error:
             self.broken += 1
-            print(f"BROKEN  {what}: {type(error).__name__}: {error}")
+            print(f"BROKEN  {what}: {type(error).__name__}: {error}", flush=True)
 
     def end(self):
         sys.exit(1 if self.broken else 0)

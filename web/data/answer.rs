@@ -5,7 +5,7 @@ use materia::{
     download::{self, DownloadError, Format, Options},
     reader::{Answer, ColumnSummary, Limits, Pin, ReaderError},
     tables::{Kind, Place, TableQuery},
-    values,
+    values::{self, Field},
 };
 use serde::{Serialize, Serializer};
 
@@ -65,17 +65,22 @@ pub(crate) fn json(answer: &Answer, query: &TableQuery) -> serde_json::Result<Ve
     serde_json::to_vec(&Objects { answer, names: &names })
 }
 
+/// The columns of an answer to `query`, as the catalog names them.
+pub(super) fn named(answer: &Answer, query: &TableQuery) -> Vec<Field> {
+    query.chosen().zip(&answer.fields).map(|(column, field)| Field { name: column.name.clone(), ..field.clone() }).collect()
+}
+
 /// An answer to `query` as a file.
 pub(crate) fn file(answer: &Answer, query: &TableQuery, format: Format, safe: bool) -> Result<Vec<u8>, DownloadError> {
-    let names: Vec<String> = query.chosen().map(|column| column.name.clone()).collect();
-    let wanted: Vec<usize> = (0..names.len()).collect();
+    let columns = named(answer, query);
+    let wanted: Vec<usize> = (0..columns.len()).collect();
     let empty = duckdb::arrow::record_batch::RecordBatch::new_empty(answer.schema.clone());
     let mut batches = [empty]
         .into_iter()
         .chain(answer.batches.iter().cloned())
         .map(|batch| batch.project(&wanted).map_err(|error| DownloadError::Format(error.to_string())));
     let mut out = Vec::new();
-    download::write(format, &Options { names, safe_for_spreadsheets: safe }, &mut || batches.next(), &mut out)?;
+    download::write(format, &Options { columns, safe_for_spreadsheets: safe }, &mut || batches.next(), &mut out)?;
     Ok(out)
 }
 

@@ -16,11 +16,13 @@ use futures_util::stream;
 use materia::{
     download::{self, DownloadError, Format, Options},
     reader::{GenerationInfo, Limits, Pin, ReaderError, Stream},
-    tables::TableQuery,
+    tables::{Layout, Place, TableQuery},
+    values::Field,
 };
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
+use super::answer::named;
 use crate::web::{cache::revalidates, parts::generation_name, router::AsIs};
 
 /// Sent at once, in bytes.
@@ -110,8 +112,7 @@ impl Download<'_> {
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, text(&etag))]).into_response());
         }
         let rows = self.query.rows(self.pin, Limits { wait: TURN, ..Limits::page() }).await?;
-        let names: Vec<String> = self.query.chosen().map(|column| column.name.clone()).collect();
-        let options = Options { names, safe_for_spreadsheets: self.safe };
+        let options = Options { columns: columns(self.pin, &self.query, self.format.layout()).await?, safe_for_spreadsheets: self.safe };
         let from = match self.resumed(asked, &etag) {
             Some(from) => self.length(&options).await?.map(|length| (from, length)),
             None => None,
@@ -211,6 +212,12 @@ impl Download<'_> {
         let pieces = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|piece| (piece, receiver)));
         Ok(Body::from_stream(pieces))
     }
+}
+
+/// The columns as the catalog names them, with the types that an answer without rows has.
+async fn columns(pin: &Pin, query: &TableQuery, layout: Layout) -> Result<Vec<Field>, ReaderError> {
+    let answer = pin.ask(query.page(&Place::Offset(0), 0, layout), Limits { wait: TURN, ..Limits::page() }).await?;
+    Ok(named(&answer, query))
 }
 
 type Batch = duckdb::arrow::record_batch::RecordBatch;
