@@ -1,13 +1,13 @@
 //! What changed in each table since the generation before.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, iter::once};
 
 use futures_util::future::join_all;
 
 use super::{Content, Table, TableColumn, rows::Rows};
 use crate::{
     export::Manifest,
-    reader::{Catalog, ColumnInfo, Limits, Pin, Query, ReaderError, TableInfo},
+    reader::{COLUMNS, Catalog, ColumnInfo, Limits, Pin, Query, ReaderError, TableInfo},
     sql,
     values::Format,
     words,
@@ -53,10 +53,10 @@ fn change(table: &TableInfo, before: &Manifest) -> String {
     said
 }
 
-/// What [`changes`] asks beside the catalog, for measuring what the asking costs.
+/// What [`changes`] asks, for measuring what the asking costs.
 pub(super) async fn questions(pin: &Pin) -> Vec<Query> {
     let Ok(Catalog { tables }) = pin.catalog().await else { return Vec::new() };
-    dated(&tables).chunks(TOGETHER).map(question).collect()
+    once(Query::new(COLUMNS)).chain(dated(&tables).chunks(TOGETHER).map(question)).collect()
 }
 
 /// A table by its place, and the column that tells how far it reaches.

@@ -58,18 +58,20 @@ pub struct ColumnSummary {
     pub nulls: u64,
 }
 
+/// What [`Pin::catalog`] asks.
+pub(crate) const COLUMNS: &str = "
+    SELECT t.table_name, t.estimated_size::BIGINT, t.comment, c.column_name, c.data_type, c.is_nullable::BIGINT, c.comment AS about
+    FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
+    WHERE t.schema_name = current_schema() AND t.database_name = current_database()
+    ORDER BY t.table_name, c.column_index";
+
 impl Pin {
     /// Every table and column of this generation. Asked once for each generation, remembered with its answers.
     ///
     /// # Errors
     /// As [`Pin::ask`].
     pub async fn catalog(&self) -> Result<Catalog, ReaderError> {
-        let columns = "
-            SELECT t.table_name, t.estimated_size::BIGINT, t.comment, c.column_name, c.data_type, c.is_nullable::BIGINT, c.comment AS about
-            FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
-            WHERE t.schema_name = current_schema() AND t.database_name = current_database()
-            ORDER BY t.table_name, c.column_index";
-        let answer = self.ask(Query::new(columns), Limits { rows: usize::MAX, ..Limits::page() }).await?;
+        let answer = self.ask(Query::new(COLUMNS), Limits { rows: usize::MAX, ..Limits::page() }).await?;
         let mut tables = Vec::<TableInfo>::new();
         for batch in &answer.batches {
             for row in 0..batch.num_rows() {

@@ -231,6 +231,9 @@ fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
     fs::remove_file(site.served()).unwrap();
     fs::hard_link(site.generation(&generation), site.served()).unwrap();
     screen.shows("nothing needs any");
+    let history = fs::read_to_string(site.path("analytics.history.jsonl")).unwrap();
+    fs::write(site.path("analytics.history.jsonl"), format!("{history}nonsense\n")).unwrap();
+    screen.shows("1 line of the history cannot be read");
 }
 
 #[test]
@@ -347,6 +350,35 @@ fn without_a_terminal_it_points_to_status() {
 }
 
 #[test]
+fn the_site_that_the_settings_name_tells_how_it_does_until_it_is_gone() {
+    let site = served();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (address, metrics) = (free(), free());
+    site.settings(&format!("[web]\nmetrics = '{metrics}'"));
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("nothing listens there");
+    let mut web = site.command(&["web"]);
+    web.env("MATERIA_LISTEN", address.to_string()).env("DATABASE_URL", "sqlite://accounts.db").env("DEBUG", "true");
+    let mut web = web.stderr(std::process::Stdio::null()).spawn().unwrap();
+    screen.shows("0 signed in");
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/health").starts_with("HTTP/1.0 200"), "{}", ask("/health"));
+    screen.shows("requests/s, p99 ");
+    screen.shows("no errors, 0 signed in");
+    web.kill().unwrap();
+    web.wait().unwrap();
+    screen.shows("nothing listens there");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
 fn a_resized_terminal_is_drawn_at_its_new_size() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
@@ -375,7 +407,7 @@ fn the_mouse_chooses_tabs_and_rows_and_pastes_are_text() {
     click(&mut screen, 5, 4);
     click(&mut screen, 5, 4);
     screen.shows("row 1 of 1,000");
-    click(&mut screen, 42, 1);
+    click(&mut screen, 35, 1);
     screen.shows("SELECT ...");
     screen.press("\u{1b}[200~SELECT 'q?:1' AS pasted\nFROM names\u{1b}[201~");
     screen.shows("FROM names");

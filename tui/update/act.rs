@@ -16,7 +16,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
-        Action::Palette => state.overlay = Some(Overlay::Palette(Box::new(Palette::of(state)))),
+        Action::Palette => return palette(state),
         Action::Show(screen) => return show(state, screen),
         Action::NextScreen | Action::PreviousScreen => {
             let by = if action == Action::NextScreen { 1 } else { Screen::ALL.len() - 1 };
@@ -110,6 +110,12 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PickFilter => return dashboards::pick(state, 0),
     }
     Vec::new()
+}
+
+/// Opens the palette.
+fn palette(state: &mut State) -> Vec<Effect> {
+    state.overlay = Some(Overlay::Palette(Box::new(Palette::of(state))));
+    dashboards::ask_for_all(state)
 }
 
 /// Whether anything may be changed; says how to allow it where not.
