@@ -57,6 +57,10 @@ fn gathered(options: &Options, batches: &mut Batches<'_>) -> Result<(File, u64),
             for ((at, column), field) in (0..).zip(&columns).zip(fields.iter()) {
                 cell(sheet, (line, at), column, row, &field.data_type, &looks)?;
             }
+            // A row of nothing is a row too.
+            if columns.iter().all(|column| column.is_null(row)) {
+                sheet.write_blank(line, 0, &looks.day).map_err(excel)?;
+            }
             line += 1;
         }
         rows += batch.num_rows() as u64;

@@ -168,12 +168,13 @@ fn operation(table: &TableInfo, summary: &str, id: &str, parameters: &[Value], f
 fn shared(table: &TableInfo) -> Vec<Value> {
     let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
     let sortable = table.columns.iter().filter(|column| Kind::of(&column.data_type).sorts()).map(|column| quoted(&column.name));
+    let sorted = table.columns.iter().filter(|column| Kind::of(&column.data_type).sorts()).count().max(1);
     let orders: Vec<String> =
         sortable.flat_map(|name| ["", ".asc", ".desc", ".desc.nullsfirst", ".asc.nullsfirst"].map(|end| format!("{name}{end}"))).collect();
     let list = |items: &[String], most: usize| json!({ "type": "array", "items": { "type": "string", "enum": items }, "uniqueItems": true, "minItems": 1, "maxItems": most });
     let mut parameters = vec![
         listed("select", "The columns, in the order they are to come; all where nothing is said.", &list(&names, names.len().max(1))),
-        listed("order", "What rows are ordered by; nulls last unless said otherwise.", &list(&orders, 1)),
+        listed("order", "What rows are ordered by; nulls last unless said otherwise.", &list(&orders, sorted)),
     ];
     parameters.extend(table.columns.iter().map(filter));
     parameters
