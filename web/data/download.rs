@@ -111,7 +111,12 @@ impl Download<'_> {
         if known {
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, text(&etag))]).into_response());
         }
-        let rows = self.query.rows(self.pin, Limits { wait: TURN, ..Limits::page() }).await?;
+        // Counting may take longer than beginning to send, and is worth less.
+        let rows = match self.query.rows(self.pin, Limits { wait: TURN, ..Limits::page() }).await {
+            Ok(rows) => Some(rows),
+            Err(ReaderError::TimedOut { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         let options = Options { columns: columns(self.pin, &self.query, self.format.layout()).await?, safe_for_spreadsheets: self.safe };
         let from = match self.resumed(asked, &etag) {
             Some(from) => self.length(&options).await?.map(|length| (from, length)),
@@ -146,9 +151,11 @@ impl Download<'_> {
             (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
             (header::VARY, HeaderValue::from_static("accept, authorization, cookie")),
             (HeaderName::from_static("x-materia-generation"), text(&generation_name(&info))),
-            (HeaderName::from_static("x-materia-rows"), HeaderValue::from(rows)),
         ] {
             headers.entry(name).or_insert(value);
+        }
+        if let Some(rows) = rows {
+            headers.insert(HeaderName::from_static("x-materia-rows"), HeaderValue::from(rows));
         }
         Ok(response)
     }

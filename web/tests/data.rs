@@ -381,4 +381,17 @@ async fn no_page_of_another_origin_reads_the_api_unless_it_was_named() {
     let key = site.key("pro@example.test", KEY).await;
     let answered = site.call_with(&key, ROWS, &[("origin", "https://evil.example")]).await;
     assert!(answered.headers.get("access-control-allow-origin").is_none());
+
+    let named = ["https://app.example".to_owned()];
+    let router = axum::Router::new().route("/", axum::routing::get(async || "rows")).layer(crate::web::security::cors(&named));
+    let from = async |method: Method, origin: &str| {
+        let request = Request::builder().method(method).uri("/").header("origin", origin).header("access-control-request-method", "GET");
+        let response = tower::ServiceExt::oneshot(router.clone(), request.body(Body::empty()).unwrap()).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (header("access-control-allow-origin"), header("access-control-allow-credentials"))
+    };
+    for method in [Method::GET, Method::OPTIONS] {
+        assert_eq!(from(method.clone(), "https://app.example").await, (Some("https://app.example".to_owned()), None));
+        assert_eq!(from(method, "https://evil.example").await, (None, None));
+    }
 }

@@ -6,6 +6,7 @@ mod data;
 mod figures;
 pub(super) mod html;
 mod pages;
+mod tables;
 mod visitors;
 
 use std::time::{Duration, Instant};

@@ -25,6 +25,8 @@ pub(crate) use self::{
     rows::{download, rows},
     view::{Frame, Locked, RowsPage},
 };
+#[cfg(test)]
+pub(crate) use self::{list::List, view::Shown};
 use crate::web::{app::App, data::State, error::WebError};
 
 /// Rows on one page.
