@@ -2,59 +2,53 @@
 //!
 //! Null is an empty field and an empty text is `""`, which libraries for CSV cannot tell apart when they write.
 
-use std::io::Write;
+use duckdb::arrow::record_batch::RecordBatch;
 
-use super::{Batches, DownloadError, Options};
+use super::{DownloadError, lines::Lines};
 use crate::values::{self, DuckType, Field};
 
-/// Written at once, in bytes.
-const AT_ONCE: usize = 64 << 10;
+/// CSV, perhaps with formulas made harmless.
+pub(super) struct Csv {
+    pub(super) safe: bool,
+}
 
-pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl Write) -> Result<u64, DownloadError> {
-    let (mut fields, mut rows, mut text) = (None::<Vec<Field>>, 0, String::with_capacity(2 * AT_ONCE));
-    let mut cell = String::new();
-    while let Some(batch) = batches() {
-        let batch = batch?;
-        let fields = fields.get_or_insert_with(|| {
-            let fields = super::fields(options, &batch);
-            for (at, column) in fields.iter().enumerate() {
-                text.push_str(if at == 0 { "" } else { "," });
-                field(&column.name, true, options.safe_for_spreadsheets, &mut text);
-            }
-            text.push_str(
-                "
-",
-            );
-            fields
-        });
-        let columns = values::columns(fields, &batch);
+impl Lines for Csv {
+    fn head(&self, fields: &[Field], text: &mut Vec<u8>) {
+        let mut line = String::new();
+        for (at, column) in fields.iter().enumerate() {
+            line.push_str(if at == 0 { "" } else { "," });
+            field(&column.name, true, self.safe, &mut line);
+        }
+        line.push_str("\r\n");
+        text.extend_from_slice(line.as_bytes());
+    }
+
+    fn lines(&self, fields: &[Field], batch: &RecordBatch, text: &mut Vec<u8>) -> Result<(), DownloadError> {
+        let columns = values::columns(fields, batch);
         let plain: Vec<_> = fields.iter().map(|field| is_plain(&field.data_type)).collect();
+        let (mut lines, mut cell) = (String::with_capacity(batch.num_rows() * columns.len() * 8), String::new());
         for row in 0..batch.num_rows() {
             for (at, (column, plain)) in columns.iter().zip(&plain).enumerate() {
-                text.push_str(if at == 0 { "" } else { "," });
+                if at > 0 {
+                    lines.push(',');
+                }
                 if *plain {
-                    column.write_text(row, &mut text);
+                    column.write_text(row, &mut lines);
                     continue;
                 }
                 cell.clear();
                 let some = column.write_text(row, &mut cell);
-                field(&cell, some, options.safe_for_spreadsheets, &mut text);
+                field(&cell, some, self.safe, &mut lines);
             }
             // A line with nothing on it is no row to most who read CSV.
             if columns.len() == 1 && columns.iter().all(|column| column.is_null(row)) {
-                text.push_str("\"\"");
+                lines.push_str("\"\"");
             }
-            text.push_str("\r\n");
-            if text.len() >= AT_ONCE {
-                out.write_all(text.as_bytes())?;
-                text.clear();
-            }
+            lines.push_str("\r\n");
         }
-        rows += batch.num_rows() as u64;
+        text.extend_from_slice(lines.as_bytes());
+        Ok(())
     }
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(rows)
 }
 
 /// Types whose text never needs quotes.

@@ -1,14 +1,13 @@
 //! JSON Lines: one object for each row.
 
-use std::io::Write;
-
+use duckdb::arrow::record_batch::RecordBatch;
 use serde::{Serialize, Serializer};
 
-use super::{Batches, DownloadError, Options, fields};
+use super::{DownloadError, lines::Lines};
 use crate::values::{self, Column, Field};
 
-/// Written at once, in bytes.
-const AT_ONCE: usize = 64 << 10;
+/// JSON Lines.
+pub(super) struct JsonLines;
 
 struct Row<'b, 'c, 'a> {
     fields: &'b [Field],
@@ -22,23 +21,15 @@ impl Serialize for Row<'_, '_, '_> {
     }
 }
 
-pub(super) fn write(options: &Options, batches: &mut Batches<'_>, mut out: impl Write) -> Result<u64, DownloadError> {
-    let (mut known, mut rows, mut text) = (None::<Vec<Field>>, 0, Vec::with_capacity(2 * AT_ONCE));
-    while let Some(batch) = batches() {
-        let batch = batch?;
-        let fields = known.get_or_insert_with(|| fields(options, &batch));
-        let columns = values::columns(fields, &batch);
-        for row in 0..batch.num_rows() {
-            serde_json::to_writer(&mut text, &Row { fields, columns: &columns, at: row }).map_err(DownloadError::format)?;
+impl Lines for JsonLines {
+    fn head(&self, _: &[Field], _: &mut Vec<u8>) {}
+
+    fn lines(&self, fields: &[Field], batch: &RecordBatch, text: &mut Vec<u8>) -> Result<(), DownloadError> {
+        let columns = values::columns(fields, batch);
+        for at in 0..batch.num_rows() {
+            serde_json::to_writer(&mut *text, &Row { fields, columns: &columns, at }).map_err(DownloadError::format)?;
             text.push(b'\n');
-            if text.len() >= AT_ONCE {
-                out.write_all(&text)?;
-                text.clear();
-            }
         }
-        rows += batch.num_rows() as u64;
+        Ok(())
     }
-    out.write_all(&text)?;
-    out.flush()?;
-    Ok(rows)
 }

@@ -22,6 +22,7 @@ mod error;
 mod excel;
 mod format;
 mod json_lines;
+mod lines;
 
 use std::io::Write;
 
@@ -50,8 +51,8 @@ pub type Batches<'a> = dyn FnMut() -> Option<Result<RecordBatch, DownloadError>>
 /// Whatever `batches` gives as an error, and what goes wrong in writing; what has been written by then is no whole file.
 pub fn write(format: Format, options: &Options, batches: &mut Batches<'_>, out: impl Write + Send) -> Result<u64, DownloadError> {
     match format {
-        Format::Csv => csv::write(options, batches, out),
-        Format::JsonLines => json_lines::write(options, batches, out),
+        Format::Csv => lines::write(&csv::Csv { safe: options.safe_for_spreadsheets }, options, batches, out),
+        Format::JsonLines => lines::write(&json_lines::JsonLines, options, batches, out),
         Format::Parquet => columnar::parquet(options, batches, out),
         Format::Arrow => columnar::arrow(options, batches, out),
         Format::Excel => excel::write(options, batches, out),
