@@ -32,6 +32,7 @@ mod screen;
 mod soak;
 mod sqlmesh;
 mod support;
+mod table_query;
 mod tui;
 mod turns;
 mod types;
