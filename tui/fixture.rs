@@ -178,6 +178,7 @@ pub(crate) fn setup() -> Setup {
         dashboards: DashboardSettings { built_in: Some("beanflows".to_owned()), dir: None },
         metrics: None,
         logs: vec!["web.log".to_owned(), "unit:materia".to_owned()],
+        pipelines: ["extract", "transform", "export_serving"].map(str::to_owned).to_vec(),
         options: Vec::new(),
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) metrics: Option<SocketAddr>,
     /// Log files, and units of the journal as `unit:NAME`.
     pub(crate) logs: Vec<String>,
+    /// What `materia pipeline run` knows, in the order in which they run.
+    pub(crate) pipelines: Vec<String>,
     /// Options that lead a command started here to the same files.
     pub(crate) options: Vec<String>,
 }

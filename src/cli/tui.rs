@@ -20,7 +20,7 @@ use crate::tui::{self, Depth, Look, Options, Setup, Source, TerminalScreen, Them
 Without a terminal, use \"materia status\". The site's health is shown where [web] metrics in materia.toml, or MATERIA_METRICS, tells the address \
 of its metrics. NO_COLOR and TERM=dumb are respected; COLORFGBG tells a light ground where the terminal sets it.")]
 pub(super) struct Args {
-    /// Allow exports, rollbacks and pins from the start; ! allows and forbids them at any time
+    /// Allow exports, pipelines, rollbacks and pins from the start; ! allows and forbids them at any time
     #[arg(long)]
     allow_actions: bool,
     /// Colours for a dark or a light ground
@@ -114,6 +114,7 @@ fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
         dashboards: settings.dashboards,
         metrics: settings.web.metrics,
         logs: shown,
+        pipelines: settings.pipelines.names().into_iter().map(str::to_owned).collect(),
         options: files.options(),
     })
 }

@@ -33,6 +33,7 @@ mod soak;
 mod sqlmesh;
 mod support;
 mod table_query;
+mod terminal;
 mod tui;
 mod turns;
 mod types;

@@ -12,6 +12,9 @@ use crate::tui::keys::{Action, KEYS, Scope};
 /// Lines shown at once.
 pub(crate) const HEIGHT: usize = 12;
 
+/// How the lines that run pipelines begin.
+pub(crate) const RUN_PIPELINE: &str = "run pipeline: ";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Palette {
     pub(crate) input: TextArea<'static>,
@@ -36,6 +39,7 @@ pub(crate) enum Does {
     ActionOn(Screen, Action),
     OpenTable(String),
     OpenDashboard(String),
+    RunPipeline(String),
 }
 
 impl Palette {
@@ -43,6 +47,13 @@ impl Palette {
     pub(crate) fn of(state: &State) -> Self {
         let mut palette = Self { input: super::line_input(""), choices: Vec::new(), fitting: Vec::new(), cursor: Cursor::default() };
         palette.renew(state);
+        palette
+    }
+
+    /// The same with something typed already.
+    pub(crate) fn searching(state: &State, text: &str) -> Self {
+        let mut palette = Self { input: super::line_input(text), ..Self::of(state) };
+        palette.find();
         palette
     }
 
@@ -59,7 +70,7 @@ impl Palette {
                 into.push(choice);
             }
         }
-        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the export that was started here")];
+        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the command that was started here")];
         for (action, text) in everywhere {
             let does = Does::Action(action);
             if !choices.iter().any(|choice| choice.does == does) {
@@ -75,6 +86,12 @@ impl Palette {
                 does: Does::ActionOn(screen, binding.action),
             }));
         }
+        let pipelines = state.served.setup.iter().flat_map(|setup| &setup.pipelines);
+        choices.extend(pipelines.map(|name| Choice {
+            text: format!("{RUN_PIPELINE}{name}"),
+            key: "",
+            does: Does::RunPipeline(name.clone()),
+        }));
         choices.extend(state.dashboards.list.iter().map(|(slug, title)| Choice {
             text: format!("show dashboard {title}"),
             key: "",

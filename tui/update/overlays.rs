@@ -89,6 +89,7 @@ fn choose(state: &mut State) -> Vec<Effect> {
         }
         Some(Does::OpenTable(name)) => screens::open_table(state, &name),
         Some(Does::OpenDashboard(slug)) => dashboards::open(state, slug),
+        Some(Does::RunPipeline(name)) => act::run_pipeline(state, &name),
         None => Vec::new(),
     }
 }

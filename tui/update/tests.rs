@@ -202,6 +202,21 @@ fn the_palette_finds_what_is_done_on_another_screen() {
 }
 
 #[test]
+fn a_pipeline_is_run_by_its_name_where_actions_are_allowed() {
+    let mut state = ready(80, 24);
+    press(&mut state, "p");
+    assert!(state.overlay.is_none() && state.toast.as_ref().unwrap().text.contains("actions are off"));
+    state.actions = true;
+    press(&mut state, "p");
+    write(&mut state, "trans");
+    press(&mut state, "enter");
+    let effects = press(&mut state, "y");
+    assert_eq!(effects, [Effect::Start(["pipeline", "run", "transform"].map(str::to_owned).to_vec())]);
+    press(&mut state, "p");
+    assert!(state.overlay.is_none() && state.toast.as_ref().unwrap().text.contains("is still at work"));
+}
+
+#[test]
 fn every_action_is_in_the_palette_wherever_one_is() {
     for screen in ["1", "2", "3", "4", "6"] {
         let mut state = ready(80, 24);
