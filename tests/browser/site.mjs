@@ -164,8 +164,8 @@ try {
   const everybody = ['/', '/methodology', '/legal/terms', '/auth/login', '/auth/signup', '/nowhere'];
   const visits = [
     ['nobody', null, everybody],
-    ['free', 'free@example.test', [...dashboards, '/settings', '/admin/']],
-    ['pro', 'pro@example.test', dashboards],
+    ['free', 'free@example.test', [...dashboards, '/tables', '/tables/global_balance', '/tables/us_imports', '/settings', '/admin/']],
+    ['pro', 'pro@example.test', [...dashboards, '/tables', '/tables/commodity_metrics', '/settings', '/docs/api']],
     ['admin', 'admin@example.test', ['/admin/', '/admin/accounts', '/admin/exports', '/admin/mail', '/admin/audit', '/admin/traffic']],
   ];
   for (const [who, email, paths] of visits) {
