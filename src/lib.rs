@@ -8,6 +8,7 @@ pub mod download;
 pub mod export;
 pub mod files;
 pub mod lock;
+pub mod pipeline;
 pub mod plan;
 pub mod reader;
 pub mod settings;

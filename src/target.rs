@@ -6,6 +6,7 @@
 //! analytics.generations/<id>.json    its manifest
 //! analytics.generations/<id>.pinned  present while it must not be pruned
 //! analytics.history.jsonl            one line for every attempt
+//! analytics.logs/                    what pipelines printed, and what came of them, unless `logs` says otherwise
 //! _export.duckdb                     the staged file, while an export runs
 //! _export.work/                      private copy of the lakehouse and spilled data, while an export runs
 //! _export.lock                       who is exporting, while somebody is
@@ -139,6 +140,12 @@ impl Target {
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.beside(".history.jsonl")
+    }
+
+    /// Where pipelines' logs are kept unless told otherwise.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.beside(".logs")
     }
 
     /// The staged file.

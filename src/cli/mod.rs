@@ -9,6 +9,7 @@ mod demo;
 mod export;
 mod generations;
 mod history;
+mod pipeline;
 mod progress;
 mod signals;
 mod status;
@@ -69,6 +70,7 @@ enum Verb {
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
+    Pipeline(pipeline::Args),
     Dashboards(dashboards::Args),
     Web(web::Args),
     Users(users::Args),
@@ -132,7 +134,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         // It tells by itself when the settings are wrong, and when they are right again.
         return tui::run(files, args);
     }
-    let context = Context::load(files).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let context = Context::load(files.clone()).map_err(|error| Failure::usage(format!("{error:#}")))?;
     match cli.verb {
         Verb::Export(args) => export::run(context, args),
         Verb::Status(args) => status::run(&context, &args),
@@ -140,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Pipeline(args) => pipeline::run(&context, &files, &args),
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
         Verb::Users(args) => users::run(&context, &args),

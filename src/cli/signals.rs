@@ -1,13 +1,13 @@
-//! Ctrl-C and SIGTERM: the first asks the attempt to stop and clean up, the second ends the process at once.
+//! Ctrl-C and SIGTERM: the first asks what is at work to stop and clean up, the second ends it at once.
 
 use std::sync::{
     Arc,
     atomic::{AtomicI32, Ordering},
 };
 
-use materia::export::Cancel;
+use materia::{export::Cancel, pipeline::Stop};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
@@ -38,4 +38,16 @@ pub(super) fn watch(cancel: &Cancel) -> std::io::Result<Stopped> {
         }
     });
     Ok(stopped)
+}
+
+/// Passes the process's signals on to the pipelines that run. The end of the terminal is one too: nobody else would tell them.
+pub(super) fn watch_pipelines(stop: &Stop) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let stop = stop.clone();
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            stop.ask(u8::try_from(signal).unwrap_or(15));
+        }
+    });
+    Ok(())
 }

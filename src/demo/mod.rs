@@ -269,10 +269,16 @@ impl Demo {
         if path.exists() {
             return Ok(None);
         }
-        fs::write(&path, include_str!("../../infra/beanflows/materia.toml"))
-            .map_err(|source| DemoError::file("write the settings", &path, source))?;
+        fs::write(&path, starter_settings()).map_err(|source| DemoError::file("write the settings", &path, source))?;
         Ok(Some(path))
     }
+}
+
+/// BeanFlows' settings without its pipelines, whose scripts and models are elsewhere: here, `materia demo --refresh` is the pipeline.
+fn starter_settings() -> String {
+    const SETTINGS: &str = include_str!("../../infra/beanflows/materia.toml");
+    let parts = SETTINGS.split_once("# What fills the lakehouse").zip(SETTINGS.split_once("# The customers' site"));
+    parts.map_or_else(|| SETTINGS.to_owned(), |((before, _), (_, after))| format!("{before}# The customers' site{after}"))
 }
 
 /// Refuses a place where a lakehouse is, or where a log of one would be taken for the new one's.

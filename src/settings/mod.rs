@@ -4,6 +4,7 @@ mod accounts;
 mod brand;
 mod dashboards;
 mod export;
+mod pipelines;
 mod tables;
 mod tui;
 mod web;
@@ -18,6 +19,7 @@ pub use accounts::{AccountsSettings, Secret};
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
+pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
 use serde::{Deserialize, Deserializer};
 pub use tables::{TableRule, TableRules};
 pub use tui::TuiSettings;
@@ -38,8 +40,12 @@ pub struct Settings {
     pub lakehouse: PathBuf,
     /// What is served. `serving` / `SERVING_DUCKDB_PATH`; default `analytics.duckdb` beside the lakehouse.
     pub serving: PathBuf,
+    /// Where pipelines' logs are kept. `logs`; default `analytics.logs` beside the served file.
+    pub logs: Option<PathBuf>,
     /// How exports are made.
     pub export: ExportSettings,
+    /// What fills the lakehouse.
+    pub pipelines: PipelinesSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
     /// What the terminal dashboard shows.
@@ -70,7 +76,9 @@ pub struct StatusSettings {
 struct File {
     lakehouse: Option<PathBuf>,
     serving: Option<PathBuf>,
+    logs: Option<PathBuf>,
     export: ExportSettings,
+    pipelines: PipelinesSettings,
     status: StatusSettings,
     tui: TuiSettings,
     dashboards: DashboardSettings,
@@ -122,6 +130,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.pipelines.locate(&folder);
         file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
@@ -138,7 +147,9 @@ impl Settings {
         Ok(Self {
             lakehouse,
             serving,
+            logs: file.logs.map(|path| folder.join(path)),
             export: file.export,
+            pipelines: file.pipelines,
             status: file.status,
             tui: file.tui,
             dashboards: file.dashboards,

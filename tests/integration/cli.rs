@@ -20,8 +20,8 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 12] =
-    ["export", "status", "history", "rollback", "pin", "unpin", "dashboards", "tui", "web", "users", "demo", "completions"];
+const VERBS: [&str; 13] =
+    ["export", "status", "history", "rollback", "pin", "unpin", "pipeline", "dashboards", "tui", "web", "users", "demo", "completions"];
 
 #[test]
 fn help_tells_what_each_verb_does() {
@@ -36,6 +36,9 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_rollback", &site, &["rollback", "--help"]);
     assert_shows("help_pin", &site, &["pin", "--help"]);
     assert_shows("help_unpin", &site, &["unpin", "--help"]);
+    assert_shows("help_pipeline", &site, &["pipeline", "--help"]);
+    assert_shows("help_pipeline_list", &site, &["pipeline", "list", "--help"]);
+    assert_shows("help_pipeline_run", &site, &["pipeline", "run", "--help"]);
     assert_shows("help_dashboards", &site, &["dashboards", "--help"]);
     assert_shows("help_dashboards_list", &site, &["dashboards", "list", "--help"]);
     assert_shows("help_dashboards_check", &site, &["dashboards", "check", "--help"]);

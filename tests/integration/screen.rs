@@ -28,7 +28,7 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn of(site: &Site) -> Self {
         let of_history = site.history().into_iter().map(|record| record["id"].as_str().unwrap().to_owned());
-        let of_files = site.listing().into_iter().filter_map(|name| Some(name.strip_suffix(".duckdb")?.rsplit_once('/')?.1.to_owned()));
+        let of_files = site.listing().into_iter().filter_map(|name| Some(name.rsplit_once('/')?.1.get(..19)?.to_owned()));
         let mut ids: Vec<_> = of_history.chain(of_files).filter_map(|id| GenerationId::parse(&id)).collect();
         ids.sort();
         ids.dedup();

@@ -84,7 +84,12 @@ fn assert_none(found: &[String], wall: &str) {
 fn the_library_knows_no_terminal_no_html_and_no_process_environment() {
     // `env!` is answered by the compiler; whoever asks the process names `env::` or imports it from `std::env`.
     let words = ["ratatui", "crossterm", "axum", "maud", "stdout", "print!", "println!", "eprintln!", "std::env", "env::", "process::exit"];
-    assert_none(&library().iter().flat_map(|source| source.naming(&words)).collect::<Vec<_>>(), "src/ without src/cli/ and src/main.rs");
+    let mut library = library();
+    for source in &mut library {
+        // A child's, not ours: where what a pipeline prints goes.
+        source.text = source.text.replace(".stdout(writer", ".(writer");
+    }
+    assert_none(&library.iter().flat_map(|source| source.naming(&words)).collect::<Vec<_>>(), "src/ without src/cli/ and src/main.rs");
 }
 
 #[test]
