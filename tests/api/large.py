@@ -7,6 +7,7 @@ run, and how much memory of the server grew meanwhile; then lets twenty download
 import concurrent.futures
 import pathlib
 import sys
+import threading
 import time
 
 import duckdb
@@ -85,7 +86,7 @@ for format, options, least in [("csv", "FORMAT csv", 0.5), ("parquet", "FORMAT p
 
 
 def side_by_side():
-    seen = set()
+    seen = []
 
     def one(number):
         account = ["pro", "admin", "starter"][number % 3]
@@ -102,19 +103,32 @@ def side_by_side():
         raise AssertionError("never had a turn")
 
     keys = {account: site.key(f"{account}@example.test") for account in ["pro", "admin", "starter"]}
+    over = threading.Event()
+
+    def many(worker):
+        number = worker
+        while not over.is_set():
+            path, generation, rows = one(number)
+            with duckdb.connect() as connection:
+                runs = connection.execute("SELECT count(*), count(DISTINCT run), min(run) FROM read_csv(?)", [str(path)]).fetchall()[0]
+            assert (runs[0], runs[1]) == (rows, 1) and rows == SMALL, f"{path}: {runs}"
+            seen.append((generation, runs[2]))
+            path.unlink()
+            number += 20
+
     with concurrent.futures.ThreadPoolExecutor(20) as threads:
-        waiting = [threads.submit(one, number) for number in range(60)]
-        for run in range(2, 6):
+        waiting = [threads.submit(many, worker) for worker in range(20)]
+        for run in range(2, 8):
             make(site.folder / "lakehouse.duckdb", run)
             site.run("export", "--force")
+            time.sleep(1)
+        over.set()
         for future in waiting:
-            path, generation, rows = future.result()
-            runs = duckdb.connect().execute("SELECT count(*), count(DISTINCT run), min(run) FROM read_csv(?)", [str(path)]).fetchall()[0]
-            assert (runs[0], runs[1]) == (rows, 1) and rows == SMALL, f"{path}: {runs}"
-            seen.add((generation, runs[2]))
-            path.unlink()
-    assert len({generation for generation, _ in seen}) == len(seen), f"one generation gave rows of two exports: {seen}"
-    print(f"        60 downloads, 20 at a time, of {len(seen)} generations")
+            future.result()
+    told = set(seen)
+    assert len({generation for generation, _ in told}) == len(told), f"one generation gave rows of two exports: {told}"
+    print(f"        {len(seen)} downloads, 20 at a time, of {len(told)} generations")
+    assert len(told) > 3, "too few swaps happened meanwhile"
 
 
 checks.promise("twenty downloads side by side during swaps are each of one export", side_by_side)
