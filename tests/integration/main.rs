@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
+mod api;
 mod audits;
 mod browser;
 mod child;
