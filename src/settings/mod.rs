@@ -1,6 +1,7 @@
 //! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
 
 mod accounts;
+mod alerts;
 mod brand;
 mod dashboards;
 mod export;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use accounts::{AccountsSettings, Secret};
+pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub pipelines: PipelinesSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// When somebody is to be told, and how.
+    pub alerts: AlertSettings,
     /// What the terminal dashboard shows.
     pub tui: TuiSettings,
     /// Which dashboards there are.
@@ -76,6 +80,7 @@ struct File {
     export: ExportSettings,
     pipelines: PipelinesSettings,
     status: StatusSettings,
+    alerts: AlertSettings,
     tui: TuiSettings,
     dashboards: DashboardSettings,
     web: WebSettings,
@@ -125,6 +130,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.alerts.overlay(env)?;
         file.pipelines.locate(&folder);
         file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
@@ -146,6 +152,7 @@ impl Settings {
             export: file.export,
             pipelines: file.pipelines,
             status: file.status,
+            alerts: file.alerts,
             tui: file.tui,
             dashboards: file.dashboards,
             web: file.web,

@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
+mod alerts;
 mod audits;
 mod browser;
 mod child;
@@ -28,6 +29,7 @@ mod pipelines;
 mod python;
 mod reader;
 mod reader_limits;
+mod receiver;
 mod screen;
 mod soak;
 mod sqlmesh;
