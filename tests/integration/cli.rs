@@ -66,6 +66,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_users_set_plan", &site, &["users", "set-plan", "--help"]);
     assert_shows("help_users_set_role", &site, &["users", "set-role", "--help"]);
     assert_shows("help_users_suspend", &site, &["users", "suspend", "--help"]);
+    assert_shows("help_users_backup", &site, &["users", "backup", "--help"]);
     assert_shows("help_users_seed", &site, &["users", "seed", "--help"]);
 }
 

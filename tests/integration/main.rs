@@ -24,6 +24,7 @@ mod extract;
 mod input;
 mod kept;
 mod names;
+mod operations;
 mod outsider;
 mod pipelines;
 mod python;

@@ -7,6 +7,7 @@
 mod account;
 mod admin;
 mod audit;
+mod backup;
 mod email;
 mod identify;
 mod limits;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     account::{Account, LONGEST_NAME},
     admin::{AccountFilter, ChangeError, Figures, Sort},
     audit::{Actor, AuditRow},
+    backup::backup,
     email::Email,
     identify::{Session, forget_cookie, identify, presented, session_cookie},
     links::{LinkError, LinkRequest, Redeemed, Visit},
