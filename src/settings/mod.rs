@@ -139,6 +139,7 @@ impl Settings {
 
         // A variable that is set to nothing, as compose files do, is not set.
         let path = |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
+        file.export.metrics_file = path("MATERIA_METRICS_FILE").or_else(|| file.export.metrics_file.map(|path| folder.join(path)));
         let lakehouse =
             path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
         let serving = path("SERVING_DUCKDB_PATH")

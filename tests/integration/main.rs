@@ -23,6 +23,7 @@ mod exporter;
 mod extract;
 mod input;
 mod kept;
+mod metrics;
 mod names;
 mod operations;
 mod outsider;
