@@ -4,7 +4,10 @@
 #   ./dev_run.sh          prepares, builds, makes the demo lakehouse (or refreshes it), publishes it and shows the status
 #   ./dev_run.sh test     every check: formatting, lints, unit, snapshot and integration tests
 #   ./dev_run.sh bench    the measurements, as ratios
-#   ./dev_run.sh web      the same demo, served as the customers' site on http://127.0.0.1:8000 (debug mode: sign-in without mail)
+#   ./dev_run.sh web      the same demo, served as the customers' site (debug mode: sign-in without mail); Ctrl-C ends it
+#   ./dev_run.sh refresh  what a pipeline run does to the demo, and an export: open pages follow
+#   ./dev_run.sh tui      the demo in the terminal dashboard
+#   ./dev_run.sh pictures those in README.md, made from the real thing (wants Node, Chromium and tmux)
 #
 # Wants Rust, a C compiler and Python. What is built goes to CARGO_TARGET_DIR, or to a cache folder outside the checkout.
 set -euo pipefail
@@ -82,9 +85,32 @@ run_demo() {
 run_site() {
     say "materia web"
     export DEBUG=true ADMIN_EMAILS=${ADMIN_EMAILS:-admin@example.test}
+    local address=${MATERIA_LISTEN:-127.0.0.1:8000}
+    # Dashboards of the checkout, so that an edit is seen at the next start without a build.
+    export MATERIA_DASHBOARDS=${MATERIA_DASHBOARDS:-$PWD/infra/beanflows/dashboards}
     cd "$demo"
-    "$CARGO_TARGET_DIR/debug/materia" users seed
+    "$CARGO_TARGET_DIR/debug/materia" users seed >/dev/null
+    printf 'front page    http://%s/\n' "$address"
+    for who in free starter pro admin; do printf 'as %-10s http://%s/auth/dev-login?email=%s@example.test\n' "$who" "$address" "$who"; done
     exec "$CARGO_TARGET_DIR/debug/materia" web
+}
+
+in_demo() {
+    [ -e "$demo/lakehouse.duckdb" ] || { printf 'dev_run.sh: there is no demo yet; make it with: ./dev_run.sh\n' >&2; exit 1; }
+    cd "$demo"
+    "$CARGO_TARGET_DIR/debug/materia" "$@"
+}
+
+refresh() {
+    cargo build --quiet --locked
+    (in_demo demo . --refresh)
+    (in_demo export)
+}
+
+pictures() {
+    cargo build --locked
+    browser_tests
+    (cd tests/browser && node pictures.mjs "$CARGO_TARGET_DIR/debug/materia" ../../docs/pictures)
 }
 
 case ${1:-} in
@@ -92,5 +118,8 @@ case ${1:-} in
     test) prepare; run_tests ;;
     bench) prepare; cargo bench --locked ;;
     web) prepare; run_demo; run_site ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    refresh) prepare; refresh ;;
+    tui) prepare; cargo build --quiet --locked; in_demo tui --allow-actions ;;
+    pictures) prepare; pictures ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -68,7 +68,13 @@ fn main() {
     };
     dashboard.press("\u{1b}\u{1b}2");
     let (first, second) = (hour(&mut dashboard), hour(&mut dashboard));
-    println!("memory after an hour's keys {:.1} MB, after another hour's {:.1} MB", first as f64 / 1e6, second as f64 / 1e6);
+    let more = second.saturating_sub(first) as f64 / 1e6;
+    let verdict = if more <= 4.0 { "" } else { "  IT GROWS" };
+    println!(
+        "memory after an hour's keys {:.1} MB, after another hour's {:.1} MB: {more:.1} MB more (at most 4 MB){verdict}",
+        first as f64 / 1e6,
+        second as f64 / 1e6
+    );
 
     dashboard.press("\u{1b}1");
     dashboard.rest();
@@ -76,7 +82,9 @@ fn main() {
     let before = dashboard.ticks();
     thread::sleep(Duration::from_secs(seconds));
     let used = (dashboard.ticks() - before) as f64 / rustix::param::clock_ticks_per_second() as f64;
-    println!("processor time while nothing happens: {:.3} % of a core (at most 0.1 %)", used / seconds as f64 * 100.0);
+    let percent = used / seconds as f64 * 100.0;
+    let verdict = if percent <= 0.1 { "" } else { "  TOO MUCH" };
+    println!("processor time while nothing happens for {seconds} s: {percent:.3} % of a core (at most 0.1 %){verdict}");
 }
 
 fn tell(what: &str, measured: Duration, most: Duration) {

@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod dashboard;
 pub mod demo;
+pub mod download;
 pub mod export;
 pub mod files;
 pub mod lock;
@@ -14,6 +15,7 @@ pub mod reader;
 pub mod settings;
 pub mod sql;
 pub mod status;
+pub mod tables;
 pub mod target;
 pub mod toml_file;
 pub mod values;

@@ -48,6 +48,8 @@ pub struct Status {
     pub generations: Vec<Generation>,
     /// Every attempt, oldest first.
     pub history: Vec<Record>,
+    /// Lines of the history that cannot be read and are left out.
+    pub history_lost: usize,
     /// Who is exporting now.
     pub running: Option<Running>,
     /// The pipeline's file.
@@ -70,6 +72,7 @@ impl Status {
         let reader::State { generation, problem } = state;
         // A reader falls back to a kept generation; what is told here is what stands at the served path.
         let info = generation.filter(|_| problem.is_none());
+        let (history, history_lost) = export::history_with_losses(target)?;
         Ok(Self {
             served: target.served_path().to_path_buf(),
             what: target.served()?,
@@ -78,7 +81,8 @@ impl Status {
             exported_at: info.and_then(|info| info.exported_at),
             bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
             generations: export::generations(target)?,
-            history: export::history(target)?,
+            history,
+            history_lost,
             running: export::running(target)?,
             lakehouse: place.lakehouse.clone(),
             lakehouse_exists: place.lakehouse.exists(),

@@ -26,6 +26,9 @@ use super::{
 
 pub(crate) const IDS: [&str; 4] = ["20261120T020000000Z", "20261120T140000000Z", "20261121T020000000Z", "20261121T080000000Z"];
 
+/// Where a site would tell its metrics.
+pub(crate) const METRICS: std::net::SocketAddr = std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9184));
+
 pub(crate) fn now() -> Timestamp {
     "2026-11-21T02:30:00Z".parse().unwrap()
 }
@@ -137,6 +140,7 @@ pub(crate) fn status() -> Status {
         bytes: Some(3_420_160),
         generations: vec![generation(2, true, false), generation(1, false, true)],
         history: vec![attempt(0, Outcome::Published), attempt(1, Outcome::Published), attempt(2, Outcome::Published)],
+        history_lost: 0,
         running: None,
         lakehouse: PathBuf::from("lakehouse.duckdb"),
         lakehouse_exists: true,
@@ -172,7 +176,9 @@ pub(crate) fn setup() -> Setup {
         },
         schema: "serving".to_owned(),
         dashboards: DashboardSettings { built_in: Some("beanflows".to_owned()), dir: None },
+        metrics: None,
         logs: vec!["web.log".to_owned(), "unit:materia".to_owned()],
+        pipelines: ["extract", "transform", "export_serving"].map(str::to_owned).to_vec(),
         options: Vec::new(),
     }
 }
@@ -248,8 +254,9 @@ pub(crate) fn answer(state: &mut State, effects: Vec<Effect>) {
                     message(Answer::Profile { index, profile: Box::new(Ok(profile(index))), last: index + 1 == columns.len() })
                 })
                 .collect(),
+            Question::Dashboards(_) => vec![message(Answer::Dashboards(dashboards()))],
             Question::Dashboard { slug, .. } => vec![message(Answer::Dashboard {
-                list: vec![("pulse".to_owned(), "Pulse".to_owned()), ("supply".to_owned(), "Supply".to_owned())],
+                list: dashboards(),
                 data: Arc::new(DashboardData { slug: slug.unwrap_or_else(|| "pulse".to_owned()), ..dashboard() }),
                 mistakes: Vec::new(),
             })],
@@ -290,6 +297,10 @@ fn profile(index: usize) -> Profile {
         summary: ColumnSummary { min: Some(min.to_owned()), max: Some(max.to_owned()), approx_distinct: 790, nulls },
         spread: [8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 1, 2, 3, 4, 8, 8].map(|count| count * 10).to_vec(),
     }
+}
+
+fn dashboards() -> Vec<(String, String)> {
+    vec![("pulse".to_owned(), "Pulse".to_owned()), ("supply".to_owned(), "Supply".to_owned())]
 }
 
 pub(crate) fn dashboard() -> DashboardData {

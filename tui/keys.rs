@@ -60,6 +60,7 @@ pub(crate) enum Action {
     Redraw,
     AllowActions,
     Export,
+    Pipeline,
     StopExport,
     Rollback,
     Pin,
@@ -104,6 +105,15 @@ pub(crate) enum Action {
     PickFilter,
 }
 
+impl Action {
+    /// Whether it only moves what one looks at.
+    pub(crate) fn is_move(self) -> bool {
+        use Action as A;
+        matches!(self, A::Up | A::Down | A::Left | A::Right | A::HalfUp | A::HalfDown | A::PageUp | A::PageDown | A::Top | A::Bottom)
+            || matches!(self, A::FirstColumn | A::LastColumn | A::Back | A::Other)
+    }
+}
+
 /// One line of the table.
 pub(crate) struct Binding {
     /// Every key that does it, as [`name`] writes them, separated by spaces.
@@ -129,7 +139,8 @@ pub(crate) const KEYS: &[Binding] = {
         key(S::Now, "j down", A::Down, "scroll down", ""),
         key(S::Now, "k up", A::Up, "scroll up", ""),
         key(S::Now, "E", A::Export, "run an export now", "export"),
-        key(S::Now, "X", A::StopExport, "stop the export that was started here", ""),
+        key(S::Now, "p", A::Pipeline, "run a pipeline of materia.toml", "pipeline"),
+        key(S::Now, "X", A::StopExport, "stop the command that was started here", ""),
         key(S::Tables, "enter l right", A::Open, "open the table", "open"),
         key(S::Tables, "/", A::Filter, "show tables whose name contains ...", "filter"),
         key(S::Tables, "s", A::SortNext, "sort by the next column", "sort"),
@@ -197,7 +208,7 @@ pub(crate) const KEYS: &[Binding] = {
         key(S::Global, "L }", A::NextScreen, "next screen", ""),
         key(S::Global, "H {", A::PreviousScreen, "screen before", ""),
         key(S::Global, "!", A::AllowActions, "allow actions, or forbid them again", ""),
-        key(S::Global, ":", A::Palette, "find an action or a table by name", "find"),
+        key(S::Global, ":", A::Palette, "find an action, a table or a dashboard by name", "find"),
         key(S::Global, "?", A::Help, "this help", "help"),
         key(S::Global, "ctrl-l", A::Redraw, "draw everything anew", ""),
         key(S::Global, "ctrl-z", A::Suspend, "suspend; fg returns", ""),
@@ -225,6 +236,12 @@ impl Binding {
     /// Every key or pair of keys that does it.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.split(' ')
+    }
+
+    /// What it does, by both of its names: who looks for `roll back` finds that it serves a generation again.
+    pub(crate) fn named(&self) -> String {
+        let told = self.short.is_empty() || self.about.to_lowercase().contains(self.short);
+        if told { self.about.to_owned() } else { format!("{}: {}", self.short, self.about) }
     }
 
     /// The first of them, which is the one to show.

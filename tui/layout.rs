@@ -102,6 +102,20 @@ pub(crate) fn panel_rows(state: &State) -> Vec<PanelRow> {
     arrange(panels, body(state.size).width)
 }
 
+/// The row of panels from which on all others fit: there is nothing to see further down.
+pub(crate) fn last_panel_row(state: &State) -> usize {
+    let space = list(body(state.size))[1].height;
+    let rows = panel_rows(state);
+    let mut used = 0;
+    let fitting = rows.iter().rev().take_while(|row| {
+        used += row.height;
+        used <= space
+    });
+    let fitting = fitting.count();
+    // One that is taller than the screen is shown as far as it goes.
+    rows.len().saturating_sub(fitting.max(1))
+}
+
 /// Panels in rows as wide as the screen: as wide as their files say where that is enough to read them, wider where it is not.
 pub(crate) fn arrange(panels: &[PanelData], width: u16) -> Vec<PanelRow> {
     let mut rows: Vec<Vec<(usize, u16)>> = Vec::new();

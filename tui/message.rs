@@ -1,6 +1,6 @@
 //! What comes in, and what is wished for in return.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use materia::{
@@ -37,6 +37,8 @@ pub(crate) enum Message {
     Served(Box<reader::State>),
     /// The files of the dashboards changed.
     Dashboards,
+    /// How the site at this address does, or why that cannot be told.
+    Site(SocketAddr, Result<SiteHealth, String>),
     /// What files and locks say, or why they cannot be read.
     Status(Result<Arc<Status>, String>),
     /// An answer, or a part of one.
@@ -55,6 +57,10 @@ pub(crate) enum Message {
     Asked(Vec<String>),
     /// The mouse, before it is known what is under it.
     Mouse(MouseEvent),
+    /// What was drawn: from which line on, where a text is scrolled.
+    Drawn {
+        first_line: Option<usize>,
+    },
     /// Something asked for other than by a key.
     Do(Action),
     /// A worker ended that should not have.
@@ -70,10 +76,42 @@ pub(crate) struct Setup {
     /// The schema that is served.
     pub(crate) schema: String,
     pub(crate) dashboards: DashboardSettings,
+    /// Where the site tells its metrics, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Log files, and units of the journal as `unit:NAME`.
     pub(crate) logs: Vec<String>,
+    /// What `materia pipeline run` knows, in the order in which they run.
+    pub(crate) pipelines: Vec<String>,
     /// Options that lead a command started here to the same files.
     pub(crate) options: Vec<String>,
+}
+
+impl Setup {
+    /// Whether it is the same file and schema that both show.
+    pub(crate) fn serves_the_same(&self, other: &Self) -> bool {
+        self.place.target == other.place.target && self.schema == other.schema
+    }
+}
+
+/// How the site does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SiteHealth {
+    /// Accounts that are signed in; `None` where the site cannot read its accounts.
+    pub(crate) signed_in: Option<u64>,
+    /// What has been asked of it; `None` until that has been measured.
+    pub(crate) lately: Option<Lately>,
+}
+
+/// What was asked of the site in the time before now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lately {
+    /// How long that is.
+    pub(crate) time: Duration,
+    pub(crate) requests: u64,
+    /// Answered with 500 and above.
+    pub(crate) errors: u64,
+    /// The time within which 99 of 100 requests were answered; `None` where there were none.
+    pub(crate) p99: Option<Duration>,
 }
 
 /// What is under the mouse.
@@ -120,6 +158,8 @@ pub(crate) enum Question {
         rows: u64,
         columns: Vec<ColumnInfo>,
     },
+    /// Which dashboards there are.
+    Dashboards(DashboardSettings),
     /// A dashboard, the first one where no slug is given, with what is chosen in its filters.
     Dashboard {
         settings: DashboardSettings,
@@ -144,6 +184,8 @@ pub(crate) enum Answer {
         profile: Box<Result<Profile, String>>,
         last: bool,
     },
+    /// Slugs and titles of all dashboards.
+    Dashboards(Vec<(String, String)>),
     /// With slugs and titles of all, and what is wrong with their files.
     Dashboard {
         list: Vec<(String, String)>,

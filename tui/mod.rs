@@ -98,6 +98,8 @@ pub(crate) fn run(options: &Options, source: Source) -> io::Result<()> {
             }
         }
         hits = draw(&mut screen, &state, options.look)?;
+        // Who pressed `down` at the end of a text need not press `up` as often to see it move again.
+        update(&mut state, Message::Drawn { first_line: hits.first_line });
     }
 }
 

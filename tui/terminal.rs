@@ -3,7 +3,10 @@
 use std::{
     io::{self, IsTerminal as _, Stdout, Write as _, stdout},
     panic,
-    sync::mpsc::Sender,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
     thread,
 };
 
@@ -39,15 +42,9 @@ impl Screen {
     }
 
     pub(crate) fn take(mouse: bool) -> io::Result<Self> {
-        enter(mouse)?;
         // From here on, whatever happens gives the terminal back.
-        match Terminal::new(CrosstermBackend::new(stdout())) {
-            Ok(terminal) => Ok(Self { terminal, mouse }),
-            Err(error) => {
-                leave();
-                Err(error)
-            }
-        }
+        let taken = enter(mouse).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        taken.map(|terminal| Self { terminal, mouse }).inspect_err(|_| leave())
     }
 
     /// Gives the terminal back, stops until somebody says to go on, and takes it again.
@@ -82,14 +79,21 @@ impl Drop for Screen {
     }
 }
 
+/// Whether the terminal is ours now: there is one for the process.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 fn enter(mouse: bool) -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
     terminal::enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
     if mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
 }
 
-/// Gives everything back; called twice it does no harm.
+/// Gives everything back, where it is taken: done twice, the cursor would be back above what was told in between.
 fn leave() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     let _ = terminal::disable_raw_mode();
 }

@@ -5,7 +5,9 @@ use std::{ops::Deref, sync::Arc};
 use jiff::Timestamp;
 use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
-use super::{accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, events::Events, pages::legal, traffic::Traffic};
+use super::{
+    accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal, traffic::Traffic,
+};
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) traffic: Traffic,
     /// Who waits for the next generation.
     pub(crate) events: Events,
+    /// Downloads under way.
+    pub(crate) downloads: Downloads,
     /// Accounts, sessions and what operators may see of them.
     pub(crate) accounts: Accounts,
 }
@@ -53,8 +57,21 @@ impl App {
         // Whatever a page is made of, beside what its key says.
         let salt = format!("{} {} {:?} {dashboards:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
         let (pages, rate_limit) = (Pages::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
-        let (traffic, events) = (Traffic::new(), Events::new());
-        Self(Arc::new(Inner { settings, reader, dashboards, legal, clock, assets, pages, rate_limit, traffic, events, accounts }))
+        let (traffic, events, downloads) = (Traffic::new(), Events::new(), Downloads::default());
+        Self(Arc::new(Inner {
+            settings,
+            reader,
+            dashboards,
+            legal,
+            clock,
+            assets,
+            pages,
+            rate_limit,
+            traffic,
+            events,
+            downloads,
+            accounts,
+        }))
     }
 }
 

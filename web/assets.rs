@@ -39,7 +39,7 @@ impl Assets {
             ":root{{--accent-light:{};--accent-dark:{}}}\n{}",
             colours.accent,
             colours.accent_dark,
-            concat!(include_str!("assets/style.css"), include_str!("assets/accounts.css"))
+            concat!(include_str!("assets/style.css"), include_str!("assets/accounts.css"), include_str!("assets/data.css"))
         );
         Self {
             style: Asset::new("style", "css", "text/css; charset=utf-8", accents),

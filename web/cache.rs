@@ -113,7 +113,11 @@ pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: R
 /// The key of a page that may be shared; nothing for every other request.
 fn key(app: &App, viewer: &Viewer, request: &Request) -> Option<Key> {
     let path = request.uri().path();
-    let shared = matches!(path, "/" | "/methodology") || path.strip_prefix("/dashboard/").is_some_and(|slug| !slug.is_empty());
+    let table =
+        path.strip_prefix("/tables/").is_some_and(|rest| !rest.is_empty() && !rest.contains("/download") && !rest.contains("/change"));
+    let shared = table
+        || matches!(path, "/" | "/methodology" | "/tables" | "/docs/api")
+        || path.strip_prefix("/dashboard/").is_some_and(|slug| !slug.is_empty());
     let target = request.uri().path_and_query().map(ToString::to_string).filter(|target| target.len() <= LONGEST_TARGET)?;
     let locked_out = viewer.signed_in().is_some_and(|account| account.suspended);
     if !shared || locked_out || *request.method() != Method::GET {
@@ -137,9 +141,10 @@ fn encoding(headers: &HeaderMap) -> Option<&'static str> {
     ["zstd", "br", "gzip"].into_iter().find(|name| takes(name))
 }
 
-fn revalidates(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Whether the client has what is named by `etag` already.
+pub(crate) fn revalidates(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let etag = etag.to_str().unwrap_or_default();
+    let etag = etag.to_str().unwrap_or_default().trim_start_matches("W/");
     known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == etag)
 }
 

@@ -1,10 +1,12 @@
 //! The site: what customers see in the browser, and who may see what.
 
 mod accounts;
+mod api;
 mod app;
 mod assets;
 mod cache;
 mod client;
+mod data;
 mod error;
 mod events;
 pub(crate) mod log;

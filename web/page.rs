@@ -11,7 +11,7 @@ use axum::{
 use materia::reader::GenerationInfo;
 use maud::Markup;
 
-use super::{app::App, cache::DrawnFrom, error::WebError, parts, viewer::Viewer};
+use super::{api, app::App, cache::DrawnFrom, error::WebError, parts, viewer::Viewer};
 
 /// Draws finished values. Pure: no clock, no store, no question.
 pub(crate) trait View {
@@ -44,6 +44,8 @@ pub(crate) enum Place {
     Home,
     /// The dashboards.
     Dashboards,
+    /// The tables.
+    Tables,
     /// Sources and definitions.
     Methodology,
     /// Sign-in and sign-up.
@@ -90,6 +92,9 @@ pub(crate) async fn layout(State(app): State<App>, viewer: Viewer, request: Requ
             Some(error) => {
                 if let WebError::Internal(reason) = &error {
                     tracing::error!(%method, path, reason, "cannot answer");
+                }
+                if path.starts_with(api::PATH) {
+                    return api::Problem::from(&error).into_response();
                 }
                 Arc::new(parts::error_page(&error, viewer.signed_in().is_some(), &app.settings.brand))
             }

@@ -4,7 +4,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    http::StatusCode,
+    http::{Extensions, HeaderMap, StatusCode, Version, header},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -12,12 +12,12 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 use super::{
-    accounts,
+    accounts, api,
     app::App,
     assets, cache, client,
     error::WebError,
     events, page,
-    pages::{admin, auth, dashboard, landing, legal, methodology, settings, status},
+    pages::{admin, auth, dashboard, docs, landing, legal, methodology, settings, status, tables},
     security, traffic, viewer,
 };
 
@@ -28,7 +28,7 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// The whole site, with everything that stands before and behind every route.
 pub(crate) fn site(app: &App) -> Router {
-    let routes = public().merge(private()).merge(admin()).fallback(not_found);
+    let routes = public().merge(private()).merge(admin()).merge(api(app)).fallback(not_found);
     let routes = routes.layer(CatchPanicLayer::custom(caught));
     let routes = routes.layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LONGEST_ANSWER));
     let routes = routes.layer(RequestBodyLimitLayer::new(LARGEST_BODY));
@@ -36,7 +36,7 @@ pub(crate) fn site(app: &App) -> Router {
     // What is further down here comes first.
     routes
         .layer(from_fn_with_state(app.clone(), page::layout))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(worth_compressing))
         .layer(from_fn_with_state(app.clone(), cache::pages))
         .layer(from_fn_with_state(app.clone(), accounts::identify))
         // Refusals from here on are drawn too, for nobody in particular.
@@ -57,6 +57,7 @@ fn public() -> Router<App> {
         .route("/", get(landing::page))
         .route("/methodology", get(methodology::page))
         .route("/legal/{name}", get(legal::page))
+        .route("/docs/api", get(docs::page))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/events", get(events::stream))
@@ -76,12 +77,19 @@ fn private() -> Router<App> {
     Router::new()
         .route("/dashboard/", get(dashboard::first))
         .route("/dashboard/{slug}", get(dashboard::page))
+        .route("/tables", get(tables::list))
+        .route("/tables/{name}", get(tables::rows))
+        .route("/tables/{name}/columns", get(tables::columns))
+        .route("/tables/{name}/change", get(tables::change))
+        .route("/tables/{name}/download", get(tables::download))
         .route("/settings", get(settings::page))
         .route("/settings/profile", post(settings::set_profile))
         .route("/settings/email", post(settings::ask_to_change_email))
         .route("/settings/appearance", post(settings::set_appearance))
         .route("/settings/sessions/end-others", post(settings::end_other_sessions))
         .route("/settings/sessions/{handle}/end", post(settings::end_session))
+        .route("/settings/keys", post(settings::make_key))
+        .route("/settings/keys/{id}/revoke", post(settings::revoke_key))
         .route("/settings/data.json", get(settings::download))
         .route("/settings/delete", get(settings::confirm_deletion).post(settings::delete))
         .route_layer(from_fn(viewer::require_account))
@@ -105,6 +113,37 @@ fn admin() -> Router<App> {
         .route("/admin/mail", get(admin::mail))
         .route("/admin/audit", get(admin::audit))
         .route_layer(from_fn(viewer::require_admin))
+}
+
+// ---------------------------------------------------------------- below this line: a good key, and no session ------------------------------
+
+fn api(app: &App) -> Router<App> {
+    let keyed = Router::new()
+        .route("/api/v1/tables", get(api::tables))
+        .route("/api/v1/tables/{table}", get(api::table))
+        .route("/api/v1/tables/{table}/rows", get(api::rows))
+        .route("/api/v1/tables/{table}/download", get(api::download))
+        .route("/api/v1/dashboards", get(api::dashboards))
+        .route("/api/v1/dashboards/{slug}", get(api::dashboard))
+        .route("/api/v1/generation", get(api::generation))
+        .route_layer(from_fn_with_state(app.clone(), api::require_key));
+    // What the API is like, anybody may know.
+    keyed.route("/api/v1/openapi.json", get(api::openapi)).layer(security::cors(&app.settings.web.cors))
+}
+
+/// In the extensions of a response that is to be sent byte for byte as it is, so that it can be continued where it was interrupted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsIs;
+
+/// Small answers and files gain nothing.
+fn worth_compressing(_: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
+    let _ = version;
+    let small =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).is_some_and(|length: u64| length < 256);
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Events are sent one by one.
+    let packed = kind.starts_with("text/event-stream") || kind.ends_with("parquet") || kind.ends_with("sheet");
+    !small && !packed && extensions.get::<AsIs>().is_none()
 }
 
 async fn not_found() -> WebError {

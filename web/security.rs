@@ -7,6 +7,8 @@ use axum::{
     response::Response,
 };
 
+use tower_http::cors::CorsLayer;
+
 use super::{app::App, error::WebError};
 
 /// Nothing from elsewhere, nothing inline: styles and scripts are files of ours, forms go to ourselves, nobody frames us.
@@ -34,6 +36,20 @@ pub(crate) async fn headers(State(app): State<App>, request: Request, next: Next
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
     }
     response
+}
+
+/// Lets pages of these origins, and of no other, read the API. Keys travel in a header that such pages set themselves; cookies are never sent along.
+pub(crate) fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let told = ["etag", "link", "ratelimit", "ratelimit-policy", "x-materia-generation", "x-materia-rows", "x-materia-cursor"];
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers([header::AUTHORIZATION, header::ACCEPT, header::IF_NONE_MATCH, header::RANGE, header::IF_RANGE])
+        .expose_headers(told.map(HeaderName::from_static))
 }
 
 /// Lets requests that change something through only from this site's own pages.

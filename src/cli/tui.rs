@@ -17,9 +17,10 @@ use crate::tui::{self, Depth, Look, Options, Setup, Source, TerminalScreen, Them
 /// Is the data fresh, did the last export work, what is in it, what is wrong. Press ? for the keys. Nothing is changed from here unless actions are allowed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a terminal, use \"materia status\". NO_COLOR and TERM=dumb are respected; COLORFGBG tells a light ground where the terminal sets it.")]
+Without a terminal, use \"materia status\". The site's health is shown where [web] metrics in materia.toml, or MATERIA_METRICS, tells the address \
+of its metrics. NO_COLOR and TERM=dumb are respected; COLORFGBG tells a light ground where the terminal sets it.")]
 pub(super) struct Args {
-    /// Allow exports, rollbacks and pins from the start; ! allows and forbids them at any time
+    /// Allow exports, pipelines, rollbacks and pins from the start; ! allows and forbids them at any time
     #[arg(long)]
     allow_actions: bool,
     /// Colours for a dark or a light ground
@@ -111,7 +112,9 @@ fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
         place: Place { target, lakehouse: settings.lakehouse, max_age: settings.status.max_age },
         schema: settings.export.schema,
         dashboards: settings.dashboards,
+        metrics: settings.web.metrics,
         logs: shown,
+        pipelines: settings.pipelines.names().into_iter().map(str::to_owned).collect(),
         options: files.options(),
     })
 }

@@ -196,12 +196,27 @@ impl Record {
 /// # Errors
 /// The file is there and cannot be read.
 pub fn read(target: &Target) -> io::Result<Vec<Record>> {
+    read_with_losses(target).map(|(records, _)| records)
+}
+
+/// As [`read`], and how many lines were left out; a torn last one is not counted, since the next attempt takes it away.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn read_with_losses(target: &Target) -> io::Result<(Vec<Record>, usize)> {
     let mut text = Vec::new();
     match File::open(target.history()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         file => drop(file?.read_to_end(&mut text)?),
     }
-    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let (mut records, mut lost) = (Vec::new(), 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(record) => records.push(record),
+            Err(_) => lost += usize::from(line.ends_with(b"\n") && !line.trim_ascii().is_empty()),
+        }
+    }
+    Ok((records, lost))
 }
 
 /// Adds one line, durably. A line that an earlier crash tore is removed first.
@@ -328,6 +343,16 @@ mod tests {
                 if torn == whole.len() - 1 { vec![record(1).id, record(1).id, record(2).id] } else { vec![record(1).id, record(2).id] };
             assert_eq!(ids, kept, "torn after {torn} bytes");
         }
+    }
+
+    #[test]
+    fn damaged_lines_are_counted_and_what_a_crash_tore_is_not() {
+        let (_folder, target) = target();
+        append(&target, &record(1)).unwrap();
+        let whole = std::fs::read_to_string(target.history()).unwrap();
+        std::fs::write(target.history(), format!("{whole}\nnonsense\n{{}}\n{whole}{}", &whole[..9])).unwrap();
+        let (records, lost) = read_with_losses(&target).unwrap();
+        assert_eq!((records.len(), lost), (2, 2));
     }
 
     #[test]

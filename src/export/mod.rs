@@ -32,7 +32,7 @@ pub use cancel::Cancel;
 pub use engine::Limits;
 pub use error::{ExportError, Unreadable};
 pub use generations::{Generation, Manifest, TableManifest, find, list as generations, manifest, pin, unpin};
-pub use history::{Outcome, Record, Source, TableRecord, read as history};
+pub use history::{Outcome, Record, Source, TableRecord, read as history, read_with_losses as history_with_losses};
 use jiff::Timestamp;
 pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};

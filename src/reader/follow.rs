@@ -1,6 +1,6 @@
 //! Following the swap: one thread notices that another file is being served, opens it, and makes it the current generation.
 //!
-//! Questions go on with the generation they have. The thread looks every [`EVERY`], and at once when a pin finds another file; looking
+//! Questions go on with the generation they have. The thread looks now and then ([`super::ReaderLimits::look`]), and at once when a pin finds another file; looking
 //! is one `stat`, which works on every filesystem, where change notifications do not.
 
 use std::{
@@ -30,9 +30,6 @@ use crate::{
     files::FileId,
     target::{GenerationId, Served},
 };
-
-/// How often the served path is looked at without being asked.
-const EVERY: Duration = Duration::from_millis(100);
 
 /// How often a file that could not be opened is tried again although it looks the same: permissions are not seen in it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -92,7 +89,7 @@ impl Follower {
         while !self.shared.over.load(Ordering::SeqCst) {
             self.look();
             self.retire();
-            self.shared.alarm.wait(EVERY);
+            self.shared.alarm.wait(self.shared.limits.look);
         }
     }
 

@@ -83,6 +83,8 @@ pub struct ReaderLimits {
     pub queue: usize,
     /// Memory for the answers remembered of one generation, in bytes.
     pub cache: u64,
+    /// How often the served path is looked at without being asked; a pin looks at once.
+    pub look: Duration,
     /// How long a former generation may still be held.
     pub drain: Duration,
     /// Where questions that do not fit into memory may write temporary files; `None` is nowhere.
@@ -100,6 +102,7 @@ impl Default for ReaderLimits {
             streams: 8,
             queue: 256,
             cache: 64 << 20,
+            look: Duration::from_millis(100),
             drain: Duration::from_hours(1),
             spill: None,
         }

@@ -6,6 +6,7 @@ mod brand;
 mod dashboards;
 mod export;
 mod pipelines;
+mod tables;
 mod tui;
 mod web;
 
@@ -22,6 +23,7 @@ pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
 pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
 use serde::{Deserialize, Deserializer};
+pub use tables::{TableRule, TableRules};
 pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub tui: TuiSettings,
     /// Which dashboards there are.
     pub dashboards: DashboardSettings,
+    /// Which plan sees which table.
+    pub tables: TableRules,
     /// How the site is served.
     pub web: WebSettings,
     /// Whose site it is.
@@ -83,6 +87,7 @@ struct File {
     alerts: AlertSettings,
     tui: TuiSettings,
     dashboards: DashboardSettings,
+    tables: TableRules,
     web: WebSettings,
     brand: BrandSettings,
 }
@@ -156,6 +161,7 @@ impl Settings {
             alerts: file.alerts,
             tui: file.tui,
             dashboards: file.dashboards,
+            tables: file.tables,
             web: file.web,
             brand: file.brand,
             accounts,

@@ -29,6 +29,9 @@ pub struct WebSettings {
     pub requests_per_minute: u32,
     /// A folder of Markdown files that become pages (`legal/terms.md` is `/legal/terms`); default: built-in terms and privacy.
     pub legal: Option<std::path::PathBuf>,
+    /// Origins whose pages may read the API in their visitors' browsers: `https://app.example.com`. Default: none.
+    #[serde(deserialize_with = "origins")]
+    pub cors: Vec<String>,
     /// How the log is written to standard error. `log` / `MATERIA_LOG_FORMAT`.
     pub log: LogFormat,
     /// For developing: sign-in without mail, cookies without TLS. `DEBUG` only, never in a file.
@@ -48,6 +51,7 @@ impl Default for WebSettings {
             trusted_proxies: Vec::new(),
             requests_per_minute: 600,
             legal: None,
+            cors: Vec::new(),
             log: LogFormat::Plain,
             debug: false,
             debug_anywhere: false,
@@ -138,6 +142,20 @@ fn parse_private(text: &str) -> Result<SocketAddr, String> {
 
 fn private_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     parse_private(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let origins = Vec::<String>::deserialize(deserializer)?;
+    let is_origin = |text: &str| {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            !host.is_empty() && host.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | ':' | '[' | ']'))
+        })
+    };
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(wrong) => Err(serde::de::Error::custom(format!("{wrong:?} is not an origin; write for example \"https://app.example.com\""))),
+        None => Ok(origins),
+    }
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {

@@ -268,6 +268,16 @@ fn a_second_run_refuses_and_points_to_refresh() {
 }
 
 #[test]
+fn the_settings_beside_it_are_those_of_the_real_service_but_for_its_pipelines() {
+    let dir = TempDir::new().unwrap();
+    let config = demo(dir.path()).make().unwrap().config.unwrap();
+    let load = |text: &str| materia::settings::Settings::load(Some((&config, text)), &|_| None).unwrap();
+    let (own, real) = (load(&fs::read_to_string(&config).unwrap()), load(include_str!("../../infra/beanflows/materia.toml")));
+    assert_eq!((&own.dashboards, &own.tables, &own.brand, &own.export), (&real.dashboards, &real.tables, &real.brand, &real.export));
+    assert!(!own.tables.is_empty() && own.pipelines.names().len() < real.pipelines.names().len());
+}
+
+#[test]
 fn files_in_the_way_stay_as_they_are() {
     let dir = TempDir::new().unwrap();
     fs::create_dir(dir.path().join("landing")).unwrap();

@@ -36,6 +36,8 @@ mod screen;
 mod soak;
 mod sqlmesh;
 mod support;
+mod table_query;
+mod terminal;
 mod tui;
 mod turns;
 mod types;

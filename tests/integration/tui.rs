@@ -1,125 +1,18 @@
-//! The terminal dashboard in a terminal: the real command on the other side of a pty, its screen read as a terminal reads it.
+//! The terminal dashboard in a terminal.
 
 use std::{
     fs,
     io::{Read, Write},
-    num::NonZeroU16,
-    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::PtySize;
 
-use crate::support::Site;
-
-/// What the command writes, as a terminal shows it.
-struct Screen {
-    shown: Arc<Mutex<Written>>,
-    keys: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    pty: Box<dyn MasterPty + Send>,
-}
-
-struct Written {
-    parser: vt100::Parser,
-    raw: Vec<u8>,
-}
-
-fn size(cells: u16) -> NonZeroU16 {
-    NonZeroU16::new(cells).unwrap()
-}
-
-impl Screen {
-    fn start(site: &Site, arguments: &[&str]) -> Self {
-        Self::start_with(site, arguments, &[])
-    }
-
-    fn start_with(site: &Site, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let cells = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(cells).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_materia"));
-        command.args(["tui", "--theme", "dark"]);
-        command.args(arguments);
-        command.cwd(site.folder());
-        for name in ["NO_COLOR", "DUCKDB_PATH", "SERVING_DUCKDB_PATH", "MATERIA_CONFIG", "MATERIA_MAX_AGE", "COLORTERM"] {
-            command.env_remove(name);
-        }
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.env("XDG_STATE_HOME", site.path("state"));
-        for (name, value) in variables {
-            command.env(name, value);
-        }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let shown = Arc::new(Mutex::new(Written { parser: vt100::Parser::new(size(24), size(80), 0), raw: Vec::new() }));
-        let (mut output, own) = (pair.master.try_clone_reader().unwrap(), shown.clone());
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = output.read(&mut buffer) {
-                let mut written = own.lock().unwrap();
-                written.parser.process(&buffer[..read]);
-                written.raw.extend_from_slice(&buffer[..read]);
-            }
-        });
-        Self { shown, keys: pair.master.take_writer().unwrap(), child, pty: pair.master }
-    }
-
-    fn text(&self) -> String {
-        self.shown.lock().unwrap().parser.screen().contents()
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
-    }
-
-    /// Waits until the screen shows something, and returns how long that took.
-    fn shows(&self, what: &str) -> Duration {
-        let begun = Instant::now();
-        while !self.text().contains(what) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{what:?} is not on the screen:\n{}", self.text());
-            thread::sleep(Duration::from_millis(2));
-        }
-        begun.elapsed()
-    }
-
-    fn bytes(&self) -> usize {
-        self.shown.lock().unwrap().raw.len()
-    }
-
-    /// Waits for the end of the command, and checks that the terminal is as it was.
-    fn ends(mut self) -> u32 {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => assert!(Instant::now() < deadline, "it does not end:\n{}", self.text()),
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        // What was written before the end is read to its end.
-        let restored = |screen: &vt100::Screen| {
-            !screen.alternate_screen()
-                && !screen.hide_cursor()
-                && !screen.bracketed_paste()
-                && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
-        };
-        while !restored(self.shown.lock().unwrap().parser.screen()) {
-            assert!(Instant::now() < deadline, "the terminal is not restored");
-            thread::sleep(Duration::from_millis(5));
-        }
-        #[cfg(unix)]
-        {
-            // The line discipline too: keys are shown and lines are edited again.
-            let settings = self.pty.get_termios().unwrap();
-            let local = format!("{:?}", settings.local_flags);
-            assert!(local.contains("ECHO") && local.contains("ICANON"), "{local}");
-        }
-        status.exit_code()
-    }
-}
+use crate::{
+    support::Site,
+    terminal::{Screen, size},
+};
 
 fn served() -> Site {
     let site = Site::small();
@@ -195,6 +88,27 @@ fn an_export_that_was_confirmed_is_run_and_told() {
 }
 
 #[test]
+fn a_pipeline_is_run_after_one_dialog_and_its_end_is_told() {
+    let site = served();
+    site.settings(
+        "[pipelines.greet]\ncommand = ['sh', '-c', 'echo well met > greeting; echo greeted']\n[pipelines.sulk]\ncommand = ['false']",
+    );
+    let mut screen = Screen::start(&site, &["--allow-actions"]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("pgreet\r");
+    screen.shows("materia pipeline run greet");
+    screen.press("y");
+    screen.shows("greet: succeeded");
+    assert_eq!(fs::read_to_string(site.path("greeting")).unwrap(), "well met\n");
+    screen.press("psulk\r");
+    screen.shows("materia pipeline run sulk");
+    screen.press("y");
+    screen.shows("sulk: failed");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
 fn an_older_generation_is_served_again_after_one_dialog() {
     let site = served();
     let first = site.kept().pop().unwrap();
@@ -231,6 +145,9 @@ fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
     fs::remove_file(site.served()).unwrap();
     fs::hard_link(site.generation(&generation), site.served()).unwrap();
     screen.shows("nothing needs any");
+    let history = fs::read_to_string(site.path("analytics.history.jsonl")).unwrap();
+    fs::write(site.path("analytics.history.jsonl"), format!("{history}nonsense\n")).unwrap();
+    screen.shows("1 line of the history cannot be read");
 }
 
 #[test]
@@ -347,6 +264,35 @@ fn without_a_terminal_it_points_to_status() {
 }
 
 #[test]
+fn the_site_that_the_settings_name_tells_how_it_does_until_it_is_gone() {
+    let site = served();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (address, metrics) = (free(), free());
+    site.settings(&format!("[web]\nmetrics = '{metrics}'"));
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("nothing listens there");
+    let mut web = site.command(&["web"]);
+    web.env("MATERIA_LISTEN", address.to_string()).env("DATABASE_URL", "sqlite://accounts.db").env("DEBUG", "true");
+    let mut web = web.stderr(std::process::Stdio::null()).spawn().unwrap();
+    screen.shows("0 signed in");
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/health").starts_with("HTTP/1.0 200"), "{}", ask("/health"));
+    screen.shows("requests/s, p99 ");
+    screen.shows("no errors, 0 signed in");
+    web.kill().unwrap();
+    web.wait().unwrap();
+    screen.shows("nothing listens there");
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+}
+
+#[test]
 fn a_resized_terminal_is_drawn_at_its_new_size() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
@@ -375,7 +321,7 @@ fn the_mouse_chooses_tabs_and_rows_and_pastes_are_text() {
     click(&mut screen, 5, 4);
     click(&mut screen, 5, 4);
     screen.shows("row 1 of 1,000");
-    click(&mut screen, 42, 1);
+    click(&mut screen, 35, 1);
     screen.shows("SELECT ...");
     screen.press("\u{1b}[200~SELECT 'q?:1' AS pasted\nFROM names\u{1b}[201~");
     screen.shows("FROM names");

@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     keys::Scope,
-    message::{Effect, Lane, Setup},
+    message::{Effect, Lane, Setup, SiteHealth},
 };
 
 /// The tabs.
@@ -45,6 +45,18 @@ pub(crate) enum Screen {
 
 impl Screen {
     pub(crate) const ALL: [Self; 6] = [Self::Now, Self::Tables, Self::History, Self::Dashboards, Self::Sql, Self::Logs];
+
+    /// Whose keys count on it, before anything is opened there.
+    pub(crate) fn scope(self) -> Scope {
+        match self {
+            Self::Now => Scope::Now,
+            Self::Tables => Scope::Tables,
+            Self::History => Scope::History,
+            Self::Dashboards => Scope::Dashboards,
+            Self::Sql => Scope::Editor,
+            Self::Logs => Scope::Logs,
+        }
+    }
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -107,6 +119,10 @@ pub(crate) struct Overview {
     pub(crate) problem: Option<String>,
     /// When whoever holds the lakehouse was first seen.
     pub(crate) held_since: Option<Timestamp>,
+    /// When the process that holds it began.
+    pub(crate) holder_began: Option<Timestamp>,
+    /// How the site does, or why that cannot be told; `None` until it has been asked.
+    pub(crate) site: Option<Result<SiteHealth, String>>,
     /// First line shown.
     pub(crate) scroll: usize,
 }
@@ -166,7 +182,7 @@ pub(crate) fn line_input(text: &str) -> TextArea<'static> {
     input
 }
 
-/// A key in an input of one line; whether it changed the text. `ctrl-u` takes all of it away, as in a shell.
+/// A key in an input; whether it changed the text. `ctrl-u` takes away what is before the cursor, as in a shell.
 pub(crate) fn edit_line(input: &mut TextArea<'static>, key: KeyEvent) -> bool {
     if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('u') {
         return input.delete_line_by_head();
@@ -230,20 +246,19 @@ impl State {
 
     /// Whose keys count now, most particular first.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
-        let particular = match self.screen {
-            Screen::Now => Scope::Now,
-            Screen::Tables => match &self.tables.open {
-                None => Scope::Tables,
-                Some(open) if open.on_rows => Scope::Grid,
-                Some(_) => Scope::Columns,
-            },
-            Screen::History if self.history.open.is_some() => Scope::Attempt,
-            Screen::History => Scope::History,
-            Screen::Dashboards => Scope::Dashboards,
+        let particular = match (self.screen, &self.tables.open) {
+            (Screen::Tables, Some(open)) => {
+                if open.on_rows {
+                    Scope::Grid
+                } else {
+                    Scope::Columns
+                }
+            }
+            (Screen::History, _) if self.history.open.is_some() => Scope::Attempt,
             // Letters are text there.
-            Screen::Sql if self.sql.typing => return vec![Scope::Editor],
-            Screen::Sql => Scope::Grid,
-            Screen::Logs => Scope::Logs,
+            (Screen::Sql, _) if self.sql.typing => return vec![Scope::Editor],
+            (Screen::Sql, _) => Scope::Grid,
+            (screen, _) => screen.scope(),
         };
         vec![particular, Scope::Global]
     }

@@ -1,4 +1,4 @@
-//! The command palette: every action and every table, found by a few of their letters.
+//! The command palette: every action, every dashboard and every table, found by a few of their letters.
 
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
@@ -6,11 +6,14 @@ use nucleo_matcher::{
 };
 use ratatui_textarea::TextArea;
 
-use super::{State, list::Cursor};
+use super::{Screen, State, list::Cursor};
 use crate::tui::keys::{Action, KEYS, Scope};
 
 /// Lines shown at once.
 pub(crate) const HEIGHT: usize = 12;
+
+/// How the lines that run pipelines begin.
+pub(crate) const RUN_PIPELINE: &str = "run pipeline: ";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Palette {
@@ -32,43 +35,76 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Does {
     Action(Action),
+    /// On another screen.
+    ActionOn(Screen, Action),
     OpenTable(String),
     OpenDashboard(String),
+    RunPipeline(String),
 }
 
 impl Palette {
-    /// Everything that can be done on the screen that is shown, and every table.
+    /// Everything that can be done, on this screen or on another, every dashboard and every table.
     pub(crate) fn of(state: &State) -> Self {
+        let mut palette = Self { input: super::line_input(""), choices: Vec::new(), fitting: Vec::new(), cursor: Cursor::default() };
+        palette.renew(state);
+        palette
+    }
+
+    /// The same with something typed already.
+    pub(crate) fn searching(state: &State, text: &str) -> Self {
+        let mut palette = Self { input: super::line_input(text), ..Self::of(state) };
+        palette.find();
+        palette
+    }
+
+    /// Offers what there is now, for what has been typed already.
+    pub(crate) fn renew(&mut self, state: &State) {
         // From the SQL prompt, too, what holds everywhere.
         let scopes: Vec<_> = state.scopes().into_iter().chain([Scope::Global]).collect();
         let mut choices = Vec::<Choice>::new();
-        for binding in KEYS.iter().filter(|binding| scopes.contains(&binding.scope)) {
-            let does = Does::Action(binding.action);
-            if binding.action != Action::Palette && !choices.iter().any(|choice| choice.does == does) {
-                choices.push(Choice { text: binding.about.to_owned(), key: binding.first(), does });
+        let mut moves = Vec::new();
+        for binding in KEYS.iter().filter(|binding| scopes.contains(&binding.scope) && binding.action != Action::Palette) {
+            let choice = Choice { text: binding.named(), key: binding.first(), does: Does::Action(binding.action) };
+            let into = if binding.action.is_move() { &mut moves } else { &mut choices };
+            if !into.iter().any(|known| known.does == choice.does) {
+                into.push(choice);
             }
         }
-        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the export that was started here")];
+        let everywhere = [(Action::Export, "run an export now"), (Action::StopExport, "stop the command that was started here")];
         for (action, text) in everywhere {
             let does = Does::Action(action);
             if !choices.iter().any(|choice| choice.does == does) {
                 choices.push(Choice { text: text.to_owned(), key: "", does });
             }
         }
-        let tables = state.tables.rows.iter().map(|row| Choice {
-            text: format!("open table {}", row.name),
+        for screen in Screen::ALL.into_iter().filter(|screen| *screen != state.screen) {
+            let done_from_here = |action| everywhere.iter().any(|(known, _)| *known == action);
+            let there = KEYS.iter().filter(|binding| binding.scope == screen.scope() && !binding.action.is_move());
+            choices.extend(there.filter(|binding| !done_from_here(binding.action)).map(|binding| Choice {
+                text: format!("{}: {}", screen.title(), binding.named()),
+                key: "",
+                does: Does::ActionOn(screen, binding.action),
+            }));
+        }
+        let pipelines = state.served.setup.iter().flat_map(|setup| &setup.pipelines);
+        choices.extend(pipelines.map(|name| Choice {
+            text: format!("{RUN_PIPELINE}{name}"),
             key: "",
-            does: Does::OpenTable(row.name.clone()),
-        });
-        let dashboards = state.dashboards.list.iter().map(|(slug, title)| Choice {
+            does: Does::RunPipeline(name.clone()),
+        }));
+        choices.extend(state.dashboards.list.iter().map(|(slug, title)| Choice {
             text: format!("show dashboard {title}"),
             key: "",
             does: Does::OpenDashboard(slug.clone()),
-        });
-        choices.extend(dashboards);
-        choices.extend(tables);
-        let fitting = (0..choices.len()).collect();
-        Self { input: super::line_input(""), choices, fitting, cursor: Cursor::default() }
+        }));
+        choices.extend(state.tables.rows.iter().map(|row| Choice {
+            text: format!("open table {}", row.name),
+            key: "",
+            does: Does::OpenTable(row.name.clone()),
+        }));
+        choices.extend(moves);
+        self.choices = choices;
+        self.find();
     }
 
     /// Finds what fits what has been typed.

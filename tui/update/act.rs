@@ -6,7 +6,11 @@ use super::{dashboards, height, moves, overlays, prompt, rows, screens, show};
 use crate::tui::{
     keys::Action,
     message::{Effect, TIMES},
-    state::{Confirm, Job, Overlay, PromptKind, Screen, State, history::Open, palette::Palette},
+    state::{
+        Confirm, Job, Overlay, PromptKind, Screen, State,
+        history::Open,
+        palette::{Palette, RUN_PIPELINE},
+    },
 };
 
 pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
@@ -16,7 +20,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
-        Action::Palette => state.overlay = Some(Overlay::Palette(Box::new(Palette::of(state)))),
+        Action::Palette => return palette(state),
         Action::Show(screen) => return show(state, screen),
         Action::NextScreen | Action::PreviousScreen => {
             let by = if action == Action::NextScreen { 1 } else { Screen::ALL.len() - 1 };
@@ -32,10 +36,7 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             };
             state.say(true, word);
         }
-        Action::Export => return export(state),
-        Action::StopExport => return stop_export(state),
-        Action::Rollback => return roll_back(state),
-        Action::Pin => return pin(state),
+        Action::Export | Action::Pipeline | Action::StopExport | Action::Rollback | Action::Pin => return command(state, action),
         Action::Up => return moves::step(state, -1),
         Action::Down => return moves::step(state, 1),
         Action::HalfUp => return moves::step(state, -(page / 2).max(1)),
@@ -112,6 +113,23 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// What is done by a command of its own.
+fn command(state: &mut State, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Pipeline => choose_pipeline(state),
+        Action::StopExport => stop_export(state),
+        Action::Rollback => roll_back(state),
+        Action::Pin => pin(state),
+        _ => export(state),
+    }
+}
+
+/// Opens the palette.
+fn palette(state: &mut State) -> Vec<Effect> {
+    state.overlay = Some(Overlay::Palette(Box::new(Palette::of(state))));
+    dashboards::ask_for_all(state)
+}
+
 /// Whether anything may be changed; says how to allow it where not.
 fn allowed(state: &mut State) -> bool {
     if !state.actions {
@@ -130,13 +148,36 @@ fn confirm(state: &mut State, title: &str, text: String, arguments: &[&str]) -> 
     Vec::new()
 }
 
-fn export(state: &mut State) -> Vec<Effect> {
+/// Whether a command may be started: allowed, and none is at work.
+fn may_start(state: &mut State) -> bool {
     if !allowed(state) {
+        return false;
+    }
+    let at_work = state.job.as_ref().filter(|job| job.is_running()).map(|job| format!("{} is still at work", job.command));
+    let free = at_work.is_none();
+    if let Some(text) = at_work {
+        state.say(false, text);
+    }
+    free
+}
+
+fn choose_pipeline(state: &mut State) -> Vec<Effect> {
+    if may_start(state) {
+        state.overlay = Some(Overlay::Palette(Box::new(Palette::searching(state, RUN_PIPELINE))));
+    }
+    Vec::new()
+}
+
+pub(super) fn run_pipeline(state: &mut State, name: &str) -> Vec<Effect> {
+    if !may_start(state) {
         return Vec::new();
     }
-    if let Some(job) = state.job.as_ref().filter(|job| job.is_running()) {
-        let text = format!("{} is still at work", job.command);
-        state.say(false, text);
+    let text = "Runs it as materia.toml says. What it prints is kept in its log.";
+    confirm(state, "Run this pipeline now?", text.to_owned(), &["pipeline", "run", name])
+}
+
+fn export(state: &mut State) -> Vec<Effect> {
+    if !may_start(state) {
         return Vec::new();
     }
     let text = "Copies the serving schema out of the lakehouse, audits the copy, and serves it. If an audit fails, nothing changes.";

@@ -24,6 +24,13 @@ pub(super) fn arrive(state: &mut State, message: Message) -> Vec<Effect> {
             Vec::new()
         }
         Message::Served(now) => served(state, *now),
+        Message::Site(address, health) => {
+            // Another address may have been set since.
+            if state.served.setup.as_ref().is_some_and(|setup| setup.metrics == Some(address)) {
+                state.overview.site = Some(health);
+            }
+            Vec::new()
+        }
         Message::Status(status) => {
             took_status(state, status);
             Vec::new()
@@ -53,7 +60,7 @@ pub(super) fn arrive(state: &mut State, message: Message) -> Vec<Effect> {
 }
 
 fn settings(state: &mut State, setup: &Arc<Setup>) -> Vec<Effect> {
-    let other_place = state.served.setup.as_ref().is_some_and(|before| before.place.target != setup.place.target);
+    let other_place = state.served.setup.as_ref().is_some_and(|before| !before.serves_the_same(setup));
     if other_place {
         // Nothing of the former place may be taken for this one's.
         state.served = super::super::state::Served::default();
@@ -62,6 +69,9 @@ fn settings(state: &mut State, setup: &Arc<Setup>) -> Vec<Effect> {
         state.history = super::super::state::history::HistoryScreen::default();
         state.sql.grid = None;
         state.dashboards = super::super::state::dashboards::DashboardsScreen::default();
+    }
+    if state.served.setup.as_ref().is_some_and(|before| before.metrics != setup.metrics) {
+        state.overview.site = None;
     }
     let other_dashboards = state.served.setup.as_ref().is_some_and(|before| before.dashboards != setup.dashboards);
     state.served.bad_settings = None;
@@ -98,6 +108,8 @@ fn took_status(state: &mut State, status: Result<Arc<Status>, String>) {
                 (Some(holder), Some(since)) if holder.pid == before => Some(since),
                 (Some(_), _) => Some(state.now),
             };
+            let began = |running| state.now.checked_sub(jiff::SignedDuration::try_from(running).ok()?).ok();
+            state.overview.holder_began = now.and_then(|holder| began(holder.running?));
             let longer = state.overview.status.as_ref().map_or(0, |before| status.history.len().saturating_sub(before.history.len()));
             // The attempt one is on stays under the cursor when newer ones come in above it, except at the top.
             if state.overview.status.is_some() && state.history.cursor.at > 0 {

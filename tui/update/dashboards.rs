@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::KeyEvent;
 
+use super::moves;
 use crate::tui::{
     keys,
     message::{Answer, Effect, Lane, Question},
@@ -24,6 +25,14 @@ pub(super) fn ask(state: &mut State) -> Vec<Effect> {
     vec![Effect::Ask { lane: Lane::Dashboard, request, question: Question::Dashboard { settings: setup.dashboards.clone(), slug, asked } }]
 }
 
+/// Asks which dashboards there are, where that is neither known nor about to be.
+pub(super) fn ask_for_all(state: &mut State) -> Vec<Effect> {
+    let unknown = state.dashboards.list.is_empty() && state.dashboards.asked.is_none() && state.served.sequence > 0;
+    let Some(setup) = state.served.setup.clone().filter(|_| unknown) else { return Vec::new() };
+    let request = state.request();
+    vec![Effect::Ask { lane: Lane::Dashboard, request, question: Question::Dashboards(setup.dashboards.clone()) }]
+}
+
 /// Asks where the screen is looked at, and nothing has been asked for it.
 pub(super) fn look(state: &mut State) -> Vec<Effect> {
     let idle = state.dashboards.data.is_none() && state.dashboards.asked.is_none();
@@ -42,6 +51,14 @@ pub(super) fn refresh(state: &mut State) -> Vec<Effect> {
 }
 
 pub(super) fn answered(state: &mut State, request: u64, answer: Result<Answer, String>) {
+    if let Ok(Answer::Dashboards(list)) = answer {
+        state.dashboards.list = list;
+        if let Some(Overlay::Palette(mut palette)) = state.overlay.take_if(|overlay| matches!(overlay, Overlay::Palette(_))) {
+            palette.renew(state);
+            state.overlay = Some(Overlay::Palette(palette));
+        }
+        return;
+    }
     let screen = &mut state.dashboards;
     if screen.asked != Some(request) {
         return;
@@ -58,6 +75,10 @@ pub(super) fn answered(state: &mut State, request: u64, answer: Result<Answer, S
         }
         Ok(_) => {}
         Err(problem) => screen.problem = Some(problem),
+    }
+    // It may have fewer panels now.
+    if state.screen == Screen::Dashboards {
+        moves::step(state, 0);
     }
 }
 

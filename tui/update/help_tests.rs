@@ -82,6 +82,10 @@ fn does_what_it_says(action: Action, scope: Scope, before: &State, after: &State
         Action::PreviousScreen => after.screen == Screen::Sql && before.screen == Screen::Logs,
         Action::AllowActions => after.actions != before.actions,
         Action::Export => confirms("export"),
+        Action::Pipeline => {
+            let Some(Overlay::Palette(palette)) = &after.overlay else { return false };
+            palette.fitting.len() == 3 && palette.chosen().is_some_and(|choice| choice.text == "run pipeline: extract")
+        }
         // Nothing was started here: it says so.
         Action::StopExport => after.toast.as_ref().is_some_and(|toast| toast.text.contains("no command")),
         Action::Rollback if scope == Scope::History => confirms("rollback 20261120T140000000Z") || after.toast.is_some(),

@@ -54,6 +54,10 @@ pub(crate) fn update(state: &mut State, message: Message) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Message::Drawn { first_line } => {
+            moves::settle(state, first_line);
+            Vec::new()
+        }
         Message::Do(action) => act::act(state, action),
         Message::Broken(why) => {
             state.say(false, why);

@@ -4,7 +4,7 @@ use super::{height, rows, screens};
 use crate::tui::{
     layout,
     message::Effect,
-    state::{Screen, State},
+    state::{Overlay, Screen, State},
 };
 
 /// Further than any list is long, and not so far that adding to it overflows.
@@ -39,7 +39,7 @@ pub(super) fn step(state: &mut State, by: isize) -> Vec<Effect> {
             Vec::new()
         }
         Screen::Dashboards => {
-            let last = layout::panel_rows(state).len().saturating_sub(1);
+            let last = layout::last_panel_row(state);
             // Rows of panels are tall: one at a time.
             state.dashboards.scroll =
                 state.dashboards.scroll.saturating_add_signed(if by.abs() < FAR { by.signum() } else { by }).min(last);
@@ -52,6 +52,17 @@ pub(super) fn step(state: &mut State, by: isize) -> Vec<Effect> {
             }
             Vec::new()
         }
+    }
+}
+
+/// Takes it that no text can be scrolled beyond its end.
+pub(super) fn settle(state: &mut State, first_line: Option<usize>) {
+    let Some(first) = first_line else { return };
+    match (&mut state.overlay, state.screen) {
+        (Some(Overlay::Help { scroll }), _) => *scroll = first,
+        (None, Screen::Now) => state.overview.scroll = first,
+        (None, Screen::History) => state.history.scroll = first,
+        _ => {}
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::{act, dashboards, height, rows, screens};
+use super::{act, dashboards, height, rows, screens, show};
 use crate::tui::{
     keys,
     message::{Effect, SaveJob, Target},
     state::{
-        Overlay, PromptKind, State, edit_line,
+        Overlay, PromptKind, Screen, State, edit_line,
         palette::{Does, HEIGHT, Palette},
     },
 };
@@ -75,8 +75,21 @@ fn choose(state: &mut State) -> Vec<Effect> {
     close(state);
     match chosen {
         Some(Does::Action(action)) => act::act(state, action),
+        Some(Does::ActionOn(screen, action)) => {
+            // As its keys do where nothing is opened.
+            match screen {
+                Screen::Tables => state.tables.open = None,
+                Screen::History => state.history.open = None,
+                Screen::Sql => state.sql.typing = true,
+                _ => {}
+            }
+            let mut effects = show(state, screen);
+            effects.extend(act::act(state, action));
+            effects
+        }
         Some(Does::OpenTable(name)) => screens::open_table(state, &name),
         Some(Does::OpenDashboard(slug)) => dashboards::open(state, slug),
+        Some(Does::RunPipeline(name)) => act::run_pipeline(state, &name),
         None => Vec::new(),
     }
 }

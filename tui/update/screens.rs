@@ -1,12 +1,12 @@
 //! What is particular to single screens.
 
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent};
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::{height, moves, prompt, rows};
 use crate::tui::{
     message::{Effect, Lane, Question, TIMES},
     state::{
-        PromptKind, Screen, State,
+        PromptKind, Screen, State, edit_line,
         grid::{From, Grid, GridColumn},
         history::Open,
         list::Cursor,
@@ -307,7 +307,7 @@ pub(super) fn type_sql(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Down if line + 1 == lines && sql.recalled.is_some() => sql.recall(false),
         KeyCode::F(number) if (1..=6).contains(&number) => {}
         _ => {
-            sql.editor.input(Event::Key(key));
+            edit_line(&mut sql.editor, key);
         }
     }
     Vec::new()

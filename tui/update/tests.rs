@@ -1,14 +1,17 @@
 //! Keys in, state out, without drawing.
 
+use std::sync::Arc;
+
 use jiff::ToSpan as _;
+use materia::reader;
 use ratatui::layout::Size;
 
 use super::update;
 use crate::tui::{
-    fixture::{answer, now, page, press, ready, setup, started, status, write},
-    keys,
-    message::{Answer, Effect, Lane, LogEvent, Message, Question, SaveEvent, Target},
-    state::{Overlay, Screen, State, grid::Wanted, tables::TableSort},
+    fixture::{answer, generation_info, now, page, press, ready, setup, started, status, write},
+    keys::{self, Action, KEYS, Scope},
+    message::{Answer, Effect, Lane, LogEvent, Message, Question, SaveEvent, Setup, Target},
+    state::{Overlay, PromptKind, Screen, State, grid::Wanted, tables::TableSort},
 };
 
 #[test]
@@ -176,6 +179,84 @@ fn the_palette_finds_a_table_by_a_few_letters() {
     write(&mut state, "history");
     press(&mut state, "enter");
     assert_eq!(state.screen, Screen::History);
+}
+
+#[test]
+fn the_palette_finds_what_is_done_on_another_screen() {
+    let mut state = ready(80, 24);
+    state.actions = true;
+    press(&mut state, "2 enter :");
+    write(&mut state, "history roll back");
+    press(&mut state, "enter");
+    assert_eq!(state.screen, Screen::History);
+    assert!(state.toast.as_ref().unwrap().text.contains("is being served already"), "the newest attempt is what is served");
+    press(&mut state, ":");
+    write(&mut state, "tables whose name");
+    press(&mut state, "enter");
+    assert!(state.tables.open.is_none(), "the list is filtered, not the table that was open");
+    assert!(matches!(&state.overlay, Some(Overlay::Prompt(prompt)) if prompt.kind == PromptKind::FilterTables));
+    press(&mut state, "esc :");
+    write(&mut state, "dashboard supply");
+    press(&mut state, "enter");
+    assert_eq!((state.screen, state.dashboards.wanted.as_deref()), (Screen::Dashboards, Some("supply")));
+}
+
+#[test]
+fn a_pipeline_is_run_by_its_name_where_actions_are_allowed() {
+    let mut state = ready(80, 24);
+    press(&mut state, "p");
+    assert!(state.overlay.is_none() && state.toast.as_ref().unwrap().text.contains("actions are off"));
+    state.actions = true;
+    press(&mut state, "p");
+    write(&mut state, "trans");
+    press(&mut state, "enter");
+    let effects = press(&mut state, "y");
+    assert_eq!(effects, [Effect::Start(["pipeline", "run", "transform"].map(str::to_owned).to_vec())]);
+    press(&mut state, "p");
+    assert!(state.overlay.is_none() && state.toast.as_ref().unwrap().text.contains("is still at work"));
+}
+
+#[test]
+fn every_action_is_in_the_palette_wherever_one_is() {
+    for screen in ["1", "2", "3", "4", "6"] {
+        let mut state = ready(80, 24);
+        press(&mut state, screen);
+        press(&mut state, ":");
+        let Some(Overlay::Palette(palette)) = &state.overlay else { panic!("no palette") };
+        for binding in KEYS.iter().filter(|binding| binding.action != Action::Palette && !binding.action.is_move()) {
+            // What is done with rows, or in one attempt, is done where they are open.
+            let elsewhere = matches!(binding.scope, Scope::Grid | Scope::Columns | Scope::Attempt);
+            assert!(elsewhere || palette.choices.iter().any(|choice| choice.text.contains(binding.about)), "{screen}: {}", binding.about);
+        }
+    }
+}
+
+#[test]
+fn a_text_cannot_be_scrolled_further_than_its_end() {
+    let mut state = ready(80, 24);
+    press(&mut state, "3 enter G");
+    update(&mut state, Message::Drawn { first_line: Some(4) });
+    press(&mut state, "k");
+    assert_eq!(state.history.scroll, 3);
+    press(&mut state, "1 j j j");
+    update(&mut state, Message::Drawn { first_line: Some(0) });
+    press(&mut state, "j");
+    assert_eq!(state.overview.scroll, 1);
+}
+
+#[test]
+fn another_schema_of_the_same_file_is_another_catalog() {
+    let mut state = ready(80, 24);
+    press(&mut state, "2 enter");
+    update(&mut state, Message::Settings(Ok(Arc::new(Setup { schema: "other".to_owned(), ..setup() }))));
+    assert!(state.served.catalog.is_none() && state.tables.open.is_none());
+    let served = reader::State { generation: Some(generation_info()), problem: None };
+    let effects = update(&mut state, Message::Served(Box::new(served)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Ask { lane: Lane::Catalog, .. })), "{effects:?}");
+    // A log more is no reason to ask anything again.
+    let mut state = ready(80, 24);
+    update(&mut state, Message::Settings(Ok(Arc::new(Setup { logs: Vec::new(), ..setup() }))));
+    assert!(state.served.catalog.is_some());
 }
 
 #[test]

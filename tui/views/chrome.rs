@@ -47,12 +47,14 @@ fn health(paint: &Paint, state: &State, space: usize) -> Vec<Span<'static>> {
     let word = format!("{} {word}", paint.look.dot());
     let word = paint.fit(&word, width(&word, space.saturating_sub(taken + 2)));
     let mut left = space.saturating_sub(taken + width(&word, space) + 2);
-    let saving = state.saving.map(|rows| format!("{} saving {}", paint.look.spinner(paint.turn), words::rows(rows)));
-    let exporting = state.is_exporting().then(|| format!("{} exporting", paint.look.spinner(paint.turn)));
-    for text in [exporting, saving].into_iter().flatten() {
-        let columns = width(&text, space) + 2;
-        if columns <= left {
-            left -= columns;
+    let turning = paint.look.spinner(paint.turn);
+    let saving = state.saving.map(|rows| [format!("{turning} saving {}", words::rows(rows)), format!("{turning} saving")]);
+    let exporting = state.is_exporting().then(|| [format!("{turning} exporting"), turning.to_owned()]);
+    // In full where there is room, else short.
+    for texts in [exporting, saving].into_iter().flatten() {
+        let fitting = texts.into_iter().find(|text| width(text, space) + 2 <= left);
+        if let Some(text) = fitting {
+            left -= width(&text, space) + 2;
             parts.push((Role::Accent, text));
         }
     }

@@ -1,6 +1,6 @@
 //! The dashboards that customers see in the browser, in cells.
 
-use materia::dashboard::{Choice, Content, DashboardData, FilterData, PanelData, Stat, Table};
+use materia::dashboard::{Choice, Content, DashboardData, FilterData, PanelData, Stat, Table, TableColumn};
 use ratatui::{
     layout::Rect,
     text::{Line, Span},
@@ -35,7 +35,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     for row in rows.iter().skip(screen.scroll) {
         let left = body.bottom().saturating_sub(y);
         // Less than this is nothing to draw a chart in.
-        if left < row.height.min(10) && y > body.y {
+        if left < row.height.min(8) && y > body.y {
             break;
         }
         let height = row.height.min(left);
@@ -44,7 +44,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
         }
         y += height;
     }
-    let spans = footer(paint, screen, data, rows.len());
+    let spans = footer(paint, screen, data, rows.len(), usize::from(below.width));
     paint.line(below, Line::from(spans));
 }
 
@@ -79,7 +79,7 @@ fn chosen(filter: &FilterData) -> String {
     }
 }
 
-fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: usize) -> Vec<Span<'static>> {
+fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: usize, space: usize) -> Vec<Span<'static>> {
     let at = screen.list.iter().position(|(slug, _)| *slug == data.slug).unwrap_or_default();
     let mut spans = vec![paint.span(Role::Dim, format!(" dashboard {} of {}", at + 1, screen.list.len()))];
     if rows > 1 {
@@ -87,7 +87,9 @@ fn footer(paint: &Paint, screen: &DashboardsScreen, data: &DashboardData, rows: 
     }
     let sources: Vec<_> = data.sources.iter().map(|source| source.name.as_str()).collect();
     if !sources.is_empty() {
-        spans.push(paint.span(Role::Dim, format!("   Source: {}", sources.join("; "))));
+        let text = format!("   Source: {}", sources.join("; "));
+        let left = space.saturating_sub(spans.iter().map(Span::width).sum());
+        spans.push(paint.span(Role::Dim, paint.fit(&text, left.min(width(&text, 1_000)))));
     }
     for problem in screen.problem.iter().chain(screen.mistakes.first()) {
         spans.push(paint.span(Role::Bad, format!("  {problem}")));
@@ -129,9 +131,13 @@ fn plain(text: &str) -> String {
 
 fn draw_stat(paint: &mut Paint, area: Rect, stat: &Stat, unit: Option<&str>) {
     let mut value = vec![paint.span(Role::Strong, stat.shown.clone())];
-    value.push(paint.span(Role::Dim, format!(" {}", unit.unwrap_or_default())));
-    if let Some(at) = &stat.at {
-        value.push(paint.span(Role::Dim, format!(" {at}")));
+    let space = usize::from(area.width);
+    // What it counts comes before when that was, where there is room for one of them only.
+    for about in unit.into_iter().chain(stat.at.as_deref()) {
+        let used: usize = value.iter().map(Span::width).sum();
+        if used + 1 + width(about, space) <= space {
+            value.push(paint.span(Role::Dim, format!(" {about}")));
+        }
     }
     let change = stat.change.as_ref().map(|change| {
         let (role, sign) = match change.value {
@@ -145,11 +151,16 @@ fn draw_stat(paint: &mut Paint, area: Rect, stat: &Stat, unit: Option<&str>) {
     paint.lines(area, [Line::from(value), change.unwrap_or_default(), history]);
 }
 
+fn unit(column: &TableColumn) -> &str {
+    column.unit.as_deref().unwrap_or_default()
+}
+
 fn draw_table(paint: &mut Paint, area: Rect, table: &Table) {
     let space = usize::from(area.width);
     let wide = |index: usize| {
         let cells = table.rows.iter().filter_map(|row| row.get(index)).map(|cell| width(cell, 32)).max().unwrap_or_default();
-        cells.max(width(&table.columns[index].title, 20))
+        let column = &table.columns[index];
+        cells.max(width(&column.title, 20)).max(width(unit(column), 20))
     };
     let mut left = space;
     let widths: Vec<usize> = (0..table.columns.len())
@@ -165,11 +176,20 @@ fn draw_table(paint: &mut Paint, area: Rect, table: &Table) {
             .map(|((cell, columns), column)| if column.right { paint.fit_right(cell, *columns) } else { paint.fit(cell, *columns) } + "  ")
             .collect::<String>()
     };
-    let head = text(paint, &mut table.columns.iter().map(|column| column.title.as_str()));
-    let room = usize::from(area.height).saturating_sub(1);
+    let mut head = text(paint, &mut table.columns.iter().map(|column| column.title.as_str()));
+    if widths.len() < table.columns.len() {
+        // Further columns have no room.
+        head = paint.fit(head.trim_end(), space.saturating_sub(2)) + " " + paint.look.more();
+    }
+    let has_units = table.columns.iter().any(|column| column.unit.is_some());
+    let room = usize::from(area.height).saturating_sub(if has_units { 2 } else { 1 });
     let more = table.left_out + table.rows.len().saturating_sub(room);
     let shown = if more > 0 { room.saturating_sub(1) } else { room };
     let mut lines = vec![Line::from(paint.span(Role::Heading, head))];
+    if has_units {
+        let units = text(paint, &mut table.columns.iter().map(unit));
+        lines.push(Line::from(paint.span(Role::Dim, units)));
+    }
     for row in table.rows.iter().take(shown) {
         let line = text(paint, &mut row.iter().map(String::as_str));
         lines.push(Line::from(paint.span(Role::Text, line)));
@@ -220,8 +240,7 @@ pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
         let span = paint.span(Role::Text, format!(" {mark} {}", option.label));
         paint.line(row, span);
         if index == picker.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }

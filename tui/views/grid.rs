@@ -34,7 +34,9 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, grid: &Grid, active: bool) {
     }
     if let (true, Some(problem)) = (grid.rows.is_empty(), &grid.problem) {
         let rows = wrap(problem, usize::from(body.width).saturating_sub(2));
-        let lines: Vec<_> = rows.into_iter().map(|row| Line::from(paint.span(Role::Bad, format!(" {row}")))).collect();
+        // What was wrong with the question before the one being answered is no news.
+        let role = if grid.asked.is_some() { Role::Dim } else { Role::Bad };
+        let lines: Vec<_> = rows.into_iter().map(|row| Line::from(paint.span(role, format!(" {row}")))).collect();
         paint.lines(body, lines);
     }
     let spans = summary(paint, grid, usize::from(below.width));

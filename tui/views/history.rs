@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use materia::{
-    export::{Audit, How, Manifest, Outcome, Record},
+    export::{Audit, Column, How, Manifest, Outcome, Record},
     settings::Severity,
     status::Status,
     target::GenerationId,
@@ -14,10 +14,14 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Paint, now::role_of, tables::change};
+use super::{
+    Paint,
+    now::{history_problem, reason, role_of},
+    tables::change,
+};
 use crate::tui::{
     layout,
-    look::Role,
+    look::{Depth, Role},
     message::Target,
     state::{
         State, ago,
@@ -44,39 +48,51 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
         },
         Some(Open::Compared(one, other)) => compared(paint, status, (one, other), columns),
     };
-    let scroll = state.history.scroll.min(lines.len().saturating_sub(usize::from(area.height)));
     let inside = Rect { x: area.x + 1, width: area.width - 1, ..area };
-    paint.lines(inside, lines.into_iter().skip(scroll));
+    paint.scrolled(inside, lines, state.history.scroll);
 }
 
-/// The steps of an attempt and how long each took, in milliseconds.
-fn steps(record: &Record) -> [(&'static str, u64, Role); 4] {
-    [
-        ("wait", record.wait_ms, Role::Dim),
-        ("stage", record.stage_ms, Role::Series(0)),
-        ("audit", record.audit_ms, Role::Series(1)),
-        ("publish", record.publish_ms, Role::Series(2)),
-    ]
+/// What the parts of a bar are called, the sign of each where there are no colours, and its role.
+const PARTS: [(&str, &str, Role); 5] = [
+    ("wait", ".", Role::Dim),
+    ("blocked", "b", Role::Warn),
+    ("stage", "s", Role::Series(0)),
+    ("audit", "a", Role::Series(3)),
+    ("publish", "p", Role::Series(4)),
+];
+
+/// How long each part of an attempt took, in milliseconds, one after the other: what blocked the pipeline, and what was staged while it did not.
+fn parts(record: &Record) -> [u64; 5] {
+    // A copy is taken before anything is staged; in place, staging is what blocks.
+    let stage = if record.snapshot == Some(How::None) { record.stage_ms.saturating_sub(record.blocked_ms) } else { record.stage_ms };
+    [record.wait_ms, record.blocked_ms, stage, record.audit_ms, record.publish_ms]
 }
 
-/// Steps one after the other, as long as they took.
+/// The sign that a part of a bar is drawn with: signs tell parts apart where colours do not.
+fn sign(paint: &Paint, part: usize) -> &'static str {
+    if paint.look.ascii || paint.look.depth == Depth::None { PARTS[part].1 } else { paint.look.bar() }
+}
+
+/// Parts one after the other, as long as they took.
 fn bar(paint: &Paint, record: &Record, longest: u64, columns: usize) -> Vec<Span<'static>> {
     let cells = |ms: u64| usize::try_from(ms * columns as u64 / longest.max(1)).unwrap_or_default().min(columns);
     let mut spans = Vec::new();
     let (mut passed, mut drawn) = (0, 0);
-    for (index, (_, ms, role)) in steps(record).into_iter().enumerate() {
+    for (part, ms) in parts(record).into_iter().enumerate() {
         passed += ms;
         let end = cells(passed);
-        // Signs tell steps apart where colours do not.
-        let sign = if paint.look.ascii || paint.look.depth == crate::tui::look::Depth::None {
-            [".", "s", "a", "p"][index]
-        } else {
-            paint.look.bar()
-        };
-        spans.push(paint.span(role, sign.repeat(end.saturating_sub(drawn))));
+        spans.push(paint.span(PARTS[part].2, sign(paint, part).repeat(end.saturating_sub(drawn))));
         drawn = end.max(drawn);
     }
     spans
+}
+
+/// What the parts of a bar are.
+fn legend(paint: &Paint) -> Vec<Span<'static>> {
+    let named = |(part, (name, _, role)): (usize, &(&str, &str, Role))| {
+        [paint.span(*role, sign(paint, part)), paint.span(Role::Dim, format!(" {name}  "))]
+    };
+    PARTS.iter().enumerate().flat_map(named).collect()
 }
 
 fn ms(milliseconds: u64) -> String {
@@ -85,20 +101,16 @@ fn ms(milliseconds: u64) -> String {
 
 fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
     let [headings, body, below] = layout::list(area);
-    let wide = area.width >= 100;
-    let title = format!(
-        "   {:<19}  {:<12}  {:>10}  {:>13}  {}",
-        "Attempt",
-        "Outcome",
-        "Took",
-        "Rows",
-        if wide { "Wait, stage, audit, publish" } else { "" }
-    );
-    let span = paint.span(Role::Heading, title);
-    paint.line(headings, span);
+    let title = format!("   {:<19}  {:<12}  {:>10}  {:>13}  ", "Attempt", "Outcome", "Took", "Rows");
+    let mut spans = vec![paint.span(Role::Heading, title)];
+    spans.extend(if area.width >= 110 { legend(paint) } else { vec![paint.span(Role::Heading, "Steps")] });
+    paint.line(headings, Line::from(spans));
     if status.history.is_empty() {
-        let line = Line::from(paint.span(Role::Dim, " nothing has been exported yet; run `materia export`"));
-        return paint.line(body, line);
+        let line = match history_problem(status) {
+            Some(problem) => paint.span(Role::Bad, format!(" {problem}")),
+            None => paint.span(Role::Dim, " nothing has been exported yet; run `materia export`"),
+        };
+        return paint.line(body, Line::from(line));
     }
     let len = status.history.len();
     let view = state.history.cursor.view(len, usize::from(body.height));
@@ -129,23 +141,22 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
                 ),
             ),
         ];
-        if wide && record.error.is_none() {
+        if record.error.is_none() {
             spans.extend(bar(paint, record, longest, space));
         } else {
-            let why = record.error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
-            spans.push(paint.span(Role::Dim, paint.fit(why, usize::from(area.width).saturating_sub(66))));
+            spans.push(paint.span(Role::Dim, paint.fit(reason(record), usize::from(area.width).saturating_sub(66))));
         }
         paint.line(row, Line::from(spans));
         if index == state.history.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }
     let text =
         format!(" {}   {} served   {} kept   P pinned   = marked", words::plural(len, "attempt"), paint.look.dot(), paint.look.middle());
-    let span = paint.span(Role::Dim, text);
-    paint.line(below, span);
+    let problem = history_problem(status).map(|problem| paint.span(Role::Bad, format!(" {problem}  ")));
+    let spans: Vec<_> = problem.into_iter().chain([paint.span(Role::Dim, text)]).collect();
+    paint.line(below, Line::from(spans));
 }
 
 fn pair(paint: &Paint, name: &str, role: Role, text: &str, columns: usize) -> Vec<Line<'static>> {
@@ -168,7 +179,8 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
         columns,
     ));
     if let Some(error) = &record.error {
-        lines.extend(pair(paint, "Error", Role::Bad, error, columns));
+        let error = error.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        lines.extend(pair(paint, "Error", Role::Bad, &error, columns));
     }
     if let Some(source) = &record.lakehouse {
         let how = record.snapshot.map(|how| format!(", {}", how_word(how))).unwrap_or_default();
@@ -178,11 +190,15 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
     if let Some(previous) = &record.previous {
         lines.extend(pair(paint, "Before", Role::Dim, previous.as_str(), columns));
     }
-    let took = steps(record).map(|(name, time, _)| format!("{name} {}", ms(time))).join(", ");
+    let steps = [("wait", record.wait_ms), ("stage", record.stage_ms), ("audit", record.audit_ms), ("publish", record.publish_ms)];
+    let took = steps.map(|(name, time)| format!("{name} {}", ms(time))).join(", ");
     let blocked = format!("{}: {took}; the pipeline was blocked for {}", ms(record.total_ms), ms(record.blocked_ms));
     lines.extend(pair(paint, "Took", Role::Text, &blocked, columns));
     let mut spans = vec![Span::raw(" ".repeat(11))];
     spans.extend(bar(paint, record, record.total_ms, columns.saturating_sub(11).min(60)));
+    lines.push(Line::from(spans));
+    let mut spans = vec![Span::raw(" ".repeat(11))];
+    spans.extend(legend(paint));
     lines.push(Line::from(spans));
     if record.bytes > 0 {
         lines.extend(pair(paint, "Size", Role::Text, &words::bytes(record.bytes), columns));
@@ -245,9 +261,9 @@ fn manifest<'a>(status: &'a Status, id: &GenerationId) -> Option<&'a Manifest> {
 
 /// A table in two attempts: rows and columns, where they are known.
 #[derive(Default)]
-struct Sides {
+struct Sides<'a> {
     rows: [Option<u64>; 2],
-    columns: [Option<usize>; 2],
+    columns: [Option<&'a [Column]>; 2],
 }
 
 fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &GenerationId), columns: usize) -> Vec<Line<'static>> {
@@ -255,18 +271,18 @@ fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &Gener
     let (Some(old), Some(new)) = (sides[0], sides[1]) else {
         return vec![Line::from(paint.span(Role::Dim, "one of them is not in the history any more"))];
     };
-    let mut tables = BTreeMap::<String, Sides>::new();
+    let mut tables = BTreeMap::<&str, Sides>::new();
     for (side, record) in [old, new].into_iter().enumerate() {
         for table in &record.tables {
-            tables.entry(table.name.clone()).or_default().rows[side] = Some(table.rows);
+            tables.entry(&table.name).or_default().rows[side] = Some(table.rows);
         }
         let known = record.generation.as_ref().and_then(|id| manifest(status, id));
         for table in known.map(|manifest| &manifest.tables[..]).unwrap_or_default() {
-            tables.entry(table.name.clone()).or_default().columns[side] = Some(table.columns.len());
+            tables.entry(&table.name).or_default().columns[side] = Some(&table.columns);
         }
     }
     let widest = tables.keys().map(|name| width(name, 48)).max().unwrap_or_default();
-    let wide = columns.saturating_sub(62).min(widest.max(12));
+    let wide = columns.saturating_sub(61).min(widest.max(12));
     let head = |name: &str, one: String, two: String| {
         Line::from(vec![paint.span(Role::Dim, format!("{name:<wide$}")), paint.span(Role::Text, format!("  {one:>19}  {two:>19}"))])
     };
@@ -278,7 +294,7 @@ fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &Gener
         head("took", ms(old.total_ms), ms(new.total_ms)),
         Line::default(),
         Line::from(
-            paint.span(Role::Heading, format!("{:<wide$}  {:>19}  {:>19}  {:>11}  {:>7}", "Table", "Rows", "Rows", "Change", "Columns")),
+            paint.span(Role::Heading, format!("{:<wide$}  {:>19}  {:>19}  {:>10}  {:>5}", "Table", "Rows", "Rows", "Change", "Cols")),
         ),
     ];
     for (name, sides) in tables {
@@ -290,17 +306,34 @@ fn compared(paint: &Paint, status: &Status, (one, other): (&GenerationId, &Gener
             [None, None] => None,
         }
         .unwrap_or((Role::Dim, String::new()));
-        let columns = match sides.columns {
-            [Some(before), Some(after)] if before != after => format!("{before} {} {after}", paint.look.arrow()),
+        let count_of = match sides.columns.map(|columns| columns.map(<[Column]>::len)) {
+            [Some(before), Some(after)] if before != after => format!("{before}{}{after}", paint.look.arrow()),
             [_, Some(columns)] | [Some(columns), _] => columns.to_string(),
             _ => String::new(),
         };
         lines.push(Line::from(vec![
-            paint.span(Role::Strong, paint.fit(&name, wide)),
+            paint.span(Role::Strong, paint.fit(name, wide)),
             paint.span(Role::Text, format!("  {:>19}  {:>19}  ", count(sides.rows[0]), count(sides.rows[1]))),
-            paint.span(role, format!("{moved:>11}")),
-            paint.span(Role::Dim, format!("  {columns:>7}")),
+            paint.span(role, format!("{moved:>10}")),
+            paint.span(Role::Dim, format!("  {count_of:>5}")),
         ]));
+        if let [Some(before), Some(after)] = sides.columns {
+            lines.extend(other_columns(paint, before, after, columns));
+        }
     }
     lines
+}
+
+/// Columns that only one of two generations of a table has, or that have another type in the other.
+fn other_columns(paint: &Paint, before: &[Column], after: &[Column], space: usize) -> Vec<Line<'static>> {
+    let lacks = |columns: &[Column], wanted: &Column| {
+        !columns.iter().any(|column| column.name == wanted.name && column.data_type == wanted.data_type)
+    };
+    let gone = before.iter().filter(|column| lacks(after, column)).map(|column| (Role::Bad, "-", column));
+    let come = after.iter().filter(|column| lacks(before, column)).map(|column| (Role::Accent, "+", column));
+    let line = |(role, sign, column): (Role, &str, &Column)| {
+        let text = format!("  {sign} {} {}", column.name, column.data_type);
+        Line::from(paint.span(role, paint.fit(&text, space)))
+    };
+    gone.chain(come).map(line).collect()
 }

@@ -10,6 +10,9 @@ mod logs;
 mod now;
 mod overlay;
 mod sql;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::format_push_string, reason = "a test that cannot go on says so by panicking")]
+mod state_tests;
 mod tables;
 #[cfg(test)]
 #[allow(
@@ -25,14 +28,14 @@ use jiff::Timestamp;
 use ratatui::{
     Frame,
     layout::{Position, Rect},
-    style::Style,
+    style::{Color, Style},
     text::{Line, Span},
     widgets::{Block, BorderType, Clear, Widget},
 };
 
 use super::{
     layout::{self, LEAST},
-    look::{Look, Role},
+    look::{Depth, Look, Role},
     message::Target,
     state::{Screen, State},
     text::fit,
@@ -40,12 +43,16 @@ use super::{
 
 /// What can be clicked, and where.
 #[derive(Debug, Default)]
-pub(crate) struct Hits(Vec<(Rect, Target)>);
+pub(crate) struct Hits {
+    areas: Vec<(Rect, Target)>,
+    /// The first line in view of a text that is scrolled, at most so far that its end is in view.
+    pub(crate) first_line: Option<usize>,
+}
 
 impl Hits {
     /// What is there; what was drawn later lies above.
     pub(crate) fn at(&self, column: u16, row: u16) -> Option<Target> {
-        self.0.iter().rev().find(|(area, _)| area.contains(Position::new(column, row))).map(|(_, target)| *target)
+        self.areas.iter().rev().find(|(area, _)| area.contains(Position::new(column, row))).map(|(_, target)| *target)
     }
 }
 
@@ -82,6 +89,13 @@ impl Paint<'_, '_> {
         }
     }
 
+    /// Draws a text from one of its lines on, or from as far down as it fills the area.
+    fn scrolled(&mut self, area: Rect, lines: Vec<Line<'static>>, first: usize) {
+        let first = first.min(lines.len().saturating_sub(usize::from(area.height)));
+        self.hits.first_line = Some(first);
+        self.lines(area, lines.into_iter().skip(first));
+    }
+
     fn draw(&mut self, area: Rect, widget: impl Widget) {
         self.frame.render_widget(widget, area);
     }
@@ -103,6 +117,22 @@ impl Paint<'_, '_> {
         self.block(area, title, Role::Strong)
     }
 
+    /// Marks a row as the one that one is on; what has a colour of its own keeps it where the ground lets it be read.
+    fn select(&mut self, row: Rect) {
+        let (selected, dim) = (self.style(Role::Selected), self.style(Role::Dim).fg);
+        let keeps = matches!(self.look.depth, Depth::Many | Depth::True);
+        let buffer = self.frame.buffer_mut();
+        for position in row.positions() {
+            let cell = &mut buffer[position];
+            let own = keeps && cell.fg != Color::Reset && Some(cell.fg) != dim;
+            let color = cell.fg;
+            cell.set_style(selected);
+            if own {
+                cell.fg = color;
+            }
+        }
+    }
+
     fn fit(&self, text: &str, columns: usize) -> String {
         fit(text, columns, false, self.look.more())
     }
@@ -116,7 +146,7 @@ impl Paint<'_, '_> {
     }
 
     fn hit(&mut self, area: Rect, target: Target) {
-        self.hits.0.push((area, target));
+        self.hits.areas.push((area, target));
     }
 }
 

@@ -45,9 +45,8 @@ fn help(paint: &mut Paint, area: Rect, scroll: usize, state: &State) {
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let spot = layout::middle(area, 84.min(area.width.saturating_sub(2)), height);
     let inside = paint.window(spot, "Keys");
-    let scroll = scroll.min(lines.len().saturating_sub(usize::from(inside.height)));
     let more = lines.len() > usize::from(inside.height);
-    paint.lines(inside, lines.into_iter().skip(scroll));
+    paint.scrolled(inside, lines, scroll);
     let text = if more { " j k scroll, any other key closes " } else { " any key closes " };
     let below = Rect { y: spot.bottom() - 1, x: spot.x + 2, width: spot.width.saturating_sub(4), height: 1 };
     let line = Line::from(paint.span(Role::Dim, text)).right_aligned();
@@ -75,8 +74,7 @@ fn draw_palette(paint: &mut Paint, area: Rect, palette: &Palette) {
         let line = Line::from(vec![paint.span(Role::Text, format!(" {} ", paint.fit(&choice.text, space))), paint.span(Role::Accent, key)]);
         paint.line(row, line);
         if index == palette.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }

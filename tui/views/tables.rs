@@ -20,7 +20,7 @@ use crate::tui::{
 pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     let tables = &state.tables;
     let [headings, body, below] = layout::list(area);
-    let name = tables.rows.iter().map(|row| width(&row.name, 48)).max().unwrap_or(5).clamp(5, usize::from(area.width) * 2 / 5);
+    let name = tables.rows.iter().map(|row| width(&row.name, 48)).max().unwrap_or(6).clamp(6, usize::from(area.width) * 2 / 5);
     let columns = columns(usize::from(area.width), name);
     let mut x = headings.x + 1;
     for (sort, columns) in &columns {
@@ -44,12 +44,9 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, state: &State) {
     for (row, index) in body.rows().zip(view) {
         let table = &tables.rows[tables.shown[index]];
         let line = table_line(paint, table, &columns);
-        let style = paint.style(Role::Selected);
-        let line = if index == tables.cursor.at { line.patch_style(style) } else { line };
         paint.line(row, line);
         if index == tables.cursor.at {
-            let style = paint.style(Role::Selected);
-            paint.frame.buffer_mut().set_style(row, style);
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }
@@ -138,7 +135,11 @@ pub(super) fn draw_open(paint: &mut Paint, area: Rect, open: &Opened) {
     if open.profiling.is_some() {
         spans.push(paint.spinner());
     }
-    spans.push(paint.span(Role::Dim, format!(" {}", open.comment)));
+    // Among the columns, what is said of the one that one is on.
+    let column = open.columns.get(open.cursor.at).filter(|_| !open.on_rows).and_then(|column| column.info.comment.as_ref());
+    let about = column.unwrap_or(&open.comment);
+    let used: usize = spans.iter().map(ratatui::text::Span::width).sum();
+    spans.push(paint.span(Role::Dim, paint.fit(&format!(" {about}"), usize::from(title.width).saturating_sub(used))));
     paint.line(title, Line::from(spans));
     draw_columns(paint, columns, open);
     grid::draw(paint, rows, &open.grid, open.on_rows);
@@ -148,35 +149,69 @@ fn draw_columns(paint: &mut Paint, area: Rect, open: &Opened) {
     let space = usize::from(area.width);
     let name = open.columns.iter().map(|column| width(&column.info.name, 32)).max().unwrap_or(6).clamp(6, space / 4);
     let kind = open.columns.iter().map(|column| width(&column.info.data_type, 24)).max().unwrap_or(4).clamp(4, 16);
-    // 16 for the spread, 9 for nulls, 9 for different values, and what separates them.
-    let range = space.saturating_sub(name + kind + 16 + 9 + 9 + 11);
-    let widths = [name, kind, 9, 9, 16, range];
-    let titles = ["Column", "Type", "Nulls", "Distinct", "Spread", "Smallest to largest"];
+    // Where there is little room, the smallest and the largest value are worth more than how the others spread.
+    let (spread, counts) = if space >= 100 { (16, 9) } else { (8, 8) };
+    let left = space.saturating_sub(name + kind + spread + 2 * counts + 11);
+    let commented = left >= 64 && open.columns.iter().any(|column| column.info.comment.is_some());
+    let range = if commented { 44 } else { left };
+    let widths = [name, kind, counts, counts, spread, range, if commented { left - range - 2 } else { 0 }];
+    let titles = ["Column", "Type", "Nulls", "Distinct", "Spread", "Smallest to largest", if commented { "Comment" } else { "" }];
     let mut line = " ".to_owned();
     for (index, (title, columns)) in titles.into_iter().zip(widths).enumerate() {
         let right = index == 2 || index == 3;
         line += &if right { paint.fit_right(title, columns) } else { paint.fit(title, columns) };
         line += "  ";
     }
-    let heading = paint.span(Role::Heading, paint.fit(&line, space));
+    let heading = paint.span(Role::Heading, paint.fit(line.trim_end(), space));
     paint.line(area, heading);
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let view = open.cursor.view(open.columns.len(), usize::from(body.height));
     for (row, index) in body.rows().zip(view) {
         let line = column_line(paint, &open.columns[index], open.rows, widths);
         paint.line(row, line);
-        if index == open.cursor.at {
-            let style = paint.style(if open.on_rows { Role::Marked } else { Role::Selected });
-            if !open.on_rows {
-                paint.frame.buffer_mut().set_style(row, style);
-            }
+        if index == open.cursor.at && !open.on_rows {
+            paint.select(row);
         }
         paint.hit(row, Target::Line(index));
     }
 }
 
-fn column_line(paint: &Paint, column: &ColumnRow, rows: u64, widths: [usize; 6]) -> Line<'static> {
-    let [name, kind, nulls, distinct, spread, range] = widths;
+/// Counts of equal ranges as fewer, wider ones.
+fn narrowed(counts: &[u64], to: usize) -> Vec<u64> {
+    counts.chunks(counts.len().div_ceil(to.max(1)).max(1)).map(|chunk| chunk.iter().sum()).collect()
+}
+
+/// From the smallest to the largest value in `space` columns: fractions lose digits first, then the longer value is cut.
+fn ends(paint: &Paint, min: &str, max: &str, space: usize) -> String {
+    if min == max {
+        return paint.fit(min, space);
+    }
+    let wide = |text: &str| width(text, 400);
+    let arrow = paint.look.arrow();
+    let fits = |min: &str, max: &str, arrow: &str| wide(min) + wide(max) + wide(arrow) <= space;
+    let spaced = format!(" {arrow} ");
+    let (min, max) = if fits(min, max, &spaced) { (min.to_owned(), max.to_owned()) } else { (rounded(min), rounded(max)) };
+    let arrow = if fits(&min, &max, &spaced) { &spaced } else { arrow };
+    let values = space.saturating_sub(wide(arrow));
+    let (low, high) = (wide(&min), wide(&max));
+    let low = if low + high <= values { low } else { low.min(values.saturating_sub(high).max(values / 2)) };
+    let high = high.min(values.saturating_sub(low));
+    paint.fit(&format!("{}{arrow}{}", paint.fit(&min, low), paint.fit(&max, high)), space)
+}
+
+/// A number with four digits behind the point at most; anything else as it is.
+fn rounded(text: &str) -> String {
+    let has_fraction = text.split_once('.').is_some_and(|(_, digits)| digits.len() > 4 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    match text.parse::<f64>() {
+        Ok(number) if has_fraction && number.abs() >= 0.001 => {
+            format!("{number:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn column_line(paint: &Paint, column: &ColumnRow, rows: u64, widths: [usize; 7]) -> Line<'static> {
+    let [name, kind, nulls, distinct, spread, range, comment] = widths;
     let mut spans = vec![
         paint.span(Role::Strong, format!(" {}  ", paint.fit(&column.info.name, name))),
         paint.span(Role::Dim, format!("{}  ", paint.fit(&column.info.data_type, kind))),
@@ -194,17 +229,23 @@ fn column_line(paint: &Paint, column: &ColumnRow, rows: u64, widths: [usize; 6])
             // It is an estimate, and must not say more values than there are rows.
             let values = words::count(summary.approx_distinct.min(rows));
             spans.push(paint.span(Role::Text, format!("{}  ", paint.fit_right(&values, distinct))));
+            let counts = narrowed(counts, spread);
             let most = counts.iter().copied().max().unwrap_or_default().max(1);
             let bars: String =
                 counts.iter().map(|count| if *count == 0 { " " } else { paint.look.spark(*count as f64 / most as f64) }).collect();
             spans.push(paint.span(Role::Series(0), format!("{}  ", paint.fit(&bars, spread))));
             let ends = match (&summary.min, &summary.max) {
-                (Some(min), Some(max)) if min == max => min.clone(),
-                (Some(min), Some(max)) => format!("{min} {} {max}", paint.look.arrow()),
-                _ => String::new(),
+                (Some(min), Some(max)) => ends(paint, min, max, range),
+                _ => " ".repeat(range),
             };
-            spans.push(paint.span(Role::Text, paint.fit(&ends, range)));
+            spans.push(paint.span(Role::Text, ends));
         }
+    }
+    if comment > 0 {
+        let filled: usize = spans.iter().map(ratatui::text::Span::width).sum();
+        let before = name + kind + nulls + distinct + spread + range + 11;
+        let text = column.info.comment.as_deref().unwrap_or_default();
+        spans.push(paint.span(Role::Dim, format!("{}  {}", " ".repeat(before.saturating_sub(filled)), paint.fit(text, comment))));
     }
     Line::from(spans)
 }

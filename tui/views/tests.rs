@@ -16,16 +16,16 @@ use crate::tui::{
     update::update,
 };
 
-const LOOK: Look = Look { theme: Theme::Dark, depth: Depth::True, ascii: false };
+pub(super) const LOOK: Look = Look { theme: Theme::Dark, depth: Depth::True, ascii: false };
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
 
-fn buffer(state: &State, look: Look) -> Buffer {
+pub(super) fn buffer(state: &State, look: Look) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(state.size.width, state.size.height)).unwrap();
     terminal.draw(|frame| drop(draw(frame, state, look))).unwrap();
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub(super) fn text(buffer: &Buffer) -> String {
     let area = buffer.area;
     let line = |y| {
         let mut line = String::new();
@@ -41,7 +41,7 @@ fn text(buffer: &Buffer) -> String {
 }
 
 /// Each run of cells that look alike: what it says, then how it looks.
-fn styles(buffer: &Buffer) -> String {
+pub(super) fn styles(buffer: &Buffer) -> String {
     let mut told = String::new();
     for y in 0..buffer.area.height {
         let mut runs: Vec<(String, String)> = Vec::new();
@@ -71,16 +71,21 @@ fn styles(buffer: &Buffer) -> String {
     told
 }
 
-fn assert_snapshot(name: &str, shown: &str) {
+/// Where snapshots are kept.
+pub(super) fn snapshots() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots/tui");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, shown));
+    settings
 }
 
-/// One snapshot with the screen at every size.
-fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
+fn assert_snapshot(name: &str, shown: &str) {
+    snapshots().bind(|| insta::assert_snapshot!(name, shown));
+}
+
+/// A screen at every size.
+pub(super) fn at_every_size(make: impl Fn(u16, u16) -> State) -> String {
     let shown = |(width, height): (u16, u16)| {
         let drawn = text(&buffer(&make(width, height), LOOK));
         format!(
@@ -88,7 +93,12 @@ fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
             format!("-- {width} x {height} ").chars().chain(std::iter::repeat('-')).take(usize::from(width)).collect::<String>()
         )
     };
-    assert_snapshot(name, &SIZES.map(shown).concat());
+    SIZES.map(shown).concat()
+}
+
+/// One snapshot with the screen at every size.
+fn assert_screen(name: &str, make: impl Fn(u16, u16) -> State) {
+    assert_snapshot(name, &at_every_size(make));
 }
 
 fn on(screen: &'static str) -> impl Fn(u16, u16) -> State {

@@ -90,7 +90,12 @@ fn follow(mut child: std::process::Child, send: &Sender<Message>, over: &AtomicB
     over.store(true, Ordering::SeqCst);
     let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
     let good = ended.as_ref().is_ok_and(std::process::ExitStatus::success);
-    let message = if good { last } else { complaints.trim().trim_start_matches("materia: ").to_owned() };
+    // What became of a pipeline stands beside what it printed.
+    let message = match complaints.lines().rev().find_map(|line| line.strip_prefix("== ")) {
+        Some(end) => end.to_owned(),
+        None if good => last,
+        None => complaints.trim().trim_start_matches("materia: ").to_owned(),
+    };
     let message = match (message.is_empty(), ended) {
         (true, Ok(status)) => format!("it ended with {status}"),
         (true, Err(error)) => error.to_string(),

@@ -6,6 +6,7 @@ mod logs;
 mod questions;
 mod remember;
 mod save;
+mod site;
 mod watch;
 
 use std::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use materia::{
-    dashboard::{self, Dashboards},
+    dashboard::{self, Dashboard, Dashboards},
     plan::Plan,
     reader::{ColumnInfo, Limits, Param, Pin, Query, ReaderError},
     settings::DashboardSettings,
@@ -46,6 +46,7 @@ pub(super) async fn answer(served: &Served, question: Question, say: &impl Fn(Re
             };
             say(page.map(Answer::Page).map_err(words));
         }
+        Question::Dashboards(settings) => say(dashboards(&settings)),
         Question::Dashboard { settings, slug, asked } => say(dashboard(&pin, &settings, slug.as_deref(), &asked).await),
         Question::Profile { table, rows, columns } => {
             for (index, column) in columns.iter().enumerate() {
@@ -61,6 +62,17 @@ fn words(error: ReaderError) -> String {
     error.to_string()
 }
 
+/// Those that somebody wrote: what is drawn of itself where there are none is the screen's only one, and takes reading all tables.
+fn dashboards(settings: &DashboardSettings) -> Result<Answer, String> {
+    let dashboards = Dashboards::load(settings).map_err(|error| error.to_string())?;
+    Ok(Answer::Dashboards(titles(dashboards.written().unwrap_or_default())))
+}
+
+/// Slugs and titles.
+fn titles(dashboards: &[Arc<Dashboard>]) -> Vec<(String, String)> {
+    dashboards.iter().map(|dashboard| (dashboard.slug.clone(), dashboard.title.clone())).collect()
+}
+
 async fn dashboard(pin: &Pin, settings: &DashboardSettings, slug: Option<&str>, asked: &[(String, String)]) -> Result<Answer, String> {
     let dashboards = Dashboards::load(settings).map_err(|error| error.to_string())?;
     let all = dashboards.all(pin).await.map_err(words)?;
@@ -69,8 +81,7 @@ async fn dashboard(pin: &Pin, settings: &DashboardSettings, slug: Option<&str>, 
     let Some(wanted) = wanted else { return Err(mistakes.first().cloned().unwrap_or_else(|| "there is no dashboard".to_owned())) };
     // Operators see what the largest plan sees.
     let data = dashboard::answer(wanted, pin, asked, Plan::Pro).await;
-    let list = all.iter().map(|dashboard| (dashboard.slug.clone(), dashboard.title.clone())).collect();
-    Ok(Answer::Dashboard { list, data: Arc::new(data), mistakes })
+    Ok(Answer::Dashboard { list: titles(&all), data: Arc::new(data), mistakes })
 }
 
 async fn bytes(pin: &Pin, names: Vec<String>, say: &impl Fn(Result<Answer, String>)) {

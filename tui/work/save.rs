@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,15 +14,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use duckdb::arrow::record_batch::RecordBatch;
 use materia::{
+    download::{self, DownloadError, Format, Options},
     files,
     reader::{Limits, Query, Stream},
     sql,
-    values::{self, Field},
+    values::Field,
     words,
 };
-use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
 use super::{Served, questions};
 use crate::tui::{
@@ -84,7 +83,8 @@ fn save(job: &SaveJob, served: &Served, stop: &AtomicBool, progress: impl Fn(u64
     let stream = pin.stream(questions::bound(Query::new(&text), &job.ask), limits)?;
 
     let fresh = Fresh::beside(&job.path)?;
-    let rows = if parquet { write_parquet(stream, &fresh, stop, progress) } else { write_csv(stream, &fresh, stop, progress) }?;
+    let format = if parquet { Format::Parquet } else { Format::Csv };
+    let rows = write(format, stream, &fresh, stop, progress)?;
     fresh.keep_as(&job.path, job.overwrite)?;
     Ok(format!("saved {} to {}", words::rows(rows), job.path.display()))
 }
@@ -122,79 +122,33 @@ impl Drop for Fresh {
     }
 }
 
-/// Passes every batch on, and tells how far it is.
-fn each(
-    mut stream: Stream,
-    stop: &AtomicBool,
-    progress: impl Fn(u64),
-    mut write: impl FnMut(&RecordBatch) -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
+/// Writes the rows as a file, telling how far it is.
+fn write(format: Format, mut stream: Stream, fresh: &Fresh, stop: &AtomicBool, progress: impl Fn(u64)) -> anyhow::Result<u64> {
     let (mut rows, mut told) = (0, Instant::now());
-    while let Some(batch) = stream.blocking_next() {
-        anyhow::ensure!(!stop.load(Ordering::SeqCst), "stopped; nothing was saved");
-        let batch = batch?;
-        write(&batch)?;
-        rows += batch.num_rows() as u64;
+    let mut batches = || {
+        let batch = stream.blocking_next()?;
+        if stop.load(Ordering::SeqCst) {
+            return Some(Err(DownloadError::Stopped));
+        }
+        rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
         if told.elapsed() > OFTEN {
             progress(rows);
             told = Instant::now();
         }
-    }
-    Ok(rows)
-}
-
-fn write_csv(stream: Stream, fresh: &Fresh, stop: &AtomicBool, progress: impl Fn(u64)) -> anyhow::Result<u64> {
-    let mut writer = csv::Writer::from_writer(BufWriter::new(fresh.write()?));
-    let mut fields = Vec::<Field>::new();
-    let mut text = String::new();
-    let rows = each(stream, stop, progress, |batch| {
-        if fields.is_empty() {
-            fields = values::fields_of(&batch.schema());
-            writer.write_record(fields.iter().map(|field| field.name.as_str()))?;
-        }
-        let columns = values::columns(&fields, batch);
-        for row in 0..batch.num_rows() {
-            for column in &columns {
-                text.clear();
-                // Null is nothing; so is an empty text, which CSV cannot tell from it.
-                column.write_text(row, &mut text);
-                writer.write_field(&text)?;
-            }
-            writer.write_record(None::<&[u8]>)?;
-        }
-        Ok(())
-    })?;
-    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?.flush()?;
-    Ok(rows)
-}
-
-fn write_parquet(stream: Stream, fresh: &Fresh, stop: &AtomicBool, progress: impl Fn(u64)) -> anyhow::Result<u64> {
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(128 * 1024)).build();
-    let mut writer = None;
-    let rows = each(stream, stop, progress, |batch| {
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => writer.insert(ArrowWriter::try_new(fresh.write()?, batch.schema(), Some(properties.clone()))?),
-        };
-        writer.write(batch)?;
-        Ok(())
-    })?;
-    if let Some(writer) = writer {
-        writer.close()?;
-    }
-    Ok(rows)
+        Some(batch.map_err(DownloadError::from))
+    };
+    let written = download::write(format, &Options::default(), &mut batches, BufWriter::new(fresh.write()?));
+    written.map_err(|error| match error {
+        DownloadError::Stopped => anyhow::anyhow!("stopped; nothing was saved"),
+        error => error.into(),
+    })
 }
 
 /// The query with columns of types that Parquet does not know as text.
 fn with_texts(pin: &materia::reader::Pin, text: &str, ask: &PageAsk) -> anyhow::Result<String> {
     let none = questions::bound(Query::new(&format!("SELECT * FROM (\n{text}\n) AS saved LIMIT 0")), ask);
     let answer = pin.ask_blocking(none, Limits::page())?;
-    let unknown = |field: &&Field| {
-        let name = field.data_type.to_string();
-        ["HUGEINT", "UHUGEINT", "BIT", "INTERVAL", "UNION", "TIME WITH TIME ZONE", "GEOMETRY", "TIME_NS"]
-            .iter()
-            .any(|word| name.contains(word))
-    };
+    let unknown = |field: &&Field| download::is_text_elsewhere(&field.data_type.to_string());
     let replaced: Vec<_> = answer
         .fields
         .iter()

@@ -19,12 +19,16 @@ use materia::{
     status::{self, Status},
 };
 
-use super::{Served, Source};
+use super::{Served, Source, site::Site};
 use crate::tui::message::{Message, Setup};
 
-const QUIET: Duration = Duration::from_millis(300);
-/// While an export is at work.
+const QUIET: Duration = Duration::from_millis(400);
+/// While an export is at work, or something else stands at the served path.
 const BUSY: Duration = Duration::from_millis(120);
+/// The reader does not look by itself as often: it is told when there is something to look at.
+const READER: Duration = Duration::from_secs(1);
+/// Looks in quick succession after something else was found at the served path: until the reader has opened it.
+const QUICK_LOOKS: u32 = 10;
 
 pub(super) struct Watcher {
     end: Option<Sender<()>>,
@@ -40,7 +44,10 @@ impl Watcher {
             send,
             settings: None,
             setup: None,
+            site: None,
             state: None,
+            served_mark: None,
+            quick: 0,
             files: Vec::new(),
             dashboards: None,
             status: None,
@@ -80,7 +87,12 @@ struct Looking {
     /// The settings files as they were when they were read.
     settings: Option<Vec<Mark>>,
     setup: Option<Arc<Setup>>,
+    site: Option<Site>,
     state: Option<reader::State>,
+    /// What stood at the served path at the last look.
+    served_mark: Mark,
+    /// Quick looks to come.
+    quick: u32,
     files: Vec<Mark>,
     /// The files of the dashboards, once they have been looked at.
     dashboards: Option<Vec<Mark>>,
@@ -94,6 +106,13 @@ impl Looking {
         self.look_at_settings();
         let Some(setup) = self.setup.clone() else { return QUIET };
         let Some(reader) = self.served.get() else { return QUIET };
+        let served_mark = mark(setup.place.target.served_path());
+        self.quick = if served_mark == self.served_mark { self.quick.saturating_sub(1) } else { QUICK_LOOKS };
+        self.served_mark = served_mark;
+        if self.quick > 0 {
+            // A pin looks at the served path, whatever comes of it.
+            let _ = reader.pin();
+        }
         let state = reader.state();
         let moved = self.state.as_ref() != Some(&state);
         if moved {
@@ -102,7 +121,8 @@ impl Looking {
         }
         self.look_at_dashboards(&setup);
         self.look_at_files(&setup, state, moved);
-        if self.status.as_ref().is_some_and(|status| status.running.is_some()) { BUSY } else { QUIET }
+        let busy = self.quick > 0 || self.status.as_ref().is_some_and(|status| status.running.is_some());
+        if busy { BUSY } else { QUIET }
     }
 
     fn look_at_settings(&mut self) {
@@ -112,21 +132,30 @@ impl Looking {
         }
         self.settings = Some(marks);
         let loaded = (self.source.load)().and_then(|setup| {
-            if self.setup.as_deref() != Some(&setup) {
+            let before = self.setup.as_deref();
+            if before.is_none_or(|before| !before.serves_the_same(&setup)) {
                 self.open(&setup)?;
+            }
+            if self.setup.as_deref() != Some(&setup) {
                 (self.state, self.status) = (None, None);
             }
             Ok(Arc::new(setup))
         });
+        let before = self.setup.as_ref().and_then(|before| before.metrics);
         if let Ok(setup) = &loaded {
             self.setup = Some(setup.clone());
         }
         let _ = self.send.send(Message::Settings(loaded));
+        // What it tells counts only once the settings are known.
+        let metrics = self.setup.as_ref().and_then(|setup| setup.metrics);
+        if before != metrics {
+            self.site = metrics.map(|address| Site::start(address, self.send.clone()));
+        }
     }
 
     /// Opens a reader for what is served by these settings.
     fn open(&self, setup: &Setup) -> Result<(), String> {
-        let limits = ReaderLimits { short: 3, long: 2, streams: 2, cache: 32 << 20, ..ReaderLimits::default() };
+        let limits = ReaderLimits { short: 3, long: 2, streams: 2, cache: 32 << 20, look: READER, ..ReaderLimits::default() };
         let path = setup.place.target.served_path();
         let reader = Reader::open(path, &setup.schema, limits).map_err(|error| format!("cannot follow {}: {error}", path.display()))?;
         self.served.set(Some(reader));

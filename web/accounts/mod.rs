@@ -6,6 +6,7 @@
 
 mod account;
 mod admin;
+mod api_keys;
 mod audit;
 mod backup;
 mod email;
@@ -25,9 +26,12 @@ mod store;
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 pub(crate) mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -36,6 +40,7 @@ use materia::settings::Settings;
 pub(crate) use self::{
     account::{Account, LONGEST_NAME},
     admin::{AccountFilter, ChangeError, Figures, Sort},
+    api_keys::{Caller, KeyError, KeyLine, LONGEST_KEY_NAME, NewKey, Quota},
     audit::{Actor, AuditRow},
     backup::backup,
     email::Email,
@@ -61,6 +66,8 @@ pub(crate) struct Accounts {
     seen: Arc<sessions::Seen>,
     /// Counts the changes that make what is remembered of sessions wrong.
     changes: Arc<AtomicU64>,
+    /// The day's requests to the API, by account.
+    usage: Arc<Mutex<HashMap<String, api_keys::Usage>>>,
 }
 
 /// Why the accounts cannot be used.
@@ -85,6 +92,7 @@ impl Accounts {
             post,
             seen: Arc::new(sessions::Seen::new(10_000)),
             changes: Arc::default(),
+            usage: Arc::default(),
         })
     }
 
@@ -113,6 +121,9 @@ impl Accounts {
 
     /// Sends the mail that waits and closes the store.
     pub(crate) async fn close(self) {
+        if let Err(error) = self.write_usage().await {
+            tracing::warn!(%error, "the day's requests to the API could not be written down");
+        }
         self.post.finish().await;
         self.store.close().await;
     }

@@ -4,13 +4,15 @@ use jiff::Timestamp;
 use materia::plan::Plan;
 use sqlx::Row;
 
-use super::{Accounts, account::Account, sessions::SessionLine, store::StoreError};
+use super::{Accounts, account::Account, api_keys::KeyLine, sessions::SessionLine, store::StoreError};
 
 /// Everything that is kept of an account.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct OwnData {
     account: OwnAccount,
     sessions: Vec<SessionLine>,
+    /// Without their secrets.
+    api_keys: Vec<KeyLine>,
     /// Letters of the last 90 days.
     mails: Vec<OwnMail>,
     /// What was done to the account.
@@ -64,6 +66,7 @@ impl Accounts {
                 signed_in_at: account.signed_in_at,
             },
             sessions: self.sessions(&account.id).await?,
+            api_keys: self.keys(&account.id).await?,
             mails: mails.collect::<sqlx::Result<_>>()?,
             changes: changes.map(|row| OwnChange { at: row.at, action: row.action, detail: row.detail }).collect(),
         })

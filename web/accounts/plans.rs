@@ -1,4 +1,5 @@
-//! What each plan allows: one table, read by one function. How many years of history a filter offers stands with the filter, in its dashboard file.
+//! What each plan allows: one table, read by one function. How many years of history a
+//! filter offers stands with the filter, in its dashboard file; which tables are open, and how much of them, in `[tables]` of `materia.toml`.
 
 use materia::{plan::Plan, words};
 
@@ -11,16 +12,16 @@ pub(crate) struct Entitlements {
     pub(crate) answer_rows: u32,
     /// Requests to the API in a day; 0: no API.
     pub(crate) api_requests_a_day: u32,
-    /// Whether tables and answers may be downloaded.
-    pub(crate) downloads: bool,
+    /// Downloads of whole tables under way at once; 0: none.
+    pub(crate) downloads_at_once: u32,
 }
 
 /// What `plan` allows.
 pub(crate) fn entitlements(plan: Plan) -> Entitlements {
     match plan {
-        Plan::Free => Entitlements { opens: Plan::Free, answer_rows: 1_000, api_requests_a_day: 0, downloads: false },
-        Plan::Starter => Entitlements { opens: Plan::Starter, answer_rows: 10_000, api_requests_a_day: 1_000, downloads: true },
-        Plan::Pro => Entitlements { opens: Plan::Pro, answer_rows: 100_000, api_requests_a_day: 20_000, downloads: true },
+        Plan::Free => Entitlements { opens: Plan::Free, answer_rows: 1_000, api_requests_a_day: 0, downloads_at_once: 0 },
+        Plan::Starter => Entitlements { opens: Plan::Starter, answer_rows: 10_000, api_requests_a_day: 1_000, downloads_at_once: 2 },
+        Plan::Pro => Entitlements { opens: Plan::Pro, answer_rows: 100_000, api_requests_a_day: 20_000, downloads_at_once: 8 },
     }
 }
 
@@ -34,8 +35,8 @@ impl Entitlements {
             Plan::Pro => "Every dashboard".to_owned(),
         }];
         lines.push(format!("Answers of up to {} rows", count(self.answer_rows)));
-        if self.downloads {
-            lines.push("Downloads".to_owned());
+        if self.downloads_at_once > 0 {
+            lines.push("Downloads of whole tables".to_owned());
         }
         if self.api_requests_a_day > 0 {
             lines.push(format!("{} requests to the API a day", count(self.api_requests_a_day)));
@@ -53,7 +54,7 @@ mod tests {
         for pair in Plan::ALL.windows(2) {
             let (less, more) = (entitlements(pair[0]), entitlements(pair[1]));
             assert!(less.opens < more.opens && less.answer_rows < more.answer_rows && less.api_requests_a_day < more.api_requests_a_day);
-            assert!(more.downloads || !less.downloads);
+            assert!(more.downloads_at_once > less.downloads_at_once);
             assert!(more.lines().len() >= less.lines().len());
         }
     }

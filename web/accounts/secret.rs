@@ -38,6 +38,11 @@ impl Token {
 }
 
 impl TokenHash {
+    /// Of whatever somebody presents, be it a token or not.
+    pub(crate) fn of_presented(text: &str) -> Self {
+        Self(hex(&Sha256::digest(text.as_bytes())))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -236,6 +236,16 @@ impl Accounts {
             .await?)
     }
 
+    /// How many accounts have a session that has not ended.
+    pub(crate) async fn signed_in_users(&self) -> Result<i64, StoreError> {
+        let now = self.now();
+        let since = |idle| now.checked_sub(idle).unwrap_or(Timestamp::MIN).as_second();
+        let count =
+            "SELECT count(DISTINCT account) FROM sessions WHERE expires_at > $1 AND seen_at > CASE role WHEN 'admin' THEN $2 ELSE $3 END";
+        let counted = sqlx::query_scalar(count).bind(now.as_second()).bind(since(IDLE_ADMIN)).bind(since(IDLE));
+        Ok(counted.fetch_one(self.store.pool()).await?)
+    }
+
     /// Signs out one session of an account; somebody else's is not touched. Whether there was one.
     pub(crate) async fn end_session(&self, account: &str, handle: &str) -> Result<bool, StoreError> {
         let delete = sqlx::query("DELETE FROM sessions WHERE account = $1 AND handle = $2");

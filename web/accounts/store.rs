@@ -21,9 +21,10 @@ pub(crate) type Db = sqlx::Sqlite;
 pub(super) type Transaction = sqlx::Transaction<'static, Db>;
 
 /// The migrations in their order. One that was released is never changed: its checksum is compared at start.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("accounts", include_str!("migrations/sqlite/0001_accounts.sql")),
     ("audit log", include_str!("migrations/sqlite/0002_audit_log.sql")),
+    ("api keys", include_str!("migrations/sqlite/0003_api_keys.sql")),
 ];
 
 /// How long a statement waits for another process that writes.

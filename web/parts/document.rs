@@ -52,6 +52,7 @@ fn head(app: &App, viewer: &Viewer, place: Place) -> Markup {
                 }
                 nav aria-label="Site" {
                     @if signed_in { a href="/dashboard/" aria-current=[current(Place::Dashboards)] { "Dashboards" } }
+                    @if signed_in { a href="/tables" aria-current=[current(Place::Tables)] { "Tables" } }
                     a href="/methodology" aria-current=[current(Place::Methodology)] { "Methodology" }
                     @if viewer.is_admin() { a href="/admin/" aria-current=[current(Place::Admin)] { "Admin" } }
                     @if signed_in { a href="/settings" aria-current=[current(Place::Settings)] { "Settings" } }
@@ -76,6 +77,7 @@ fn foot(app: &App, fresh: Option<&Freshness>) -> Markup {
                 (freshness(fresh))
                 p.foot-links {
                     @if let Some(owner) = &brand.owner { span { (owner) } }
+                    a href="/docs/api" { "API" }
                     @for text in &app.legal { a href={ "/legal/" (text.name) } { (text.title) } }
                     @if let Some(contact) = &brand.contact { a href={ "mailto:" (contact) } { (contact) } }
                 }

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 mod cache;
+mod data;
 mod figures;
 pub(super) mod html;
 mod pages;
+mod tables;
 mod visitors;
 
 use std::time::{Duration, Instant};

@@ -1,8 +1,13 @@
 //! Who may come where, and what is told to those who may not.
 
-use axum::http::{Method, StatusCode};
+use axum::{
+    body::to_bytes,
+    http::{Method, StatusCode},
+};
+use tower::ServiceExt;
 
 use super::{Site, request};
+use crate::web::router;
 
 /// Rows: routes. Columns: anonymous, free, starter, pro, admin. `in`: to the sign-in.
 const MATRIX: [(&str, [&str; 5]); 17] = [
@@ -111,4 +116,26 @@ async fn a_body_larger_than_any_form_is_refused() {
     let answered = site.post("/auth/login", None, &format!("email={}", "a".repeat(100_000))).await;
     assert_eq!(answered.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answered.body.contains("<h1>"), "{}", answered.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_are_told_what_was_asked_how_long_it_took_and_who_is_signed_in() {
+    let site = Site::preparing().await;
+    let pro = site.sign_in("pro@example.test").await;
+    site.sign_in("pro@example.test").await;
+    site.sign_in("admin@example.test").await;
+    site.get("/dashboard/pulse", Some(&pro)).await;
+    let metrics = || async {
+        let response = router::operators(&site.app).oneshot(request(&Method::GET, "/metrics", None, "")).await.unwrap();
+        String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+    };
+    let page = metrics().await;
+    let tells = |line: &str| page.lines().any(|known| known.starts_with(line));
+    assert!(tells("materia_signed_in_users 2"), "two accounts, one of them twice: {page}");
+    assert!(tells("materia_http_requests_total{route=\"/dashboard/{slug}\",method=\"GET\",status=\"503\"} 1"), "{page}");
+    assert!(tells("materia_http_request_duration_seconds_bucket{le=\"+Inf\",route=\"/dashboard/{slug}\"} 1"), "{page}");
+    site.post("/auth/logout", Some(&pro), "").await;
+    assert!(metrics().await.contains("materia_signed_in_users 2"), "signed in elsewhere");
+    site.app.accounts.clone().close().await;
+    assert!(metrics().await.contains("materia_signed_in_users -1"), "the accounts cannot be read");
 }

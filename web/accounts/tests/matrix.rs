@@ -1,4 +1,4 @@
-//! Who may go where: every route of accounts for every kind of visitor, against a written table.
+//! Who may go where: every route of accounts, tables and the API for every kind of visitor, against a written table.
 
 use std::fmt::Write as _;
 
@@ -22,6 +22,20 @@ GET  /dev/mailbox                        200 200 200 200 200 200
 GET  /settings                           S   200 200 200 200 403
 GET  /settings/data.json                 S   200 200 200 200 403
 GET  /settings/delete                    S   200 200 200 200 403
+GET  /tables                             S   503 503 503 503 403
+GET  /tables/nothing                     S   503 503 503 503 403
+GET  /tables/nothing/columns             S   503 503 503 503 403
+GET  /tables/nothing/change              S   400 400 400 400 403
+GET  /tables/nothing/download            S   503 503 503 503 403
+GET  /docs/api                           200 200 200 200 200 200
+GET  /api/v1/openapi.json                503 503 503 503 503 503
+GET  /api/v1/tables                      401 401 401 401 401 401
+GET  /api/v1/tables/nothing              401 401 401 401 401 401
+GET  /api/v1/tables/nothing/rows         401 401 401 401 401 401
+GET  /api/v1/tables/nothing/download     401 401 401 401 401 401
+GET  /api/v1/dashboards                  401 401 401 401 401 401
+GET  /api/v1/dashboards/nothing          401 401 401 401 401 401
+GET  /api/v1/generation                  401 401 401 401 401 401
 GET  /admin/                             S   403 403 403 200 403
 GET  /admin/accounts                     S   403 403 403 200 403
 GET  /admin/accounts/nobody              S   403 403 403 404 403
@@ -38,6 +52,8 @@ POST /auth/signup                        422 422 422 422 422 422
 POST /settings/email                     S   422 422 422 422 403
 POST /settings/appearance                S   400 400 400 400 403
 POST /settings/sessions/nothing/end      S   404 404 404 404 403
+POST /settings/keys                      S   400 400 400 400 403
+POST /settings/keys/nothing/revoke       S   404 404 404 404 403
 POST /settings/delete                    S   422 422 422 422 403
 POST /admin/accounts/nobody/plan         S   403 403 403 400 403
 POST /admin/accounts/nobody/role         S   403 403 403 400 403
@@ -84,16 +100,23 @@ async fn every_visitor_gets_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn the_table_names_every_route_of_accounts() {
+async fn the_table_names_every_route_of_accounts_tables_and_the_api() {
     let routes = include_str!("../../router.rs");
     let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path);
-    let ours = routes.filter(|path| ["/auth/", "/dev/", "/settings", "/admin/"].iter().any(|prefix| path.starts_with(prefix)));
+    let ours = routes.filter(|path| {
+        ["/auth/", "/dev/", "/settings", "/admin/", "/tables", "/docs/", "/api/"].iter().any(|prefix| path.starts_with(prefix))
+    });
     // Sign-out and what takes anything as it comes: tested by what they do.
     let elsewhere = ["/auth/logout", "/settings/profile", "/settings/sessions/end-others"];
     let mut named = 0;
     for path in ours.filter(|path| !elsewhere.contains(path)) {
         named += 1;
-        let path = path.replace("{id}", "nobody").replace("{generation}", "nothing").replace("{handle}", "nothing");
+        let path = path
+            .replace("/keys/{id}", "/keys/nothing")
+            .replace("{id}", "nobody")
+            .replace("{generation}", "nothing")
+            .replace("{handle}", "nothing");
+        let path = ["{name}", "{table}", "{slug}"].iter().fold(path, |path, name| path.replace(name, "nothing"));
         assert!(TABLE.lines().any(|line| line.split_whitespace().nth(1) == Some(&path)), "{path} is not in the table");
     }
     assert!(named > 20, "{named}");

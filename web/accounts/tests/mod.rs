@@ -1,6 +1,7 @@
 //! What accounts promise, without a browser.
 
 mod admin;
+mod api_keys;
 mod attacks;
 pub(crate) mod browser;
 mod flows;

@@ -1,6 +1,7 @@
 //! `/settings`: what customers decide about their own account.
 
 mod agent;
+mod keys;
 mod views;
 
 use axum::{
@@ -11,6 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 
+pub(crate) use self::keys::{make_key, revoke_key};
 use self::views::{DeletePage, Problem, SessionView, SettingsPage};
 use super::auth;
 use crate::web::{
@@ -33,7 +35,14 @@ async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, WebError> {
     app.accounts.account(&signed_in.0.id).await?.ok_or(WebError::NotFound)
 }
 
-async fn show(app: &App, account: Account, session: &Session, done: Option<&str>, problem: Option<Problem>) -> Result<Page, WebError> {
+async fn show(
+    app: &App,
+    who: &SignedIn,
+    account: Account,
+    session: &Session,
+    done: Option<&str>,
+    problem: Option<Problem>,
+) -> Result<Page, WebError> {
     let now = app.accounts.now();
     let sessions = app.accounts.sessions(&account.id).await?.into_iter();
     let sessions =
@@ -46,6 +55,7 @@ async fn show(app: &App, account: Account, session: &Session, done: Option<&str>
         price: offer.map(|offer| offer.price.clone()),
         contact: app.settings.brand.contact.clone(),
         sessions: sessions.collect(),
+        keys: keys::section(app, who).await?,
         done: done.and_then(views::done_words),
         account,
         problem,
@@ -58,7 +68,7 @@ async fn show(app: &App, account: Account, session: &Session, done: Option<&str>
 /// `GET /settings`
 pub(crate) async fn page(app: State<App>, who: SignedIn, session: Extension<Session>, query: Query<Told>) -> Result<Page, WebError> {
     let account = own(&app, &who).await?;
-    show(&app, account, &session, query.done.as_deref(), None).await
+    show(&app, &who, account, &session, query.done.as_deref(), None).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +105,7 @@ pub(crate) async fn ask_to_change_email(
         Err(error) => format!("{}.", auth::capital(&error.to_string())),
     };
     let problem = Problem { given: form.0.email, sentence: problem };
-    show(&app, account, &session, None, Some(problem)).await.map(IntoResponse::into_response)
+    show(&app, &who, account, &session, None, Some(problem)).await.map(IntoResponse::into_response)
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::keys::KeysSection;
 use crate::web::{
     accounts::{Account, LONGEST_NAME, SessionLine},
     page::View,
@@ -18,6 +19,7 @@ pub(super) struct SettingsPage {
     pub(super) price: Option<String>,
     pub(super) contact: Option<String>,
     pub(super) sessions: Vec<SessionView>,
+    pub(super) keys: KeysSection,
     /// What was just done.
     pub(super) done: Option<&'static str>,
     /// What is wrong with the new address.
@@ -45,6 +47,7 @@ pub(super) fn done_words(word: &str) -> Option<&'static str> {
         "email-asked" => "We sent a link to the new address. Your address changes when you open it.",
         "email" => "Your address is changed, and every other session is signed out.",
         "appearance" => "The appearance is saved.",
+        "key" => "The key is revoked.",
         "session" => "That session is signed out.",
         "sessions" => "Every other session is signed out.",
         _ => return None,
@@ -61,6 +64,7 @@ impl View for SettingsPage {
                 (self.email())
                 (self.plan())
                 (self.appearance())
+                (self.keys.markup())
                 (self.active_sessions())
                 section.sheet aria-labelledby="data" {
                     h2 #data { "Your data" }

@@ -7,6 +7,8 @@ use super::px;
 
 /// About as wide as a character of the labels.
 const CHARACTER: f64 = 6.4;
+/// The same of the names beside lines, which are bold.
+const BOLD: f64 = 7.2;
 const LINE: f64 = 14.0;
 /// Longer names are cut.
 const LONGEST_NAME: usize = 22;
@@ -47,7 +49,7 @@ impl Frame {
         } else {
             280.0
         };
-        let right = if labelled { longest_name * CHARACTER + 12.0 } else { 14.0 };
+        let right = if labelled { longest_name * BOLD + 12.0 } else { 14.0 };
         Self {
             width,
             height,
