@@ -183,6 +183,10 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Every condition's name; a pipeline's own name follows `pipeline_failed:`.
+    pub const ALL: [&str; 7] =
+        ["not_served", "stale", "export_failed", "export_refused", "lakehouse_held", "disk_nearly_full", "pipeline_failed"];
+
     /// Its name for machines; each pipeline's is its own.
     #[must_use]
     pub fn key(&self) -> String {
@@ -219,4 +223,16 @@ fn how_it_failed(last: &Record) -> String {
     let more = if last.outcome == Outcome::Refused && more > 0 { format!(", and {more} more") } else { String::new() };
     let was = if last.outcome == Outcome::Failed { "" } else { "was " };
     format!("{was}{word}: {why}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_a_name_of_its_own() {
+        use Condition::{DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, PipelineFailed, Stale};
+        let all = [NotServed, Stale, ExportFailed, ExportRefused, LakehouseHeld, DiskNearlyFull, PipelineFailed("x".to_owned())];
+        assert_eq!(all.map(|condition| condition.key().replace(":x", "")), Condition::ALL);
+    }
 }

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_one_is_refused_without_being_shown() {
-        for wrong in ["hooks.example.com/secret", "ftp://hooks.example.com/secret", "https:///secret"] {
+        for wrong in ["hooks.example.com/secret", "ftp://hooks.example.com/secret", "https:// secret"] {
             let error = Settings::load(None, &|name| (name == "ALERT_WEBHOOK_URL").then(|| wrong.to_owned())).map(|_| ()).unwrap_err();
             let told = error.to_string();
             assert!(told.starts_with("ALERT_WEBHOOK_URL: it is not an address") && !told.contains("secret"), "{wrong}: {told}");

@@ -98,3 +98,58 @@ fn metrics_that_cannot_be_written_keep_nobody_from_what_is_published() {
     assert!(ran.code == 0 && ran.stderr.contains("the metrics file missing/x.prom cannot be written"), "{ran:#?}");
     assert_eq!(site.number("SELECT count(*) FROM serving.names"), 3);
 }
+
+const MONITORING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/monitoring");
+
+/// Every metric's name in a text.
+fn named(text: &str) -> std::collections::BTreeSet<String> {
+    let word = |rest: &str| rest.chars().take_while(|char| char.is_ascii_lowercase() || *char == '_').collect::<String>();
+    text.match_indices("materia_").map(|(at, _)| word(&text[at..])).collect()
+}
+
+#[test]
+fn rules_and_the_dashboard_ask_for_metrics_that_there_are() {
+    let site = Site::small();
+    let ran = Ran::of(&site.command(&["export", "-q"]).env("MATERIA_METRICS_FILE", "x.prom").output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let mut known = named(&fs::read_to_string(site.path("x.prom")).unwrap());
+    // As the site registers them: the library adds units and endings.
+    let traffic = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/traffic.rs")).unwrap();
+    for name in traffic.split('"').filter(|word| !word.is_empty() && word.chars().all(|char| char.is_ascii_lowercase() || char == '_')) {
+        known.extend(["", "_total", "_seconds", "_seconds_bucket"].map(|ending| format!("materia_{name}{ending}")));
+    }
+    for file in ["materia.rules.yml", "materia.rules.test.yml", "grafana.json"] {
+        let text = fs::read_to_string(format!("{MONITORING}/{file}")).unwrap();
+        let strange: Vec<_> = named(&text).difference(&known).cloned().collect();
+        assert!(strange.is_empty(), "{file}: nobody exports {strange:?}");
+    }
+    let dashboard = fs::read_to_string(format!("{MONITORING}/grafana.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().iter().all(|panel| panel["targets"][0]["expr"].is_string()));
+}
+
+#[test]
+fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
+    for args in [["check", "rules", "materia.rules.yml"], ["test", "rules", "materia.rules.test.yml"]] {
+        let Ok(output) = Command::new("promtool").args(args).current_dir(MONITORING).output() else {
+            println!("skipped: promtool is not there");
+            return;
+        };
+        let ran = Ran::of(&output);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+    }
+}
+
+#[test]
+fn every_alert_has_its_place_in_the_runbook() {
+    let runbook = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    let headings: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).map(|heading| heading.replace(' ', "-")).collect();
+    let rules = fs::read_to_string(format!("{MONITORING}/materia.rules.yml")).unwrap();
+    let anchors: Vec<_> =
+        rules.lines().filter_map(|line| line.split_once("docs/operations.md#")).map(|(_, anchor)| anchor.to_owned()).collect();
+    assert_eq!(anchors.len(), rules.matches("- alert:").count());
+    let conditions = materia::status::Condition::ALL.map(|condition| condition.to_owned());
+    for anchor in anchors.iter().chain(&conditions) {
+        assert!(headings.contains(anchor), "docs/operations.md has no ### {anchor}");
+    }
+}
