@@ -148,7 +148,7 @@ fn every_alert_has_its_place_in_the_runbook() {
     let anchors: Vec<_> =
         rules.lines().filter_map(|line| line.split_once("docs/operations.md#")).map(|(_, anchor)| anchor.to_owned()).collect();
     assert_eq!(anchors.len(), rules.matches("- alert:").count());
-    let conditions = materia::status::Condition::ALL.map(|condition| condition.to_owned());
+    let conditions = materia::status::Condition::ALL.map(str::to_owned);
     for anchor in anchors.iter().chain(&conditions) {
         assert!(headings.contains(anchor), "docs/operations.md has no ### {anchor}");
     }
