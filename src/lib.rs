@@ -2,6 +2,7 @@
 //!
 //! This library decides what is true; it knows no terminal, no HTML and no process environment.
 
+pub mod alert;
 pub mod dashboard;
 pub mod demo;
 pub mod download;

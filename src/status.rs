@@ -119,27 +119,86 @@ impl Status {
     /// What needs attention, in words; nothing where everything is healthy.
     #[must_use]
     pub fn problems(&self, now: Timestamp) -> Vec<String> {
-        let mut problems = Vec::new();
+        self.findings(now).into_iter().map(|finding| finding.text).collect()
+    }
+
+    /// What needs attention, each with its condition.
+    #[must_use]
+    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |condition, text| findings.push(Finding { condition, text });
         let served = self.served.display();
         match (&self.what, &self.unreadable) {
             (Served::Foreign | Served::Generation(_), Some(why)) => {
-                problems.push(format!("{served} cannot be read; run `materia export` or `materia rollback`: {why}"));
+                find(Condition::NotServed, format!("{served} cannot be read; run `materia export` or `materia rollback`: {why}"));
             }
-            (Served::Missing, _) => problems.push(format!("nothing is served: {served} does not exist; run `materia export`")),
+            (Served::Missing, _) => {
+                find(Condition::NotServed, format!("nothing is served: {served} does not exist; run `materia export`"));
+            }
             (Served::Foreign, None) => {
-                problems.push(format!("{served} was not published by materia, or was changed since; run `materia export`"));
+                find(Condition::NotServed, format!("{served} was not published by materia, or was changed since; run `materia export`"));
             }
             (Served::Generation(_), None) => {}
         }
         if let (Some(age), Some(max_age)) = (self.age(now), self.max_age)
             && age > max_age
         {
-            problems.push(format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
+            find(Condition::Stale, format!("stale: exported {}, at most {} is allowed", words::ago(age), words::duration(max_age)));
         }
         if let Some(last) = self.judged().filter(|last| !last.outcome.is_success()) {
-            problems.push(format!("the last attempt {} {}", last.id, how_it_failed(last)));
+            let refused = last.outcome == Outcome::Refused;
+            let condition = if refused { Condition::ExportRefused } else { Condition::ExportFailed };
+            find(condition, format!("the last attempt {} {}", last.id, how_it_failed(last)));
         }
-        problems
+        findings
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of thing.
+    pub condition: Condition,
+    /// In words, and what to do.
+    pub text: String,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing is served, or not what was published.
+    NotServed,
+    /// What is served is older than is allowed.
+    Stale,
+    /// The last attempt failed or was interrupted.
+    ExportFailed,
+    /// The last attempt was refused by audits.
+    ExportRefused,
+    /// Somebody has held the lakehouse for too long.
+    LakehouseHeld,
+    /// The next export will not fit.
+    DiskNearlyFull,
+    /// A pipeline's last run failed.
+    PipelineFailed(String),
+}
+
+impl Condition {
+    /// Every condition's name; a pipeline's own name follows `pipeline_failed:`.
+    pub const ALL: [&str; 7] =
+        ["not_served", "stale", "export_failed", "export_refused", "lakehouse_held", "disk_nearly_full", "pipeline_failed"];
+
+    /// Its name for machines; each pipeline's is its own.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::NotServed => "not_served".to_owned(),
+            Self::Stale => "stale".to_owned(),
+            Self::ExportFailed => "export_failed".to_owned(),
+            Self::ExportRefused => "export_refused".to_owned(),
+            Self::LakehouseHeld => "lakehouse_held".to_owned(),
+            Self::DiskNearlyFull => "disk_nearly_full".to_owned(),
+            Self::PipelineFailed(name) => format!("pipeline_failed:{name}"),
+        }
     }
 }
 
@@ -164,4 +223,16 @@ fn how_it_failed(last: &Record) -> String {
     let more = if last.outcome == Outcome::Refused && more > 0 { format!(", and {more} more") } else { String::new() };
     let was = if last.outcome == Outcome::Failed { "" } else { "was " };
     format!("{was}{word}: {why}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_a_name_of_its_own() {
+        use Condition::{DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, PipelineFailed, Stale};
+        let all = [NotServed, Stale, ExportFailed, ExportRefused, LakehouseHeld, DiskNearlyFull, PipelineFailed("x".to_owned())];
+        assert_eq!(all.map(|condition| condition.key().replace(":x", "")), Condition::ALL);
+    }
 }

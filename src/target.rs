@@ -7,6 +7,7 @@
 //! analytics.generations/<id>.pinned  present while it must not be pruned
 //! analytics.history.jsonl            one line for every attempt
 //! analytics.logs/                    what pipelines printed, and what came of them, unless `logs` says otherwise
+//! analytics.alerts.json              what has been alerted, and what is still to be sent
 //! _export.duckdb                     the staged file, while an export runs
 //! _export.work/                      private copy of the lakehouse and spilled data, while an export runs
 //! _export.lock                       who is exporting, while somebody is
@@ -140,6 +141,12 @@ impl Target {
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.beside(".history.jsonl")
+    }
+
+    /// What has been alerted.
+    #[must_use]
+    pub fn alerts(&self) -> PathBuf {
+        self.beside(".alerts.json")
     }
 
     /// Where pipelines' logs are kept unless told otherwise.

@@ -20,7 +20,7 @@ mod server;
 mod traffic;
 mod viewer;
 
-pub(crate) use accounts::{Account, Accounts, Actor, Email};
+pub(crate) use accounts::{Account, Accounts, Actor, Email, backup};
 pub(crate) use app::Clock;
 pub(crate) use server::run;
 pub(crate) use viewer::Role;

@@ -1,11 +1,18 @@
 //! `materia export`.
 
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{Write as _, stderr},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
     export::{self, ExportError, Finished, Job, Rehearsal},
     settings::SnapshotMode,
+    target::Target,
     words,
 };
 
@@ -81,6 +88,7 @@ impl ValueEnum for Snapshot {
 
 pub(super) fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
     let (json, quiet, dry_run) = (args.json, args.quiet, args.dry_run);
+    let metrics = context.settings.export.metrics_file.clone();
     let job = job(context, args)?;
     let stopped = signals::watch(&job.cancel)?;
     let mut watch = progress::watcher(json, quiet);
@@ -92,7 +100,17 @@ pub(super) fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
     }
     let finished = export::export(&job, watch.as_mut());
     drop(watch);
+    measure(metrics.as_deref(), &job.target, &finished);
     conclude(&finished, &stopped, json, quiet, |finished| published(finished, &job))
+}
+
+/// Writes the metrics file, where one is wanted. What keeps it from being written keeps nobody from what was published.
+pub(super) fn measure(file: Option<&Path>, target: &Target, finished: &Finished) {
+    if let Some(file) = file
+        && let Err(error) = export::write_metrics(file, target, &finished.record)
+    {
+        let _ = writeln!(stderr(), "materia: the metrics file {} cannot be written: {error}", file.display());
+    }
 }
 
 /// Prints what came of an attempt.

@@ -10,7 +10,7 @@ use materia::{
 
 use super::{
     Context, Failure,
-    export::{conclude, target},
+    export::{conclude, measure, target},
     print, progress, signals,
 };
 
@@ -46,6 +46,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCod
     let mut watch = progress::watcher(args.json, false);
     let finished = export::rollback(&target, args.generation.as_deref(), wait, &cancel, watch.as_mut());
     drop(watch);
+    measure(context.settings.export.metrics_file.as_deref(), &target, &finished);
     conclude(&finished, &stopped, args.json, false, |finished| {
         let record = &finished.record;
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "doc comments here are help texts")]
 
+mod alert;
 mod completions;
 mod context;
 mod dashboards;
@@ -71,6 +72,7 @@ enum Verb {
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
     Pipeline(pipeline::Args),
+    Alert(alert::Args),
     Dashboards(dashboards::Args),
     Web(web::Args),
     Users(users::Args),
@@ -142,6 +144,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => generations::rollback(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
+        Verb::Alert(args) => alert::run(&context, &args),
         Verb::Pipeline(args) => pipeline::run(&context, &files, &args),
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),

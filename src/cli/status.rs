@@ -4,8 +4,10 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use jiff::Timestamp;
 use materia::{
+    alert::{Facts, State},
     export::{self, Generation, Record, Running},
     lock::Holder,
+    pipeline::Logs,
     reader::{Reader, ReaderLimits, wait},
     status::{Place, Status},
     target::{GenerationId, Target},
@@ -64,7 +66,7 @@ struct GenerationLine {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let target = target(context)?;
     let max_age = args.max_age.or(context.settings.status.max_age);
-    let status = look(context, target, max_age)?;
+    let status = look(context, &target, max_age)?;
     if args.json {
         print_json(&status)?;
     } else {
@@ -73,14 +75,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(Failure::FAILED) })
 }
 
-fn look(context: &Context, target: Target, max_age: Option<Duration>) -> Result<Report, Failure> {
+fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Report, Failure> {
     let reader = Reader::open(target.served_path(), &context.settings.export.schema, ReaderLimits::small())?;
     let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
-    let status = Status::look(&Place { target, lakehouse: context.settings.lakehouse.clone(), max_age }, reader.state())?;
+    let place = target.clone();
+    let status = Status::look(&Place { target: place, lakehouse: context.settings.lakehouse.clone(), max_age }, reader.state())?;
     let now = Timestamp::now();
+    // The same that is alerted.
+    let logs = Logs::new(&context.settings, target);
+    let facts = Facts::look(status, &context.settings, &logs, State::load(target)?.held)?;
+    let problems: Vec<_> = facts.findings(&context.settings.alerts, now).into_iter().map(|finding| finding.text).collect();
+    let status = facts.status;
     let tables = catalog.ok().filter(|_| status.unreadable.is_none()).map(|catalog| catalog.tables).unwrap_or_default();
     let tables: Vec<_> = tables.into_iter().map(|table| TableLine { name: table.name, rows: table.rows }).collect();
-    let problems = status.problems(now);
     Ok(Report {
         healthy: problems.is_empty(),
         problems,

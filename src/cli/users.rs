@@ -1,11 +1,11 @@
 //! `materia users`: accounts, for operators. The site learns of changes within a second.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use materia::{plan::Plan, words};
 
 use super::{Context, Failure, print};
-use crate::web::{Account, Accounts, Actor, Clock, Email, Role};
+use crate::web::{Account, Accounts, Actor, Clock, Email, Role, backup};
 
 /// List customers' accounts, change plans and roles, suspend
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,11 @@ enum Deed {
     SetRole(RoleArgs),
     /// Lock an account out, at once and everywhere
     Suspend(SuspendArgs),
+    /// Copy the accounts into a new file while the site runs, and check the copy
+    ///
+    /// The copy is the accounts as they are at one moment. It is read through before it gets its name, and readable to its owner only. To go back to it: stop
+    /// the site, put it in the place of the accounts, remove the -wal and -shm files beside them, start the site.
+    Backup(BackupArgs),
     /// Make four accounts to develop with
     ///
     /// admin@, free@, starter@ and pro@example.test. Run again, they are again what they were: no account is made twice. With DEBUG=true, sign in as
@@ -72,6 +77,13 @@ struct SuspendArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct BackupArgs {
+    /// The new file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 struct SeedArgs {
     /// Print as JSON lines
     #[arg(long)]
@@ -81,11 +93,21 @@ struct SeedArgs {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if let Deed::Backup(args) = &args.deed {
+            return print(&backed_up(context, args).await?).map(|()| ExitCode::SUCCESS);
+        }
         let accounts = Accounts::open(&context.settings, &Clock::System).await?;
         let told = perform(&accounts, &args.deed).await;
         accounts.close().await;
         print(&told?).map(|()| ExitCode::SUCCESS)
     })
+}
+
+/// Copies the accounts as they are: nothing is made or brought up to date.
+async fn backed_up(context: &Context, args: &BackupArgs) -> Result<String, Failure> {
+    let made = backup(context.settings.accounts.database_url.reveal(), &args.file).await?;
+    let noun = if made.accounts == 1 { "account" } else { "accounts" };
+    Ok(format!("{}: {} {noun}, {}, checked\n", args.file.display(), words::count(made.accounts), words::bytes(made.bytes)))
 }
 
 /// Does what is asked for, and returns what there is to tell.
@@ -103,6 +125,8 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
             }
             Ok(told)
         }
+        // Done before the accounts were opened.
+        Deed::Backup(_) => Ok(String::new()),
         Deed::SetPlan(args) => {
             let account = found(accounts, &args.email).await?;
             let account = accounts.set_plan(&operator, &account.id, args.plan).await?;

@@ -39,6 +39,18 @@ impl Outcome {
         matches!(self, Self::Published | Self::Unchanged | Self::RolledBack)
     }
 
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [Self::Published, Self::Unchanged, Self::Refused, Self::Failed, Self::Interrupted, Self::RolledBack];
+
+    /// For machines, as in the history.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::RolledBack => "rolled_back",
+            other => other.word(),
+        }
+    }
+
     /// In words.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! The `[export]` section: how exports are made, and what is asked of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
@@ -32,6 +32,8 @@ pub struct ExportSettings {
     pub storage_version: Option<String>,
     /// Keeps the staged file of a refused export for inspection.
     pub keep_refused: bool,
+    /// A file for Prometheus' node exporter, written after every attempt; its name ends in `.prom`. `metrics_file` / `MATERIA_METRICS_FILE`; default: none.
+    pub metrics_file: Option<PathBuf>,
     /// What is asked of single tables, by name.
     pub tables: BTreeMap<String, TableSettings>,
     /// Checks written in SQL over the staged file.
@@ -50,6 +52,7 @@ impl Default for ExportSettings {
             threads: None,
             storage_version: None,
             keep_refused: false,
+            metrics_file: None,
             tables: BTreeMap::new(),
             audits: Vec::new(),
         }

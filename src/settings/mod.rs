@@ -1,6 +1,7 @@
 //! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
 
 mod accounts;
+mod alerts;
 mod brand;
 mod dashboards;
 mod export;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use accounts::{AccountsSettings, Secret};
+pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
@@ -48,6 +50,8 @@ pub struct Settings {
     pub pipelines: PipelinesSettings,
     /// What counts as healthy.
     pub status: StatusSettings,
+    /// When somebody is to be told, and how.
+    pub alerts: AlertSettings,
     /// What the terminal dashboard shows.
     pub tui: TuiSettings,
     /// Which dashboards there are.
@@ -80,6 +84,7 @@ struct File {
     export: ExportSettings,
     pipelines: PipelinesSettings,
     status: StatusSettings,
+    alerts: AlertSettings,
     tui: TuiSettings,
     dashboards: DashboardSettings,
     tables: TableRules,
@@ -130,6 +135,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.alerts.overlay(env)?;
         file.pipelines.locate(&folder);
         file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
@@ -138,6 +144,7 @@ impl Settings {
 
         // A variable that is set to nothing, as compose files do, is not set.
         let path = |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
+        file.export.metrics_file = path("MATERIA_METRICS_FILE").or_else(|| file.export.metrics_file.map(|path| folder.join(path)));
         let lakehouse =
             path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
         let serving = path("SERVING_DUCKDB_PATH")
@@ -151,6 +158,7 @@ impl Settings {
             export: file.export,
             pipelines: file.pipelines,
             status: file.status,
+            alerts: file.alerts,
             tui: file.tui,
             dashboards: file.dashboards,
             tables: file.tables,

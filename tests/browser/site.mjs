@@ -64,7 +64,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 
 try {
   await eventually('the site answers', async () => (await fetch(`${base}/ready`)).ok);
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
   context.setDefaultTimeout(10000);
   const page = await context.newPage();
   const complaints = [];
@@ -104,8 +104,21 @@ try {
     await other.close();
   });
 
+  await promise('back shows what was shown before', async () => {
+    const address = page.url();
+    const shown = await page.locator('#panels').innerText();
+    const select = page.locator('.filters select').first();
+    const values = await select.locator('option').evaluateAll((all) => all.map((one) => one.value));
+    const current = await select.inputValue();
+    await select.selectOption(values.find((value) => value !== current));
+    await eventually('the address follows', async () => page.url() !== address);
+    await page.goBack();
+    await eventually('what was shown is shown again', async () => page.url() === address && (await page.locator('#panels').innerText()) === shown);
+  });
+
   await promise('a keyboard alone gets through a dashboard and reads a chart', async () => {
     await page.goto(`${base}/dashboard/pulse`);
+    await page.evaluate(() => { globalThis.same = true; });
     await page.keyboard.press('Tab');
     assert(await page.evaluate(() => document.activeElement.matches('.skip')), 'the first stop is not the skip link');
     await page.keyboard.press('Enter');
@@ -121,6 +134,7 @@ try {
     assert(await page.locator('.tip').count() === 1, 'no figures are shown');
     await page.keyboard.press('Escape');
     assert(await page.locator('.tip').count() === 0, 'Escape leaves the figures');
+    assert(await page.evaluate(() => globalThis.same), 'the page was loaded again');
   });
 
   await promise('an export in another process updates an open page within 2 s, and keeps scroll, folds and focus', async () => {

@@ -20,8 +20,22 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 13] =
-    ["export", "status", "history", "rollback", "pin", "unpin", "pipeline", "dashboards", "tui", "web", "users", "demo", "completions"];
+const VERBS: [&str; 14] = [
+    "export",
+    "status",
+    "history",
+    "rollback",
+    "pin",
+    "unpin",
+    "pipeline",
+    "alert",
+    "dashboards",
+    "tui",
+    "web",
+    "users",
+    "demo",
+    "completions",
+];
 
 #[test]
 fn help_tells_what_each_verb_does() {
@@ -39,6 +53,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_pipeline", &site, &["pipeline", "--help"]);
     assert_shows("help_pipeline_list", &site, &["pipeline", "list", "--help"]);
     assert_shows("help_pipeline_run", &site, &["pipeline", "run", "--help"]);
+    assert_shows("help_alert", &site, &["alert", "--help"]);
     assert_shows("help_dashboards", &site, &["dashboards", "--help"]);
     assert_shows("help_dashboards_list", &site, &["dashboards", "list", "--help"]);
     assert_shows("help_dashboards_check", &site, &["dashboards", "check", "--help"]);
@@ -51,6 +66,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_users_set_plan", &site, &["users", "set-plan", "--help"]);
     assert_shows("help_users_set_role", &site, &["users", "set-role", "--help"]);
     assert_shows("help_users_suspend", &site, &["users", "suspend", "--help"]);
+    assert_shows("help_users_backup", &site, &["users", "backup", "--help"]);
     assert_shows("help_users_seed", &site, &["users", "seed", "--help"]);
 }
 

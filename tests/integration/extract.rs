@@ -137,3 +137,13 @@ fn official_files_land_once_in_the_models_layout_and_again_only_when_they_change
     fs::write(site.path("landing/SAMPLE.md"), "").unwrap();
     assert!(extract("psd").stderr.contains("holds sample figures"));
 }
+
+#[test]
+fn beanflows_pipelines_run_from_the_sources_to_the_export() {
+    let site = Site::empty();
+    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/beanflows/materia.toml");
+    let listed = site.ok(&["pipeline", "list", "--json", "--config", settings, "--to", "analytics.duckdb"]).stdout;
+    let name = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
+    let names: Vec<_> = listed.lines().map(name).collect();
+    assert_eq!(names, ["extract_cot", "extract_prices", "extract_psd", "transform", "export_serving"]);
+}

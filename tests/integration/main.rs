@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
+mod alerts;
 mod api;
 mod audits;
 mod browser;
@@ -23,12 +24,15 @@ mod exporter;
 mod extract;
 mod input;
 mod kept;
+mod metrics;
 mod names;
+mod operations;
 mod outsider;
 mod pipelines;
 mod python;
 mod reader;
 mod reader_limits;
+mod receiver;
 mod screen;
 mod soak;
 mod sqlmesh;

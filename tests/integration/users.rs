@@ -56,3 +56,40 @@ fn what_is_wrong_with_the_store_is_told_without_its_password() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("DATABASE_URL: only SQLite can be used as yet") && !ran.stderr.contains("hunter2"), "{ran:#?}");
 }
+
+#[test]
+fn a_backup_is_whole_while_others_write_and_can_be_gone_back_to() {
+    use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
+    let site = Site::empty();
+    assert_shows("users_backup_nothing", &site, &["users", "backup", "copy.db"]);
+    site.ok(&["users", "seed"]);
+    let change = |plan: &str| site.command(&["users", "set-plan", "free@example.test", plan]).stdout(Stdio::null()).spawn().unwrap();
+    let mut writers: Vec<_> = ["starter", "pro", "free", "starter"].into_iter().map(change).collect();
+    for name in ["one.db", "two.db", "three.db"] {
+        assert!(site.ok(&["users", "backup", name]).stdout.starts_with(&format!("{name}: 4 accounts, ")));
+    }
+    for writer in &mut writers {
+        assert!(writer.wait().unwrap().success());
+    }
+    site.ok(&["users", "backup", "copy.db"]);
+    assert_eq!(fs::metadata(site.path("copy.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(assert_shows("users_backup_exists", &site, &["users", "backup", "copy.db"]).code, 1);
+    let listed = |url: &str| Ran::of(&site.command(&["users", "list"]).env("DATABASE_URL", url).output().unwrap()).stdout;
+    assert_eq!(listed("sqlite://copy.db"), listed("sqlite://accounts.db"));
+    assert!(!site.names().iter().any(|name| name.contains(".part")), "{:?}", site.names());
+}
+
+#[test]
+fn a_damaged_store_is_not_taken_for_a_backup() {
+    use std::{fs, os::unix::fs::FileExt as _};
+    let site = Site::empty();
+    site.ok(&["users", "seed"]);
+    let file = fs::OpenOptions::new().write(true).open(site.path("accounts.db")).unwrap();
+    let pages = file.metadata().unwrap().len() / 4096;
+    for page in 1..pages {
+        file.write_all_at(&[0x55; 1024], page * 4096 + 8).unwrap();
+    }
+    let ran = site.run(&["users", "backup", "copy.db"]);
+    assert!(ran.code == 1 && ran.stderr.contains("accounts.db"), "{ran:#?}");
+    assert!(!site.names().iter().any(|name| name.starts_with("copy")), "{:?}", site.names());
+}

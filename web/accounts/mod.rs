@@ -8,6 +8,7 @@ mod account;
 mod admin;
 mod api_keys;
 mod audit;
+mod backup;
 mod email;
 mod identify;
 mod limits;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     admin::{AccountFilter, ChangeError, Figures, Sort},
     api_keys::{Caller, KeyError, KeyLine, LONGEST_KEY_NAME, NewKey, Quota},
     audit::{Actor, AuditRow},
+    backup::backup,
     email::Email,
     identify::{Session, forget_cookie, identify, presented, session_cookie},
     links::{LinkError, LinkRequest, Redeemed, Visit},

@@ -66,9 +66,13 @@
     return form.getAttribute('action') + (text ? '?' + text : '');
   }
 
+  const here = () => location.pathname + location.search;
+  let shown = here();
+
   function show(form) {
     const address = addressOf(form);
     history.pushState(null, '', address);
+    shown = here();
     refresh(address, ['filters', 'panels', 'freshness']);
   }
 
@@ -86,7 +90,8 @@
   document.addEventListener('submit', (event) => {
     if (event.target.matches('[data-live-form]')) { event.preventDefault(); show(event.target); }
   });
-  addEventListener('popstate', () => { if (document.getElementById('filters')) location.reload(); });
+  // Back and forward; going to a place in the page is told the same way, and changes nothing.
+  addEventListener('popstate', () => { if (here() !== shown) location.reload(); });
   document.addEventListener('click', (event) => {
     for (const fold of document.querySelectorAll('.choice[open]')) if (!fold.contains(event.target)) fold.open = false;
   });

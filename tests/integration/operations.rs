@@ -1,0 +1,265 @@
+//! How it is run: the supervisor with real pipelines, units and scripts by their own checkers.
+
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    receiver::Receiver,
+    support::{Ran, Site, eventually},
+};
+
+const INFRA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/infra");
+
+/// Whether a program is there; the reason for skipping is printed.
+fn is_there(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        println!("skipped: {program} is not there");
+    }
+    found
+}
+
+/// Every file below `infra` with this ending.
+fn below_infra(ending: &str) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::from(INFRA)]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The supervisor in a site's folder, with short times, and what it says in `supervisor.log`.
+struct Supervisor {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Supervisor {
+    fn command(site: &Site) -> Command {
+        let command = site.command(&[]);
+        let mut supervisor = Command::new(format!("{INFRA}/supervisor/supervisor.sh"));
+        supervisor.current_dir(site.folder()).env("MATERIA", command.get_program());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => supervisor.env(name, value),
+                None => supervisor.env_remove(name),
+            };
+        }
+        supervisor.env("SUPERVISOR_INTERVAL", "1").env("SUPERVISOR_JITTER", "0").env("SUPERVISOR_BACKOFF", "1").env_remove("NOTIFY_SOCKET");
+        supervisor.env("SUPERVISOR_BACKOFF_MOST", "2").stdin(Stdio::null()).stdout(Stdio::null());
+        supervisor
+    }
+
+    fn start(site: &Site, command: &mut Command) -> Self {
+        let log = site.path("supervisor.log");
+        let process = command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        Self { process, log }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn says(&self, what: &str) {
+        eventually(what, || self.said().contains(what));
+    }
+
+    /// Asks it to stop and returns its exit code.
+    fn stop(mut self) -> i32 {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+        self.process.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+    }
+}
+
+/// One slow pipeline, one that fails while `broken` is there, one that hangs while `stuck` is there.
+fn settings(site: &Site) {
+    site.settings(
+        "[pipelines.slow]\ncommand = ['sleep', '0.3']
+         [pipelines.failing]\ncommand = ['sh', '-c', 'if [ -e broken ]; then echo out of order >&2; exit 7; fi']
+         [pipelines.hanging]\ncommand = ['sh', '-c', 'if [ -e stuck ]; then sleep 600; fi']\ntimeout = '300ms'\ngrace = '100ms'",
+    );
+}
+
+#[test]
+fn the_supervisor_goes_on_through_failures_backs_off_alerts_once_recovers_and_exports() {
+    let (site, receiver) = (Site::small(), Receiver::answering(200));
+    settings(&site);
+    fs::write(site.path("broken"), "").unwrap();
+    fs::write(site.path("stuck"), "").unwrap();
+    let supervisor = Supervisor::start(&site, Supervisor::command(&site).env("ALERT_WEBHOOK_URL", receiver.url()));
+    // It fails again and again, and waits for longer, up to a limit.
+    supervisor.says("failed with code 7, 1 in a row; the next one in 1 s");
+    supervisor.says("failed with code 7, 2 in a row; the next one in 2 s");
+    assert!(!site.served().exists(), "the export comes after the others");
+    fs::remove_file(site.path("broken")).unwrap();
+    supervisor.says("failed with code 124");
+    fs::remove_file(site.path("stuck")).unwrap();
+    supervisor.says("the round succeeded; the next one in 1 s");
+    eventually("another round succeeds", || supervisor.said().matches("the round succeeded").count() > 1);
+    assert_eq!(site.number("SELECT count(*) FROM serving.numbers"), 1000);
+    assert!(supervisor.said().contains("hanging: timed out"), "{}", supervisor.said());
+    assert_eq!(supervisor.stop(), 0);
+    let mut told: Vec<_> =
+        receiver.bodies().iter().map(|body| format!("{} {}", body["status"], body["condition"]).replace('"', "")).collect();
+    told.sort();
+    let conditions = ["not_served", "pipeline_failed:failing", "pipeline_failed:hanging"];
+    let edges = ["firing", "resolved"].map(|edge| conditions.map(|condition| format!("{edge} {condition}")));
+    assert_eq!(told, edges.concat(), "each once when it begins, once when it is over");
+}
+
+#[test]
+fn there_is_one_supervisor_and_it_stops_at_once_with_what_it_runs() {
+    let site = Site::empty();
+    site.settings("[pipelines.long]\ncommand = ['sh', '-c', 'echo $$ > pid; exec sleep 600']");
+    let supervisor = Supervisor::start(&site, &mut Supervisor::command(&site));
+    eventually("it runs", || fs::read_to_string(site.path("pid")).is_ok_and(|pid| pid.ends_with('\n')));
+    let second = Ran::of(&Supervisor::command(&site).stderr(Stdio::piped()).output().unwrap());
+    assert!(second.code == 2 && second.stderr.contains("another supervisor holds .supervisor.lock"), "{second:#?}");
+    let pid = fs::read_to_string(site.path("pid")).unwrap();
+    assert_eq!(supervisor.stop(), 0);
+    eventually("its pipeline is over", || !Path::new(&format!("/proc/{}", pid.trim())).exists());
+    // A killed one leaves no lock behind, although what it ran goes on.
+    fs::remove_file(site.path("pid")).unwrap();
+    let mut supervisor = Supervisor::start(&site, &mut Supervisor::command(&site));
+    eventually("it runs", || fs::read_to_string(site.path("pid")).is_ok_and(|pid| pid.ends_with('\n')));
+    supervisor.process.kill().unwrap();
+    supervisor.process.wait().unwrap();
+    let pid = Pid::from_raw(fs::read_to_string(site.path("pid")).unwrap().trim().parse().unwrap()).unwrap();
+    let third = Supervisor::start(&site, &mut Supervisor::command(&site));
+    third.says("supervising --all");
+    third.says("failed with code 4");
+    assert_eq!(third.stop(), 0);
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+#[test]
+fn systemd_hears_that_the_supervisor_is_ready_and_alive() {
+    if !is_there("systemd-notify") {
+        return;
+    }
+    let site = Site::small();
+    let socket = UnixDatagram::bind(site.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let supervisor = Supervisor::start(&site, Supervisor::command(&site).env("NOTIFY_SOCKET", site.path("notify")));
+    let mut heard = String::new();
+    while !["READY=1", "WATCHDOG=1", "0 failed rounds in a row"].iter().all(|word| heard.contains(word)) {
+        let mut message = [0; 1024];
+        let length = socket.recv(&mut message).unwrap();
+        heard += std::str::from_utf8(&message[..length]).unwrap();
+    }
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn wrong_settings_of_the_supervisor_are_named() {
+    let site = Site::empty();
+    let told = |name: &str, value: &str| {
+        let ran = Ran::of(&Supervisor::command(&site).env(name, value).stderr(Stdio::piped()).output().unwrap());
+        assert_eq!(ran.code, 2, "{ran:#?}");
+        ran.stderr
+    };
+    assert!(told("SUPERVISOR_INTERVAL", "15m").contains("SUPERVISOR_INTERVAL is '15m', which is no number of seconds"));
+    assert!(told("MATERIA", "no-such-command").contains("no-such-command is not there; set MATERIA"));
+}
+
+#[test]
+fn an_update_that_fails_stops_nothing() {
+    let site = Site::small();
+    let mut command = Supervisor::command(&site);
+    let supervisor = Supervisor::start(&site, command.env("SUPERVISOR_UPDATE", site.path("no-checkout")));
+    supervisor.says("could not be updated; going on with what is there");
+    supervisor.says("the round succeeded");
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn units_are_understood_by_systemd_and_expose_little() {
+    if !is_there("systemd-analyze") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = below_infra("service");
+    units.extend(below_infra("timer"));
+    assert_eq!(units.len(), 4, "{units:?}");
+    let mut copies = Vec::new();
+    for unit in &units {
+        // What they start is elsewhere here; systemd looks whether it is there.
+        let text = fs::read_to_string(unit).unwrap();
+        let text = text.replace("/usr/local/bin/materia", env!("CARGO_BIN_EXE_materia")).replace("/opt/materia/infra", INFRA);
+        let copy = folder.path().join(unit.file_name().unwrap());
+        fs::write(&copy, text).unwrap();
+        copies.push(copy);
+    }
+    let verified = Ran::of(&Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&copies).output().unwrap());
+    assert!(verified.code == 0 && verified.stderr.is_empty(), "{verified:#?}");
+    for unit in copies.iter().filter(|unit| unit.extension().is_some_and(|extension| extension == "service")) {
+        let rated =
+            Ran::of(&Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]).arg(unit).output().unwrap());
+        let score = rated.stdout.lines().find(|line| line.contains("Overall exposure level")).unwrap_or_default().to_owned();
+        println!("{score}");
+        assert_eq!(rated.code, 0, "more than 2.0: {score}\n{}", rated.stderr);
+    }
+    for unit in units.iter().filter(|unit| !unit.ends_with("materia-backup.service") && !unit.ends_with("materia-backup.timer")) {
+        let text = fs::read_to_string(unit).unwrap();
+        for line in [
+            "Type=notify",
+            "Environment=SERVING_DUCKDB_PATH=/data/materia/analytics.duckdb",
+            "WatchdogSec=",
+            "Restart=always",
+            "MemoryMax=",
+        ] {
+            assert!(text.contains(line), "{}: {line}", unit.display());
+        }
+    }
+}
+
+#[test]
+fn scripts_pass_shellcheck() {
+    if !is_there("shellcheck") {
+        return;
+    }
+    let scripts = below_infra("sh");
+    assert!(scripts.len() >= 5, "{scripts:?}");
+    let ran = Ran::of(&Command::new("shellcheck").args(&scripts).output().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+}
+
+#[test]
+fn backups_are_made_by_the_timers_script_and_only_old_ones_are_removed() {
+    let site = Site::empty();
+    site.ok(&["users", "seed"]);
+    fs::create_dir(site.path("backups")).unwrap();
+    for day in 10..20 {
+        let old = site.path("backups").join(format!("accounts-202601{day}T000000Z.db"));
+        fs::write(&old, "").unwrap();
+        let time = std::time::SystemTime::now() - Duration::from_hours(24 * 40);
+        fs::File::options().write(true).open(&old).unwrap().set_modified(time).unwrap();
+    }
+    let mut command = Command::new(format!("{INFRA}/web/backup.sh"));
+    let backup = command.arg("backups").current_dir(site.folder()).env("MATERIA", env!("CARGO_BIN_EXE_materia")).env_remove("DATABASE_URL");
+    let ran = Ran::of(&backup.output().unwrap());
+    assert!(ran.code == 0 && ran.stdout.contains(": 4 accounts, "), "{ran:#?}");
+    let kept = crate::support::names(&site.path("backups"));
+    assert_eq!(kept.len(), 7, "{kept:?}");
+    assert!(kept[0].starts_with("accounts-20260114T"), "the newest seven stay: {kept:?}");
+}
