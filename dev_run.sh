@@ -46,6 +46,16 @@ other_reader() {
     export MATERIA_TEST_PYTHON=$venv/bin/python
 }
 
+# A Python with what customers read the API with, and with schemathesis, which asks it everything.
+api_clients() {
+    local venv=$cache/python-api-1 wanted=(duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 pyarrow==26.0.1 openpyxl==3.1.5 schemathesis==4.32.5)
+    if [ ! -e "$venv/ready" ]; then
+        rm -rf "$venv"
+        python3 -m venv "$venv" && "$venv/bin/pip" --quiet --disable-pip-version-check install "${wanted[@]}" && touch "$venv/ready" || return 0
+    fi
+    export MATERIA_TEST_API_PYTHON=$venv/bin/python
+}
+
 # What the browser tests want, where there is Node: exactly what the lock file says.
 browser_tests() {
     command -v npm >/dev/null 2>&1 || return 0
@@ -63,6 +73,7 @@ run_tests() {
     cargo clippy --all-targets --locked -- -D warnings
     say "tests"
     other_reader
+    api_clients
     browser_tests
     # A snapshot that differs is a failure here, never an update.
     INSTA_UPDATE=no cargo test --locked -- --skip soak::

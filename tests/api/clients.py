@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -196,13 +197,16 @@ for table in ["plain", "zoo"]:
 page = site.get("/docs/api", key).read().decode()
 examples = {name: html.unescape(code) for name, code in re.findall(r'<code data-example="([^"]+)">(.*?)</code>', page, re.S)}
 env = dict(os.environ, MATERIA_KEY=key)
-for name, command in [("curl", ["sh", "-e"]), ("pandas", [sys.executable]), ("polars", [sys.executable]), ("duckdb", [sys.executable])]:
+commands = {"curl": ["sh", "-e"], "pandas": [sys.executable], "polars": [sys.executable], "duckdb": [sys.executable]}
+if shutil.which("R"):
+    commands["r"] = ["R", "--no-echo", "--no-save"]
+for name, command in commands.items():
 
     def example():
         ran = subprocess.run(command, input=examples[name], text=True, env=env, cwd=site.folder, capture_output=True)
         assert ran.returncode == 0 and ran.stdout.strip(), ran.stderr[-400:]
 
     checks.promise(f"the example for {name} works as it stands", example)
-print(f"not run: {', '.join(sorted(set(examples) - {'curl', 'pandas', 'polars', 'duckdb'}))}")
+print(f"not run: {', '.join(sorted(set(examples) - set(commands)))}")
 site.stop()
 checks.end()

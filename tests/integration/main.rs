@@ -10,6 +10,7 @@
 #![allow(clippy::format_push_string, clippy::single_match_else, clippy::unused_self, reason = "what reads most plainly will do in a test")]
 
 mod alerts;
+mod api;
 mod audits;
 mod browser;
 mod child;
