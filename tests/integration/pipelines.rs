@@ -182,7 +182,7 @@ fn signals_are_passed_on_to_the_whole_group_and_a_second_one_kills() {
 #[test]
 fn a_pipeline_runs_once_at_a_time_and_a_killed_run_is_told() {
     let site = Site::empty();
-    site.settings(&shell("slow", "echo $$ > slow; sleep 600", ""));
+    site.settings(&shell("slow", "echo $$ > slow; exec sleep 600", ""));
     let mut running = start(&site, &["pipeline", "run", "slow"]);
     let child = written_pid(&site, "slow");
     assert_eq!(listed(&site, "slow")["outcome"], "running");
