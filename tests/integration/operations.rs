@@ -234,6 +234,28 @@ fn units_are_understood_by_systemd_and_expose_little() {
 }
 
 #[test]
+fn the_environments_template_has_every_variable_and_can_be_used_as_it_stands() {
+    let root = Path::new(INFRA).parent().unwrap();
+    let template = fs::read_to_string(root.join("web/.env.example")).unwrap();
+    let documented: Vec<_> =
+        template.lines().filter_map(|line| line.trim_start_matches("# ").split_once('=')).map(|(name, _)| name).collect();
+    let mut read = 0;
+    for file in fs::read_dir(root.join("src/settings")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let is_name = |word: &&str| word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        for name in text.split('"').filter(is_name) {
+            read += 1;
+            assert!(documented.contains(&name), "{name} is not in web/.env.example");
+        }
+    }
+    assert!(read > 20, "{read}");
+    let site = Site::small();
+    fs::write(site.path(".env"), &template).unwrap();
+    site.ok(&["export", "--quiet"]);
+    site.ok(&["status"]);
+}
+
+#[test]
 fn scripts_pass_shellcheck() {
     if !is_there("shellcheck") {
         return;
