@@ -76,8 +76,10 @@ run_tests() {
     api_clients
     browser_tests
     # A snapshot that differs is a failure here, never an update.
-    INSTA_UPDATE=no cargo test --locked -- --skip soak::
-    # Alone, because it leaves no processor to tests that look at the clock.
+    INSTA_UPDATE=no cargo test --locked -- --skip soak:: --skip browser::
+    # Alone: the browser's promises look at the clock, and the soak leaves no processor to others.
+    say "browser"
+    cargo test --locked --test integration -- --nocapture browser::
     say "soak"
     cargo test --locked --test integration -- --nocapture soak::
 }
