@@ -151,12 +151,13 @@ async fn a_key_opens_what_it_was_made_for_and_says_why_when_it_does_not() {
     let cookie = site.sign_in("pro@example.test").await;
     problem(&site.get("/api/v1/tables", Some(&cookie)).await, 401, "key");
     problem(&site.get(&format!("/api/v1/tables?key={key}"), None).await, 401, "key");
+    let other_end = if key.ends_with('0') { '1' } else { '0' };
     for wrong in [
         "materia_",
         "",
         "x",
         &key[..key.len() - 1],
-        &format!("{}0", &key[..key.len() - 1]),
+        &format!("{}{other_end}", &key[..key.len() - 1]),
         key.strip_prefix("materia_").unwrap(),
         &"a".repeat(5_000),
     ] {

@@ -71,7 +71,7 @@ async fn an_address_with_an_account_is_answered_like_one_without() {
     let site = Site::new().await;
     site.rig.accounts.seed().await.unwrap();
     let mut times = [Vec::new(), Vec::new()];
-    for number in 0..6 {
+    for number in 0..12 {
         site.rig.later(3600);
         let mut bodies = Vec::new();
         for (email, times) in ["pro@example.test", &format!("x{number}@example.test")].into_iter().zip(&mut times) {
@@ -83,11 +83,8 @@ async fn an_address_with_an_account_is_answered_like_one_without() {
         }
         assert_eq!(bodies[0], bodies[1]);
     }
-    // The same statements are run for both: only a gross difference could come from anything but noise.
-    let [known, unknown] = times.map(|mut times| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64()
-    });
+    // The same statements are run for both. The fastest of several is what each takes when nothing else is in the way.
+    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap_or_default().as_secs_f64());
     assert!((0.2..5.0).contains(&(known / unknown)), "{known} s, {unknown} s");
 }
 
