@@ -22,12 +22,15 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
     // A viewer who sees no panel has nothing to choose either.
     let locked = !dashboard.panels.iter().any(|panel| plan.includes(panel.plan));
     let filters = async { if locked { Vec::new() } else { filters::resolve(dashboard, pin, asked, plan).await } };
-    let (waiting, ready): (Vec<_>, Vec<_>) = dashboard.panels.iter().partition(|panel| waits(panel));
-    let (filters, ready) = join(filters, join_all(ready.into_iter().map(|panel| one(panel, pin, &[], plan)))).await;
+    let uses = |panel: &Panel| panel.drawing.sql().is_some_and(|sql| !parameters::used(sql).is_empty());
+    let (waiting, ready): (Vec<_>, Vec<_>) = dashboard.panels.iter().enumerate().partition(|(_, panel)| uses(panel));
+    let ready = ready.into_iter().map(|(at, panel)| async move { (at, one(panel, pin, &[], plan).await) });
+    let (filters, mut panels) = join(filters, join_all(ready)).await;
     let values: Vec<&(String, Param)> = filters.iter().flat_map(|filter| &filter.values).collect();
-    let waiting = join_all(waiting.into_iter().map(|panel| one(panel, pin, &values, plan))).await;
-    let (mut waiting, mut ready) = (waiting.into_iter(), ready.into_iter());
-    let panels = dashboard.panels.iter().filter_map(|panel| if waits(panel) { waiting.next() } else { ready.next() }).collect();
+    let values = values.as_slice();
+    panels.extend(join_all(waiting.into_iter().map(|(at, panel)| async move { (at, one(panel, pin, values, plan).await) })).await);
+    panels.sort_by_key(|(at, _)| *at);
+    let panels = panels.into_iter().map(|(_, panel)| panel).collect();
     DashboardData {
         slug: dashboard.slug.clone(),
         title: dashboard.title.clone(),
@@ -37,11 +40,6 @@ pub async fn answer(dashboard: &Dashboard, pin: &Pin, asked: &Asked, plan: Plan)
         filters: filters.into_iter().map(|filter| filter.data).collect(),
         panels,
     }
-}
-
-/// Whether a panel uses what filters choose.
-fn waits(panel: &Panel) -> bool {
-    panel.drawing.sql().is_some_and(|sql| !parameters::used(sql).is_empty())
 }
 
 /// Everything that [`answer`] asks, for measuring what the asking costs.

@@ -62,13 +62,15 @@ pub(super) async fn questions(pin: &Pin) -> Vec<Query> {
 /// A table by its place, and the column that tells how far it reaches.
 type Dated<'a> = (usize, &'a TableInfo, &'a ColumnInfo);
 
-/// The first column that holds days or moments, or else years, of each table that has one.
+/// Every table that has such a column.
 fn dated(tables: &[TableInfo]) -> Vec<Dated<'_>> {
-    let column = |table: &'_ TableInfo| -> Option<usize> {
-        let day = table.columns.iter().position(|column| is_time(&column.data_type));
-        day.or_else(|| table.columns.iter().position(|column| is_year(&column.name, &column.data_type)))
-    };
-    tables.iter().enumerate().filter_map(|(at, table)| column(table).map(|column| (at, table, &table.columns[column]))).collect()
+    tables.iter().enumerate().filter_map(|(at, table)| Some((at, table, time_column(table)?))).collect()
+}
+
+/// A table's first column that holds days or moments, or else years.
+pub(super) fn time_column(table: &TableInfo) -> Option<&ColumnInfo> {
+    let time = table.columns.iter().find(|column| is_time(column));
+    time.or_else(|| table.columns.iter().find(|column| is_year(&column.name, &column.data_type)))
 }
 
 /// One question for several tables: what asking itself costs is paid once.
@@ -94,8 +96,9 @@ async fn newest(pin: &Pin, tables: &[TableInfo]) -> Vec<String> {
     newest
 }
 
-fn is_time(data_type: &str) -> bool {
-    data_type == "DATE" || data_type.starts_with("TIMESTAMP")
+/// Whether a column holds days or moments.
+pub(super) fn is_time(column: &ColumnInfo) -> bool {
+    column.data_type == "DATE" || column.data_type.starts_with("TIMESTAMP")
 }
 
 /// Whether a column holds years.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     Mark,
-    changes::is_year,
+    changes::{is_time, is_year, time_column},
     model::{ChangeKind, ChartDrawing, Dashboard, Drawing, Figures, Panel, title_of},
 };
 use crate::{
@@ -70,11 +70,10 @@ fn panel(title: &str, width: u8, drawing: Drawing) -> Panel {
 
 /// A table's first number over its first date, averaged where a date has many rows: whether they add up, nobody has said.
 fn series(table: &TableInfo) -> Option<Panel> {
-    let dated = |column: &&ColumnInfo| column.data_type == "DATE" || column.data_type.starts_with("TIMESTAMP");
-    let date = table.columns.iter().find(dated).or_else(|| table.columns.iter().find(|column| is_year(&column.name, &column.data_type)))?;
+    let date = time_column(table)?;
     let number = table.columns.iter().find(|column| is_figure(column))?;
     let (from, x, y) = (sql::ident(&table.name), sql::ident(&date.name), sql::ident(&number.name));
-    let by = if dated(&date) {
+    let by = if is_time(date) {
         // Days for months, months for decades.
         format!(
             "date_trunc((SELECT CASE WHEN days > 1500 THEN 'month' WHEN days > 0 THEN 'day' ELSE 'minute' END
@@ -99,7 +98,7 @@ fn series(table: &TableInfo) -> Option<Panel> {
     };
     let mut panel = panel(&title_of(&table.name), 6, Drawing::Chart(chart));
     panel.note = Some(format!("Average of {} for each {}", number.name, date.name));
-    panel.x_format = (!dated(&date)).then_some(Format::Year);
+    panel.x_format = (!is_time(date)).then_some(Format::Year);
     Some(panel)
 }
 

@@ -1,13 +1,10 @@
 //! `/tables/{name}/columns`: what each column means and what is in it.
 
-use axum::{
-    extract::{Path, RawQuery, State},
-    http::StatusCode,
-};
+use axum::extract::{Path, RawQuery, State};
 use materia::{dashboard::title_of, reader::ColumnSummary, tables::access::Access, words};
 use maud::{Markup, html};
 
-use super::{Frame, Locked, asked, frame, seen, state};
+use super::{Frame, asked, frame, locked, seen, state};
 use crate::web::{
     app::App,
     data,
@@ -32,9 +29,7 @@ pub(crate) async fn columns(
     let seen = seen(&app, &pin, &name, plan).await?;
     let (title, state) = (title_of(&seen.table.name), state(&query));
     if let Access::Locked(needed) = seen.access {
-        return Ok(
-            Page::new(title, Place::Tables, &Locked { frame: frame(&seen, state, plan), plan: needed }).with_status(StatusCode::FORBIDDEN)
-        );
+        return Ok(locked(&seen, state, plan, needed));
     }
     let mut asked = asked(&pin, &seen, &state).await?.map_err(|mistake| WebError::BadRequest(format!("{mistake}.")))?;
     asked.query.columns = (0..seen.table.columns.len()).collect();

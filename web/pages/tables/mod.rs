@@ -8,8 +8,9 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::extract::RawQuery;
+use axum::{extract::RawQuery, http::StatusCode};
 use materia::{
+    dashboard::title_of,
     plan::Plan,
     reader::{Pin, ReaderError, TableInfo},
     tables::{
@@ -27,7 +28,12 @@ pub(crate) use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{list::List, view::Shown};
-use crate::web::{app::App, data::State, error::WebError};
+use crate::web::{
+    app::App,
+    data::State,
+    error::WebError,
+    page::{Page, Place},
+};
 
 /// Rows on one page.
 const ON_A_PAGE: u64 = 50;
@@ -68,6 +74,12 @@ fn state(query: &RawQuery) -> State {
 fn path(table: &TableInfo) -> String {
     let name: String = url::form_urlencoded::byte_serialize(table.name.as_bytes()).collect::<String>().replace('+', "%20");
     format!("/tables/{name}")
+}
+
+/// The page of a table that a larger plan has.
+fn locked(seen: &Seen, state: State, plan: Plan, needed: Plan) -> Page {
+    let view = Locked { frame: frame(seen, state, plan), plan: needed };
+    Page::new(title_of(&seen.table.name), Place::Tables, &view).with_status(StatusCode::FORBIDDEN)
 }
 
 /// The table and how it is seen, for every page about it.

@@ -12,7 +12,7 @@ use materia::{
     tables::{Asked, Layout, Mistake, Place as From, access::Access},
 };
 
-use super::{Frame, Locked, RowsPage, asked, frame, seen, state, view::Shown};
+use super::{Frame, RowsPage, asked, frame, locked, seen, state, view::Shown};
 use crate::web::{
     accounts::entitlements,
     app::App,
@@ -31,11 +31,10 @@ pub(crate) async fn rows(
 ) -> Result<Page, WebError> {
     let (pin, plan) = (app.reader.pin()?, account.entitled());
     let seen = seen(&app, &pin, &name, plan).await?;
-    let title = title_of(&seen.table.name);
+    let (title, state) = (title_of(&seen.table.name), state(&query));
     if let Access::Locked(needed) = seen.access {
-        return Ok(locked(&title, frame(&seen, state(&query), plan), needed));
+        return Ok(locked(&seen, state, plan, needed));
     }
-    let state = state(&query);
     let downloads = entitlements(plan).downloads_at_once > 0;
     let asked = match asked(&pin, &seen, &state).await? {
         Ok(asked) => asked,
@@ -44,10 +43,6 @@ pub(crate) async fn rows(
     let shown = shown(&pin, &asked, downloads).await?;
     let view = RowsPage { frame: frame(&seen, state, plan), shown: Some(shown), problem: None, downloads };
     Ok(Page::new(title, Place::Tables, &view).shared(pin.generation().clone()))
-}
-
-fn locked(title: &str, frame: Frame, plan: materia::plan::Plan) -> Page {
-    Page::new(title, Place::Tables, &Locked { frame, plan }).with_status(StatusCode::FORBIDDEN)
 }
 
 /// The page without rows, saying what is wrong with its address.
@@ -88,7 +83,7 @@ pub(crate) async fn download(
     let seen = seen(&app, &pin, &name, plan).await?;
     let state = state(&query);
     if let Access::Locked(needed) = seen.access {
-        return Ok(locked(&title_of(&seen.table.name), frame(&seen, state, plan), needed).into_response());
+        return Ok(locked(&seen, state, plan, needed).into_response());
     }
     let at_once = entitlements(plan).downloads_at_once;
     if at_once == 0 {
