@@ -193,11 +193,12 @@ impl Follower {
         let blank = self.spares.recv().map_err(|error| error.to_string())?.map_err(wrong)?;
         let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
         warm(&connections).map_err(wrong)?;
+        let confirmed_at = id.as_ref().and_then(|id| export::confirmed(&shared.target, id).ok().flatten());
         let info = GenerationInfo {
             sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,
             id,
             exported_at: manifest.map(|manifest| manifest.exported_at),
-            confirmed_at: id.as_ref().and_then(|id| export::confirmed(&shared.target, id).ok().flatten()),
+            confirmed_at,
             opened_at: Timestamp::now(),
             bytes,
             schema,

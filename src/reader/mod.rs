@@ -236,7 +236,11 @@ impl Reader {
             self.shared.alarm.ring();
         }
         let current = read(&self.shared.current).clone();
-        current.map(|generation| Pin { reader: self.clone(), info: read(&generation.info).clone(), generation }).ok_or_else(|| {
+        let pin = |generation: Arc<Generation>| {
+            let info = read(&generation.info).clone();
+            Pin { reader: self.clone(), generation, info }
+        };
+        current.map(pin).ok_or_else(|| {
             let problem = read(&self.shared.state).problem.clone();
             let problem = problem.unwrap_or_else(|| Problem { since: Timestamp::now(), reason: "it is being opened".to_owned() });
             ReaderError::Unavailable { since: problem.since, reason: problem.reason }
