@@ -24,6 +24,8 @@ use crate::{files, sql, target::Target};
 
 /// The largest share of an exported file that may be free space inside: beyond it everything is copied, which leaves none.
 const MOST_FREE: f64 = 0.3;
+/// Less free space than this is not worth copying anything for, whatever its share.
+const LITTLE_FREE: u64 = 4 << 20;
 /// The least share of values that must be unchanged for taking over a file to be worth copying it.
 const LEAST_REUSED: f64 = 0.1;
 /// Longer than the tick by which filesystems stamp their files: some know no fractions of a second, the others go with the kernel's clock.
@@ -147,7 +149,7 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Resu
     if same.len() == plan.tables.len() && same.len() == manifest.tables.len() {
         return Decision::Unchanged(manifest);
     }
-    if basis.free_bytes as f64 > manifest.bytes as f64 * MOST_FREE {
+    if is_loose(basis.free_bytes, manifest.bytes) {
         return Decision::Full("more than 30 % of the served file is free space".to_owned());
     }
     let values = |keep: &dyn Fn(&str) -> bool| -> f64 {
@@ -198,7 +200,11 @@ pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<O
 
 /// Too much free space inside to publish: copying everything leaves none.
 pub(super) fn is_too_loose(staged: &Staged) -> bool {
-    staged.free_bytes as f64 > staged.bytes as f64 * MOST_FREE
+    is_loose(staged.free_bytes, staged.bytes)
+}
+
+fn is_loose(free: u64, bytes: u64) -> bool {
+    free > LITTLE_FREE && free as f64 > bytes as f64 * MOST_FREE
 }
 
 /// What the next export must know of a finished staged file.
