@@ -61,7 +61,7 @@ pub(crate) fn catalog() -> Catalog {
 }
 
 fn table_record(name: &str, rows: u64, previous_rows: Option<u64>, ms: u64) -> TableRecord {
-    TableRecord { name: name.to_owned(), rows, previous_rows, ms, reused: false, why: String::new() }
+    TableRecord { name: name.to_owned(), rows, previous_rows, ms, ..TableRecord::default() }
 }
 
 pub(crate) fn attempt(at: usize, outcome: Outcome) -> Record {

@@ -135,7 +135,7 @@ pub struct Source {
 }
 
 /// One exported table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRecord {
     /// Its name.
     pub name: String,
@@ -186,14 +186,7 @@ impl Record {
     pub(super) fn served(&mut self, manifest: Manifest) {
         self.bytes = manifest.bytes;
         self.schema = Some(manifest.schema);
-        let table = |table: TableManifest| TableRecord {
-            name: table.name,
-            rows: table.rows,
-            previous_rows: None,
-            ms: 0,
-            reused: false,
-            why: String::new(),
-        };
+        let table = |table: TableManifest| TableRecord { name: table.name, rows: table.rows, ..TableRecord::default() };
         self.tables = manifest.tables.into_iter().map(table).collect();
     }
 
