@@ -12,6 +12,7 @@
 mod alerts;
 mod api;
 mod audits;
+mod bootstrap;
 mod browser;
 mod child;
 mod cli;
