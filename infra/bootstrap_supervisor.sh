@@ -148,7 +148,7 @@ environment() {
         say "$settings is there and stays as it is"
         return
     fi
-    local line name value
+    local line name value example
     for name in $(grep -oE '^(# )?[A-Z_]+=' "$here/web/.env.example" | tr -d '#= '); do
         [[ ${!name:-} != *[\'$'\n']* ]] || die "$name has a quote or a second line, which no settings file can hold; write it by hand after this"
     done
@@ -157,12 +157,13 @@ environment() {
         [MATERIA_METRICS_FILE]=$data/metrics/materia_export.prom [MATERIA_METRICS]=127.0.0.1:9464)
     while IFS= read -r line; do
         if [[ $line =~ ^(\#\ )?([A-Z][A-Z_]+)= ]]; then
-            name=${BASH_REMATCH[2]} value=${here_is[${BASH_REMATCH[2]}]:-${!BASH_REMATCH[2]:-}}
+            example=${BASH_REMATCH[1]} name=${BASH_REMATCH[2]}
+            value=${here_is[$name]:-${!name:-}}
             # In such quotes systemd and materia read the same, whatever it is.
             [[ $value =~ ^[A-Za-z0-9_@%+=:,./-]*$ ]] || value="'$value'"
             if [ -n "$value" ]; then
                 line=$name=$value
-            elif [ -z "${BASH_REMATCH[1]}" ]; then
+            elif [ -z "$example" ]; then
                 line="# $line"
             fi
         fi

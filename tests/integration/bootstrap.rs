@@ -26,7 +26,7 @@ cp --remove-destination /etc/resolv.conf etc/resolv.conf
 once() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SMTP_URL='smtps://user:pa$$ word@mail.example.com' "$@" \
     chroot . /mnt/materia/infra/bootstrap_supervisor.sh --binary /mnt/build/materia 2>&1; }
 tree() { for top in data etc/materia opt/materia usr/local etc/systemd var/cache/materia etc/passwd etc/group; do
-    find $top -path '*/.git/*' -prune -o -printf '%p %M %u:%g %l ' \( -type f -exec sha256sum -z {} \; -o -true \) -printf '\n'
+    chroot . find $top -path '*/.git/*' -prune -o -printf '%p %M %u:%g %l ' \( -type f -exec sha256sum -z {} \; -o -true \) -printf '\n'
 done | tr '\0' ' ' | sort; }
 once; echo "== exit $?"; tree
 echo '== again'
