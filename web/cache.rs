@@ -39,6 +39,8 @@ pub(crate) struct Pages {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     generation: String,
+    /// Of the dashboards.
+    edition: String,
     age: String,
     viewer: Option<(Plan, bool, Appearance)>,
     target: String,
@@ -125,8 +127,9 @@ fn key(app: &App, viewer: &Viewer, request: &Request) -> Option<Key> {
     }
     let pin = app.reader.pin().ok()?;
     let fresh = Freshness::of(pin.generation(), app.clock.now());
+    let edition = app.boards.now().name;
     let viewer = viewer.signed_in().map(|account| (account.entitled(), viewer.is_admin(), account.appearance));
-    Some(Key { generation: fresh.generation, age: fresh.ago, viewer, target, encoding: encoding(request.headers()) })
+    Some(Key { generation: fresh.generation, edition, age: fresh.ago, viewer, target, encoding: encoding(request.headers()) })
 }
 
 /// The encoding that is sent: the best of those the browser takes.

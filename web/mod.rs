@@ -4,6 +4,7 @@ mod accounts;
 mod api;
 mod app;
 mod assets;
+mod boards;
 mod cache;
 mod client;
 mod data;

@@ -28,7 +28,7 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Page, WebError> {
     };
     let Catalog { tables } = pin.catalog().await?;
     let mut sources = app.settings.brand.sources.clone();
-    for source in app.dashboards.all(&pin).await?.iter().flat_map(|dashboard| &dashboard.sources) {
+    for source in app.boards.now().dashboards.all(&pin).await?.iter().flat_map(|dashboard| &dashboard.sources) {
         if !sources
             .iter()
             .any(|known| known.name == source.name || (known.url.is_some() && place(known.url.as_ref()) == place(source.url.as_ref())))
