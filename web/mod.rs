@@ -11,6 +11,7 @@ mod data;
 mod error;
 mod events;
 pub(crate) mod log;
+mod metrics;
 mod page;
 mod pages;
 mod parts;
