@@ -20,6 +20,7 @@ mod crash;
 mod dashboards;
 mod demo;
 mod disk;
+mod documents;
 mod export;
 mod exporter;
 mod extract;
