@@ -186,8 +186,9 @@ services() {
         return
     fi
     systemctl daemon-reload
-    "${enable[@]}"
+    # What runs already, and only that, is started anew; the rest is started by being enabled.
     [ -z "$changed" ] || systemctl try-restart "${started[@]}"
+    "${enable[@]}"
     systemctl --no-pager --lines=0 status "${started[@]}" || die "not everything runs; see: journalctl -u materia-supervisor -u materia-web"
 }
 

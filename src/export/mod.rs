@@ -255,6 +255,7 @@ fn attempt(
     if let Err(error) = turn::check_place(target, job.map(|job| job.lakehouse.as_path())) {
         return conclude(target, record, Err(error), begun);
     }
+    watch.event(&Event::Begins { id: &record.id });
     watch.step(Step::Turn);
     let (turn, abandoned) = match Turn::take(target, wait, cancel, watch) {
         Ok(taken) => taken,
@@ -266,6 +267,7 @@ fn attempt(
         history::remember(target, &abandoned, watch);
     }
     record.id = next_id(target, now);
+    watch.event(&Event::Begins { id: &record.id });
     let generation = announced.unwrap_or_else(|| record.id.clone());
     let mut watch = Announcing::new(turn, Running::begin(target, &record.id, generation, now), watch);
     let watch: &mut dyn Watch = &mut watch;

@@ -42,11 +42,7 @@ fn a_bare_server_becomes_a_running_one_and_a_second_run_changes_nothing() {
         println!("skipped: MATERIA_TEST_BOOTSTRAP is not set to a Debian root, such as / or what debootstrap made");
         return;
     };
-    let build = Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--fork", "bash", "-euo", "pipefail", "-c", TWICE]);
-    command.env("LOWER", lower).env("BUILD", build).env("CHECKOUT", ROOT);
-    let ran = Ran::of(&command.output().unwrap());
+    let ran = in_namespace(TWICE, &lower);
     if ran.stderr.contains("unshare failed") || ran.stderr.contains("permission denied") {
         println!("skipped: no mounts here: {}", ran.stderr);
         return;
@@ -80,6 +76,85 @@ fn a_bare_server_becomes_a_running_one_and_a_second_run_changes_nothing() {
         assert!(found, "{expected} is not in\n{tree}");
     }
     assert!(after.contains("kept apart"), "{after}");
+}
+
+/// As [`TWICE`], with systemd as the first process of a namespace of its own: `$LOWER` must have it. Prints what systemd says of the units when
+/// the bootstrap is done, and what they did.
+const BOOTED: &str = r#"
+work=$(mktemp -d)
+mount -t tmpfs tmpfs "$work"
+mkdir "$work/upper" "$work/work" "$work/root" "$work/build"
+cp "$BUILD/materia" "$BUILD"/libduckdb*.so "$work/build"
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$work/upper,workdir=$work/work" "$work/root"
+cd "$work/root"
+mkdir -p mnt/materia mnt/build old
+mount --bind "$CHECKOUT" mnt/materia
+mount --bind "$work/build" mnt/build
+printf '#!/bin/sh\n' > usr/local/bin/uv; chmod 755 usr/local/bin/uv
+for at in run tmp dev; do mount -t tmpfs tmpfs $at; done
+for device in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 dev/${device%:*} c 1 ${device#*:}; done
+ln -s /proc/self/fd dev/fd
+mount --rbind /sys sys
+mount -t tmpfs tmpfs sys/fs/cgroup
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+cat > etc/systemd/system/trial.service <<'UNIT'
+[Service]
+Type=oneshot
+Environment=SUPERVISOR_PIPELINES=export_serving
+StandardOutput=file:/trial.log
+StandardError=inherit
+ExecStart=/mnt/materia/infra/bootstrap_supervisor.sh --binary /mnt/build/materia
+ExecStart=sleep 2
+ExecStart=systemctl reload materia-web
+ExecStart=systemctl start materia-backup
+ExecStart=systemctl show --property=Id,ActiveState,Result,NRestarts materia-supervisor materia-web materia-backup materia-backup.timer
+ExecStart=curl --silent --include http://127.0.0.1:8000/health
+ExecStart=journalctl --no-pager --unit=materia-supervisor --unit=materia-web --unit=materia-backup
+ExecStopPost=systemctl --no-block poweroff
+UNIT
+mkdir -p etc/systemd/system/multi-user.target.wants
+ln -s ../trial.service etc/systemd/system/multi-user.target.wants/
+export work
+timeout --kill-after=5 120 unshare --pid --mount --fork --kill-child --cgroup --uts --ipc sh -c '
+    mount -t proc proc proc; pivot_root . old; cd /; umount -l old
+    exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null' >&2 || true
+cat trial.log
+"#;
+
+#[test]
+fn systemd_runs_the_units_of_a_new_server() {
+    let Ok(lower) = env::var("MATERIA_TEST_BOOTSTRAP") else {
+        println!("skipped: MATERIA_TEST_BOOTSTRAP is not set to a Debian root, such as what debootstrap made");
+        return;
+    };
+    let root = Path::new(&lower);
+    if root == Path::new("/") || !["lib/systemd/systemd", "usr/bin/curl", "usr/bin/git"].iter().all(|file| root.join(file).exists()) {
+        println!("skipped: {lower} is this machine itself, or has no systemd, curl and git");
+        return;
+    }
+    let ran = in_namespace(BOOTED, &lower);
+    println!("{}", ran.stdout);
+    let shown = |id: &str, lines: &[&str]| {
+        let about = ran.stdout.split("\n\n").find(|about| about.lines().any(|line| line == format!("Id={id}")));
+        let about = about.unwrap_or_else(|| panic!("{id}: {ran:#?}"));
+        assert!(lines.iter().all(|wanted| about.lines().any(|line| line == *wanted)), "{about}");
+    };
+    shown("materia-supervisor.service", &["ActiveState=active", "NRestarts=0", "Result=success"]);
+    shown("materia-web.service", &["ActiveState=active", "NRestarts=0", "Result=success"]);
+    shown("materia-backup.service", &["ActiveState=inactive", "Result=success"]);
+    shown("materia-backup.timer", &["ActiveState=active"]);
+    for told in ["HTTP/1.1 200 OK", "supervising export_serving", "dashboards were read again", "0 accounts, "] {
+        assert!(ran.stdout.contains(told), "{told}: {ran:#?}");
+    }
+}
+
+/// Runs a script in a mount namespace of its own.
+fn in_namespace(script: &str, lower: &str) -> Ran {
+    let build = Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--fork", "bash", "-euo", "pipefail", "-c", script]);
+    command.env("LOWER", lower).env("BUILD", build).env("CHECKOUT", ROOT);
+    Ran::of(&command.output().unwrap())
 }
 
 #[test]

@@ -163,12 +163,16 @@ fn systemd_hears_that_the_supervisor_is_ready_and_alive() {
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let supervisor = Supervisor::start(&site, Supervisor::command(&site).env("NOTIFY_SOCKET", site.path("notify")));
     let mut heard = String::new();
-    while !["READY=1", "WATCHDOG=1", "0 failed rounds in a row"].iter().all(|word| heard.contains(word)) {
-        let mut message = [0; 1024];
-        let length = socket.recv(&mut message).unwrap();
-        heard += std::str::from_utf8(&message[..length]).unwrap();
-    }
+    let mut hears = |words: &[&str]| {
+        while !words.iter().all(|word| heard.contains(word)) {
+            let mut message = [0; 1024];
+            let length = socket.recv(&mut message).unwrap();
+            heard += std::str::from_utf8(&message[..length]).unwrap();
+        }
+    };
+    hears(&["READY=1", "WATCHDOG=1", "0 failed rounds in a row"]);
     assert_eq!(supervisor.stop(), 0);
+    hears(&["STOPPING=1"]);
 }
 
 #[test]
@@ -313,7 +317,6 @@ fn caddy_understands_its_file_and_stands_in_front_of_the_site() {
     let page = ask("/").unwrap_or_default();
     running.kill().unwrap();
     running.wait().unwrap();
-    assert!(page.contains("strict-transport-security: max-age=31536000") || page.contains("Strict-Transport-Security: max-age"), "{page}");
     assert!(page.contains("<html"), "{page}");
 }
 

@@ -62,3 +62,28 @@ fn the_log_tells_each_request_by_its_id_and_holds_no_secret_and_no_address() {
     }
     assert!(told > 10 && log.contains(&format!("\"id\":\"{id}\"")), "{log}");
 }
+
+#[test]
+fn dashboards_are_read_again_when_the_site_is_told_to_and_the_log_names_a_mistake() {
+    let site = Site::small();
+    site.ok(&["export", "-q"]);
+    let dashboard = |title: &str, kind: &str| {
+        let text =
+            format!("title = '{title}'\n[[panel]]\nkind = '{kind}'\ntitle = 'Rows'\nsql = 'SELECT count(*) AS n FROM numbers'\ny = 'n'\n");
+        std::fs::write(site.path("boards/mine.toml"), text).unwrap();
+    };
+    std::fs::create_dir(site.path("boards")).unwrap();
+    dashboard("First", "stat");
+    // As in production: nothing is looked at by itself.
+    let web = Web::start(&site, &[("MATERIA_DASHBOARDS", "boards"), ("DEBUG", "false")]);
+    let told = |what: &str| {
+        let process = rustix::process::Pid::from_child(&web.process);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
+        crate::support::eventually(what, || web.log().contains(what));
+    };
+    dashboard("Second", "stat");
+    told("dashboards were read again");
+    dashboard("Third", "pie");
+    told("mine.toml:3");
+    assert!(web.get("/health", "").starts_with("HTTP/1.1 200"), "it goes on");
+}
