@@ -92,7 +92,10 @@ mount --bind "$CHECKOUT" mnt/materia
 mount --bind "$work/build" mnt/build
 printf '#!/bin/sh\n' > usr/local/bin/uv; chmod 755 usr/local/bin/uv
 for at in run tmp dev; do mount -t tmpfs tmpfs $at; done
-for device in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 dev/${device%:*} c 1 ${device#*:}; done
+for device in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do IFS=: read -r name major minor <<<$device; mknod -m 666 dev/$name c $major $minor; done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 mount --rbind /sys sys
 mount -t tmpfs tmpfs sys/fs/cgroup
@@ -101,7 +104,7 @@ cat > etc/systemd/system/trial.service <<'UNIT'
 [Service]
 Type=oneshot
 Environment=SUPERVISOR_PIPELINES=export_serving
-StandardOutput=file:/trial.log
+StandardOutput=append:/trial.log
 StandardError=inherit
 ExecStart=/mnt/materia/infra/bootstrap_supervisor.sh --binary /mnt/build/materia
 ExecStart=sleep 2
@@ -109,7 +112,7 @@ ExecStart=systemctl reload materia-web
 ExecStart=systemctl start materia-backup
 ExecStart=systemctl show --property=Id,ActiveState,Result,NRestarts materia-supervisor materia-web materia-backup materia-backup.timer
 ExecStart=curl --silent --include http://127.0.0.1:8000/health
-ExecStart=journalctl --no-pager --unit=materia-supervisor --unit=materia-web --unit=materia-backup
+ExecStopPost=journalctl --no-pager --unit=materia-supervisor --unit=materia-web --unit=materia-backup
 ExecStopPost=systemctl --no-block poweroff
 UNIT
 mkdir -p etc/systemd/system/multi-user.target.wants

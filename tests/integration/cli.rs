@@ -172,7 +172,10 @@ fn a_held_lakehouse_is_shown_with_its_holder() {
     let site = Site::small();
     site.ok(&["export"]);
     let writer = Actor::start("writer", &site.lakehouse());
-    let shown = |args: &[&str]| Screen::of(&site).with_pid(writer.process.id()).show(args, &site.run(args));
+    let shown = |args: &[&str]| {
+        let ran = site.run(args);
+        Screen::of(&site).with_pid(writer.process.id()).show(args, &ran)
+    };
     assert_screen("status_lakehouse_held", &shown(&["status"]));
     assert_screen("export_busy", &shown(&["export", "--wait", "1s"]));
     let json = |args: &[&str]| -> Vec<serde_json::Value> {

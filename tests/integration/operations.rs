@@ -163,16 +163,16 @@ fn systemd_hears_that_the_supervisor_is_ready_and_alive() {
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let supervisor = Supervisor::start(&site, Supervisor::command(&site).env("NOTIFY_SOCKET", site.path("notify")));
     let mut heard = String::new();
-    let mut hears = |words: &[&str]| {
+    let mut until = |words: &[&str]| {
         while !words.iter().all(|word| heard.contains(word)) {
             let mut message = [0; 1024];
             let length = socket.recv(&mut message).unwrap();
             heard += std::str::from_utf8(&message[..length]).unwrap();
         }
     };
-    hears(&["READY=1", "WATCHDOG=1", "0 failed rounds in a row"]);
+    until(&["READY=1", "WATCHDOG=1", "0 failed rounds in a row"]);
     assert_eq!(supervisor.stop(), 0);
-    hears(&["STOPPING=1"]);
+    until(&["STOPPING=1"]);
 }
 
 #[test]
