@@ -53,7 +53,7 @@ async fn now(app: &App) -> Registry {
 fn generation(registry: &mut Registry, app: &App) {
     let state = app.reader.state();
     let info = state.generation;
-    let at = info.as_ref().map(|info| info.exported_at.unwrap_or(info.opened_at));
+    let at = info.as_ref().map(|info| info.as_of().unwrap_or(info.opened_at));
     let age = at.map_or(-1, |at| app.clock.now().duration_since(at).as_secs());
     registry.register_with_unit("generation_age", "Age of the served data; -1 when nothing is served", Unit::Seconds, gauge(age));
     number(registry, "generation_sequence", "Generations served since the start", info.as_ref().map_or(0, |info| info.sequence));
