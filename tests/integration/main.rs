@@ -24,6 +24,8 @@ mod documents;
 mod export;
 mod exporter;
 mod extract;
+mod histories;
+mod incremental;
 mod input;
 mod kept;
 mod metrics;
