@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{Write as _, stderr},
+    io::{IsTerminal as _, Write as _, stderr},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -133,6 +133,10 @@ pub(super) fn conclude(
         let _ = write!(trouble, "the attempt could not be recorded in the history: {error}");
     }
     if let Some(error) = &finished.error {
+        // In a log, what is wrong stands below the attempt that it belongs to.
+        if !json && !quiet && finished.unrecorded.is_none() && !stderr().is_terminal() {
+            let _ = writeln!(stderr(), "{} {}", finished.record.id, finished.record.outcome.word());
+        }
         let failure = failure(error, stopped);
         Err(Failure { message: format!("{}\n{trouble}", failure.message).trim_end().to_owned(), ..failure })
     } else {

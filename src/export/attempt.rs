@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Cancel, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history,
+    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history,
     snapshot::ms_since,
     turn::{self, Announcing, Turn},
 };
@@ -37,6 +37,7 @@ pub(super) fn attempt(
     if let Err(error) = turn::check_place(target, job.map(|job| job.lakehouse.as_path())) {
         return conclude(target, record, Err(error), begun);
     }
+    watch.event(&Event::Begins { id: &record.id });
     watch.step(Step::Turn);
     let (turn, abandoned) = match Turn::take(target, wait, cancel, watch) {
         Ok(taken) => taken,
@@ -48,6 +49,7 @@ pub(super) fn attempt(
         history::remember(target, &abandoned, watch);
     }
     record.id = next_id(target, now);
+    watch.event(&Event::Begins { id: &record.id });
     let generation = announced.unwrap_or_else(|| record.id.clone());
     let mut watch = Announcing::new(turn, Running::begin(target, &record.id, generation, now), watch);
     let watch: &mut dyn Watch = &mut watch;

@@ -21,6 +21,7 @@
 mod ask;
 mod catalog;
 mod error;
+mod figures;
 mod follow;
 mod generation;
 mod guard;
@@ -47,6 +48,7 @@ pub use ask::{Answer, Stream};
 pub(crate) use catalog::COLUMNS;
 pub use catalog::{Catalog, ColumnInfo, ColumnSummary, TableInfo};
 pub use error::ReaderError;
+pub use figures::Figures;
 pub use generation::GenerationInfo;
 use jiff::Timestamp;
 pub use query::{Limits, Param, Query};
@@ -55,6 +57,7 @@ use tokio::sync::watch;
 pub use wait::{wait, wait_unless};
 
 use self::{
+    figures::Counts,
     follow::{Alarm, Follower, Seen, read, write},
     generation::{ByBytes, Generation},
     lanes::{LaneKind, Lanes},
@@ -195,6 +198,7 @@ impl Reader {
             watchdog: Watchdog::start()?,
             checked: Cache::new(10_000),
             slow: Cache::new(10_000),
+            counts: Counts::default(),
             current: RwLock::new(None),
             retired: Mutex::default(),
             state: RwLock::new(State { generation: None, problem: None }),
