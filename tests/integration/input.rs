@@ -301,7 +301,7 @@ fn spaces_quotes_and_other_alphabets_in_paths_are_just_names() {
         let served = format!("out/{folder}.duckdb");
         site.ok(&["export", "--lakehouse", &lakehouse, "--to", &served]);
         assert_eq!(number(&site.path(&served), "SELECT a FROM serving.v"), 5, "{folder}");
-        site.ok(&["export", "--lakehouse", &lakehouse, "--to", &served]);
+        site.ok(&["export", "--full", "--lakehouse", &lakehouse, "--to", &served]);
         site.ok(&["rollback", "--to", &served]);
     }
 }

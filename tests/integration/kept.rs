@@ -223,7 +223,7 @@ fn what_belongs_to_a_generation_goes_with_it_even_if_its_removal_was_cut_short()
         fs::write(folder.join(format!("20260101T000000000Z.{ending}")), "half of it").unwrap();
     }
     fs::write(site.path("_rollback.duckdb.new"), "half of it").unwrap();
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     assert_eq!(names(&folder)[..2], kept);
     assert_eq!(names(&folder).len(), 4);
     assert_eq!(site.names(), TIDY);

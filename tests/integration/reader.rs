@@ -211,7 +211,7 @@ fn a_swap_is_noticed_within_a_quarter_of_a_second_without_traffic() {
     let reader = open(&site);
     let mut generations = reader.generations();
     generations.borrow_and_update();
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     let swapped = fs::metadata(site.served()).unwrap().modified().unwrap();
     wait(generations.changed()).unwrap();
     let noticed = swapped.elapsed().unwrap();

@@ -143,7 +143,7 @@ fn a_new_generation_starts_without_remembered_answers() {
     let reader = open(&site);
     let question = "SELECT random()";
     let first = ask(&reader.pin().unwrap(), question).unwrap();
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     eventually("the reader has followed", || reader.pin().unwrap().generation().sequence == 2);
     assert!(!Arc::ptr_eq(&first, &ask(&reader.pin().unwrap(), question).unwrap()));
 }
@@ -227,7 +227,7 @@ fn a_generation_held_for_too_long_is_closed_and_says_so() {
     let limits = ReaderLimits { drain: Duration::from_millis(300), ..ReaderLimits::default() };
     let reader = Reader::open(&site.served(), "serving", limits).unwrap();
     let held = reader.pin().unwrap();
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     eventually("the reader has followed", || reader.pin().unwrap().generation().sequence == 2);
     let mut differs = 0;
     eventually("the former generation is closed", || {

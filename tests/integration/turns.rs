@@ -91,7 +91,7 @@ fn what_a_killed_export_left_is_cleared_by_an_export_of_another_file_from_anothe
         let site = Site::runs();
         site.ok(&["export"]);
         let kept = site.kept();
-        Actor::start(&format!("export until {step}"), site.folder()).die();
+        Actor::start(&format!("full export until {step}"), site.folder()).die();
         let elsewhere = Site::empty();
         let (lakehouse, other) = (site.lakehouse(), site.path("other.duckdb"));
         elsewhere.ok(&["export", "--lakehouse", lakehouse.to_str().unwrap(), "--to", other.to_str().unwrap()]);
