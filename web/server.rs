@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    time::{Instant, interval},
+    time::{Instant, interval, timeout},
 };
 
 use super::{
@@ -59,7 +59,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     accounts::check_debug(&settings.web).map_err(AccountsError::from)?;
     let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
-    let accounts = Accounts::open(&settings, &clock).await?;
+    let accounts = Accounts::open_patiently(&settings, &clock).await?;
     let dashboards = Dashboards::load(&settings.dashboards)?;
     for problem in dashboards.problems() {
         tracing::warn!(%problem, "a dashboard is not as its author meant it");
@@ -115,6 +115,10 @@ async fn keep_house(app: App) {
         if cleaned.elapsed() >= HOUSEKEEPING {
             cleaned = Instant::now();
             app.rate_limit.forget_quiet();
+            let handed = timeout(accounts::ANSWERS_WITHIN, app.accounts.hand_back(false)).await;
+            if !matches!(handed, Ok(Ok(()))) {
+                tracing::warn!("what was taken of the day's requests to the API could not be handed back");
+            }
         }
     }
 }

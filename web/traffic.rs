@@ -152,7 +152,8 @@ impl Traffic {
         self.generation_sequence.set(info.map_or(0, |info| as_gauge(info.sequence)));
         self.listeners.set(as_gauge(app.events.listeners() as u64));
         self.under_way.set(as_gauge(self.in_flight()));
-        self.signed_in.set(app.accounts.signed_in_users().await.unwrap_or(-1));
+        let signed_in = tokio::time::timeout(Duration::from_secs(2), app.accounts.signed_in_users()).await;
+        self.signed_in.set(signed_in.ok().and_then(Result::ok).unwrap_or(-1));
         let mut text = String::new();
         // Writing into a string does not fail.
         let _ = encode(&mut text, &self.registry);

@@ -25,6 +25,7 @@ mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 pub(crate) mod tests;
+mod usage;
 
 use std::{
     collections::HashMap,
@@ -32,10 +33,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use materia::settings::Settings;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::{
     account::{Account, LONGEST_NAME},
@@ -44,7 +47,7 @@ pub(crate) use self::{
     audit::{Actor, AuditRow},
     backup::backup,
     email::Email,
-    identify::{Session, forget_cookie, identify, presented, session_cookie},
+    identify::{ANSWERS_WITHIN, Session, forget_cookie, identify, in_time, presented, session_cookie},
     links::{LinkError, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
     plans::entitlements,
@@ -56,6 +59,9 @@ pub(crate) use self::{
 };
 use super::app::Clock;
 
+/// How long a server that starts waits for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The accounts of the site.
 #[derive(Clone)]
 pub(crate) struct Accounts {
@@ -66,8 +72,8 @@ pub(crate) struct Accounts {
     seen: Arc<sessions::Seen>,
     /// Counts the changes that make what is remembered of sessions wrong.
     changes: Arc<AtomicU64>,
-    /// The day's requests to the API, by account.
-    usage: Arc<Mutex<HashMap<String, api_keys::Usage>>>,
+    /// What this server has of the day's requests to the API, by account.
+    usage: Arc<Mutex<HashMap<String, usage::Usage>>>,
 }
 
 /// Why the accounts cannot be used.
@@ -96,6 +102,20 @@ impl Accounts {
         })
     }
 
+    /// The same, where the store may be about to start as well: waits for it a while.
+    pub(crate) async fn open_patiently(settings: &Settings, clock: &Clock) -> Result<Self, AccountsError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Self::open(settings, clock).await {
+                Err(AccountsError::Store(error)) if error.may_pass() && Instant::now() < deadline => {
+                    tracing::warn!(%error, "waiting for the accounts");
+                    sleep(Duration::from_secs(1)).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     pub(crate) fn settings(&self) -> &AccountSettings {
         &self.settings
     }
@@ -121,8 +141,8 @@ impl Accounts {
 
     /// Sends the mail that waits and closes the store.
     pub(crate) async fn close(self) {
-        if let Err(error) = self.write_usage().await {
-            tracing::warn!(%error, "the day's requests to the API could not be written down");
+        if let Err(error) = self.hand_back(true).await {
+            tracing::warn!(%error, "what was taken of the day's requests to the API could not be handed back");
         }
         self.post.finish().await;
         self.store.close().await;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 
 use super::{
     Accounts, Actor,
@@ -12,7 +12,7 @@ use super::{
     audit::{self, Deed},
     links::Visit,
     secret::{self, Token, TokenHash},
-    store::{StoreError, Transaction},
+    store::{StoreError, StoredRow, Transaction},
 };
 use crate::web::viewer::{Role, Viewer};
 
@@ -66,8 +66,8 @@ pub(crate) struct SessionLine {
     pub(crate) network: String,
 }
 
-impl FromRow<'_, SqliteRow> for SessionLine {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for SessionLine {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             handle: row.try_get("handle")?,
             created_at: super::time(row.try_get("created_at")?),
@@ -88,8 +88,8 @@ struct Stored {
     account: Account,
 }
 
-impl FromRow<'_, SqliteRow> for Stored {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for Stored {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             id_hash: row.try_get("id_hash")?,
             handle: row.try_get("handle")?,
@@ -190,13 +190,15 @@ impl Accounts {
         let Stored { id_hash, handle, role, seen_at, mut account, .. } = stored;
         let mut renewed = None;
         let lost = account.role == Role::Admin && !self.is_admin_address(&account.email);
-        let current = id_hash == presented.as_str();
         if lost {
             account.role = Role::Customer;
         }
         if lost || role != account.role {
             let mut turn = self.store.write().await?;
-            if lost {
+            // Another request, here or at another server, may have done either since the session was read.
+            let select = sqlx::query_scalar("SELECT role FROM accounts WHERE id = $1");
+            let before: Option<String> = select.bind(&account.id).fetch_optional(&mut *turn).await?;
+            if lost && before.as_deref() == Some(Role::Admin.name()) {
                 account::write_role(&mut turn, &account.id, Role::Customer).await?;
                 let deed = Deed {
                     action: "role taken away",
@@ -206,7 +208,9 @@ impl Accounts {
                 };
                 audit::record(&mut turn, now, &Actor::site(), deed).await?;
             }
-            if current {
+            let select = sqlx::query("SELECT 1 FROM sessions WHERE id_hash = $1 AND role <> $2");
+            let same = select.bind(presented.as_str()).bind(account.role.name()).fetch_optional(&mut *turn).await?.is_some();
+            if same {
                 renewed = renew(&mut turn, now, &handle, &account).await?;
             }
             turn.commit().await?;
