@@ -23,7 +23,12 @@ mod sessions;
 mod settings;
 mod store;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says so by panicking, or skips and prints why"
+)]
 pub(crate) mod tests;
 mod usage;
 
