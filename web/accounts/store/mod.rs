@@ -61,7 +61,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a connection to PostgreSQL begins with. No statement takes longer than seconds, and a server that stands still while it has the turn to
 /// write loses it. Notices are not for the log.
-const MANNERS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; \
+const MANNERS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '4s'; \
                        SET client_min_messages = error";
 
 /// Takes the turn to write at once: one that reads first and then finds another writer could not go on.

@@ -1,6 +1,6 @@
 //! What holds between several servers on one store, and between the two kinds of store.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use materia::plan::Plan;
 use tokio::task::JoinSet;
@@ -203,5 +203,34 @@ async fn both_stores_have_the_same_tables_columns_and_indexes() {
     assert!(sqlite.contains("sessions.seen_at BIGINT NOT NULL") && sqlite.contains("mails (at)"), "{sqlite:#?}");
     if super::on_postgres() {
         assert_eq!(told(&Rig::new().await, POSTGRES).await, sqlite);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_in_its_turn_to_write_loses_it() {
+    if !super::on_postgres() {
+        return;
+    }
+    let [one, two, _] = servers().await;
+    let mut held = one.accounts.store.write().await.unwrap();
+    sqlx::query("UPDATE accounts SET name = 'half'").execute(&mut *held).await.unwrap();
+    two.sign_in("bo@example.com").await;
+    assert!(held.commit().await.is_err());
+    one.sign_in("bo@example.com").await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_no_transaction_behind() {
+    if !super::on_postgres() {
+        return;
+    }
+    let [one, two, _] = servers().await;
+    let bo = one.sign_in("bo@example.com").await.account;
+    for number in 0..400 {
+        let given_up = async { one.accounts.record(&Actor::site(), "tried", "", "").await };
+        let _ = tokio::time::timeout(Duration::from_micros(number * 10), given_up).await;
+        // Seen by others at once, and not when a forgotten transaction ends.
+        one.accounts.set_name(&bo.id, &format!("Bo {number}")).await.unwrap();
+        assert_eq!(two.accounts.account(&bo.id).await.unwrap().unwrap().name, format!("Bo {number}"));
     }
 }
