@@ -29,6 +29,7 @@ mod names;
 mod operations;
 mod outsider;
 mod pipelines;
+#[allow(dead_code, reason = "some of it is for the tests beside the accounts")]
 mod postgres;
 mod python;
 mod reader;

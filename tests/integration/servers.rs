@@ -145,7 +145,8 @@ fn a_session_made_at_one_server_is_good_at_all_and_its_end_is_seen_by_all_within
 fn of_servers_that_race_for_one_link_one_lets_in() {
     let Some((site, _postgres, url)) = deployment() else { return };
     let servers = [(); 3].map(|()| Server::start(&site, &url));
-    for round in 0..4 {
+    // What does not work counts as a guess, at all servers together: few rounds stay below what one network may guess.
+    for round in 0..2 {
         let email = format!("bo{round}@example.com");
         let asking = &servers[round % 3];
         assert_eq!(asking.post("/auth/login", "", &format!("email={email}")).status, 200);
@@ -183,7 +184,7 @@ fn one_of_three_servers_is_killed_under_load_and_no_answer_of_the_others_fails()
                     while !over.load(Ordering::SeqCst) {
                         // Pages that read, and a form that takes the turn to write.
                         let asked = [server.get("/settings", cookie), server.get("/tables/names", cookie)];
-                        let told = server.post("/settings/keys", cookie, "name=x&days=1");
+                        let told = server.post("/settings/keys", cookie, "key-name=x&days=30");
                         assert!(asked.iter().all(|answer| answer.status == 200), "{asked:?}");
                         assert!(told.status < 500, "{told:?}");
                         answered.fetch_add(3, Ordering::SeqCst);
@@ -191,7 +192,7 @@ fn one_of_three_servers_is_killed_under_load_and_no_answer_of_the_others_fails()
                 });
             }
             let killed = &*killed;
-            scope.spawn(|| while killed.try_ask("POST", "/settings/keys", &cookie, "name=x&days=1").is_some() {});
+            scope.spawn(|| while killed.try_ask("POST", "/settings/keys", &cookie, "key-name=x&days=30").is_some() {});
             let begun = answered.load(Ordering::SeqCst);
             eventually("there is load", || answered.load(Ordering::SeqCst) > begun + 60);
             assert!(Command::new("kill").arg("-KILL").arg(killed.process.id().to_string()).status().unwrap().success());
@@ -211,8 +212,9 @@ fn postgresql_may_stand_still_or_stop_and_everything_recovers_by_itself() {
     let Some((site, mut postgres, url)) = deployment() else { return };
     let servers = [(); 2].map(|()| Server::start(&site, &url));
     let cookie = servers[0].sign_in("pro@example.test");
-    let made = servers[1].post("/settings/keys", &cookie, "name=x&days=1");
-    let key = made.body.split("materia_").nth(1).map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>()).unwrap();
+    let made = servers[1].post("/settings/keys", &cookie, "key-name=x&days=30");
+    let keys = made.body.split("materia_").map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>());
+    let key = keys.skip(1).find(|key| key.len() == 64).unwrap_or_else(|| panic!("{made:?}"));
     let key = format!("Authorization: Bearer materia_{key}");
     let all_is_well = || {
         servers.iter().all(|server| {
@@ -221,28 +223,29 @@ fn postgresql_may_stand_still_or_stop_and_everything_recovers_by_itself() {
         })
     };
     assert!(all_is_well());
+    let told_by = |server: &Server| {
+        // What needs no account works, and at once.
+        let begun = Instant::now();
+        assert!(server.get("/", "").status == 200 && server.get("/auth/login", "").status == 200);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        let page = server.get("/tables", &cookie);
+        assert!(page.status == 503 && page.body.contains("Accounts cannot be reached right now"), "{page:?}");
+        assert!(page.head.contains("retry-after: 5") && begun.elapsed() < Duration::from_secs(5), "{page:?} after {:?}", begun.elapsed());
+        assert_eq!(server.post("/auth/logout", &cookie, "").status, 503, "nobody is told that a session ended that did not");
+        let asked = server.post("/auth/login", "", "email=new@example.com");
+        assert!(asked.status == 503 && asked.body.contains("Accounts cannot be reached"), "{asked:?}");
+        let call = server.get("/api/v1/tables", &key);
+        assert!(call.status == 503 && call.body.contains("unavailable"), "{call:?}");
+        let ready = server.get("/ready", "");
+        assert!(ready.status == 503 && ready.body.contains("\"store\":false"), "{ready:?}");
+    };
     let everybody_is_told = || {
-        for server in &servers {
-            // What needs no account works, and at once.
-            let begun = Instant::now();
-            assert!(server.get("/", "").status == 200 && server.get("/auth/login", "").status == 200);
-            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-            let begun = Instant::now();
-            let page = server.get("/tables", &cookie);
-            assert!(page.status == 503 && page.body.contains("Accounts cannot be reached right now"), "{page:?}");
-            assert!(
-                page.head.contains("retry-after: 5") && begun.elapsed() < Duration::from_secs(5),
-                "{page:?} after {:?}",
-                begun.elapsed()
-            );
-            assert_eq!(server.post("/auth/logout", &cookie, "").status, 503, "nobody is told that a session ended that did not");
-            let asked = server.post("/auth/login", "", "email=new@example.com");
-            assert!(asked.status == 503 && asked.body.contains("Accounts cannot be reached"), "{asked:?}");
-            let call = server.get("/api/v1/tables", &key);
-            assert!(call.status == 503 && call.body.contains("unavailable"), "{call:?}");
-            let ready = server.get("/ready", "");
-            assert!(ready.status == 503 && ready.body.contains("\"store\":false"), "{ready:?}");
-        }
+        scope(|scope| {
+            for server in &servers {
+                scope.spawn(|| told_by(server));
+            }
+        });
     };
 
     postgres.signal("STOP");
@@ -271,7 +274,7 @@ fn postgresql_may_stand_still_or_stop_and_everything_recovers_by_itself() {
 }
 
 #[test]
-fn without_postgresql_a_server_gives_up_after_a_while_and_at_once_where_waiting_does_not_help() {
+fn a_server_that_postgresql_does_not_let_in_says_so_at_once() {
     let Some((site, postgres, url)) = deployment() else { return };
     let begun = Instant::now();
     let wrong = url.replace(PASSWORD, "hunter2");
