@@ -59,6 +59,9 @@ const HELLO: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a connection to PostgreSQL lives: it knows the tables as they were, and the address that the name had.
+const LIFE: Duration = Duration::from_mins(1);
+
 /// What a connection to PostgreSQL begins with. No statement takes longer than seconds, and a server that stands still while it has the turn to
 /// write loses it. Notices are not for the log.
 const MANNERS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '4s'; \
@@ -182,7 +185,7 @@ async fn open_postgres(options: AnyConnectOptions, place: String) -> Result<Pool
     // The pool's own first attempt would not tell why it failed.
     let first = timeout(HELLO, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     first.map_err(|error| StoreError::Unreachable { place, error })?.close().await?;
-    let pool = AnyPoolOptions::new().max_connections(10).acquire_timeout(PATIENCE).max_lifetime(Duration::from_mins(10));
+    let pool = AnyPoolOptions::new().max_connections(10).acquire_timeout(PATIENCE).max_lifetime(LIFE);
     let pool = pool.after_connect(|connection, _| Box::pin(async move { connection.execute(MANNERS).await.map(drop) }));
     // A request that is given up may leave a transaction behind, or a connection that nobody answers any more.
     let pool = pool.after_release(|connection, _| {

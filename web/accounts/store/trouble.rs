@@ -71,10 +71,11 @@ fn passes(error: &sqlx::Error) -> bool {
     match error {
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => true,
         E::Database(error) => error.code().is_some_and(|code| {
-            // PostgreSQL's classes of what concerns its connections, resources, operators and system; then: a lock not given in time, a server
-            // that only reads as yet. The short ones are SQLite's, for a file that somebody else has.
+            // PostgreSQL's classes of what concerns its connections, resources, operators and system; then a lock not given in time, a server that
+            // only reads as yet, a transaction that was ended, and a connection that knows a table as it was before a newer materia came. The
+            // short ones are SQLite's, for a file that somebody else has.
             ["08", "53", "57", "58"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                || ["55P03", "25006", "25P02", "25P03", "40001", "40P01", "5", "6", "261", "517"].contains(&&*code)
+                || ["0A000", "55P03", "25006", "25P02", "25P03", "40001", "40P01", "5", "6", "261", "517"].contains(&&*code)
         }),
         _ => false,
     }
