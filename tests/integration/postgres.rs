@@ -110,9 +110,14 @@ impl Postgres {
 
     /// Everything that a database holds.
     pub(crate) fn dump(&self, database: &str) -> String {
-        let ran = Command::new(self.programs.join("pg_dump")).arg(self.url(database)).output().unwrap();
+        let ran = Command::new(self.program("pg_dump")).arg(self.url(database)).output().unwrap();
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 
     fn psql(&self, database: &str, sql: &str) -> Command {
@@ -159,6 +164,6 @@ fn programs() -> Option<PathBuf> {
     };
     let mut versions: Vec<PathBuf> = versions;
     versions.sort_by_key(|bin| bin.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u32>().ok()));
-    let all = |bin: &PathBuf| ["postgres", "initdb", "psql", "pg_dump"].iter().all(|name| bin.join(name).exists());
+    let all = |bin: &PathBuf| ["postgres", "initdb", "psql", "pg_dump", "pg_restore"].iter().all(|name| bin.join(name).exists());
     std::env::split_paths(&path).chain(versions.into_iter().rev()).find(all)
 }

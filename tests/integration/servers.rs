@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     postgres::{PASSWORD, Postgres},
-    support::{Site, eventually},
+    support::{Ran, Site, eventually},
 };
 
 /// One server.
@@ -287,4 +287,32 @@ fn a_server_that_postgresql_does_not_let_in_says_so_at_once() {
         "{told}"
     );
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_is_told_about_backups_is_what_brings_the_accounts_back() {
+    let Some((site, postgres, url)) = deployment() else { return };
+    let run = |args: &[&str], url: &str| Ran::of(&with_store(site.command(args), url).output().unwrap());
+    let told = run(&["users", "backup", "copy.dump"], &url);
+    assert!(told.code == 1 && !told.stderr.contains(PASSWORD), "{told:?}");
+    let command = &told.stderr[told.stderr.find("pg_dump").unwrap()..told.stderr.find(" (and").unwrap()];
+    let path = format!("{}:/usr/bin:/bin", postgres.program("").display());
+    let shell = |command: &str, url: &str| {
+        let ran = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(site.folder())
+            .env("DATABASE_URL", url)
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    shell(command, &url);
+    let again = postgres.url(&postgres.database());
+    let go_back = "pg_restore --clean --if-exists --dbname=\"$DATABASE_URL\" copy.dump";
+    shell(go_back, &again);
+    run(&["users", "set-plan", "free@example.test", "pro"], &again);
+    shell(go_back, &again);
+    let listed = run(&["users", "list"], &again).stdout;
+    assert!(listed.contains("4 accounts") && listed == run(&["users", "list"], &url).stdout, "{listed}");
 }
