@@ -147,7 +147,7 @@ impl Traffic {
     pub(crate) async fn prometheus(&self, app: &App) -> String {
         let as_gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let info = app.reader.state().generation;
-        let at = info.as_ref().map(|info| info.exported_at.unwrap_or(info.opened_at));
+        let at = info.as_ref().map(|info| info.as_of().unwrap_or(info.opened_at));
         self.generation_age.set(at.map_or(-1, |at| app.clock.now().duration_since(at).as_secs()));
         self.generation_sequence.set(info.map_or(0, |info| as_gauge(info.sequence)));
         self.listeners.set(as_gauge(app.events.listeners() as u64));

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, How, Manifest, Running, TableManifest, generations, watch::Watch};
+use super::{Audit, ExportError, How, Manifest, Running, TableManifest, Verdict, generations, watch::Watch};
 use crate::{
     lock::{self, Mode},
     target::{GenerationId, Served, Target},
@@ -145,6 +145,12 @@ pub struct TableRecord {
     pub previous_rows: Option<u64>,
     /// Milliseconds its copy took.
     pub ms: u64,
+    /// Taken over from the generation served before, and not copied.
+    #[serde(default)]
+    pub reused: bool,
+    /// Why it was copied or taken over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 impl Record {
@@ -180,8 +186,23 @@ impl Record {
     pub(super) fn served(&mut self, manifest: Manifest) {
         self.bytes = manifest.bytes;
         self.schema = Some(manifest.schema);
-        let table = |table: TableManifest| TableRecord { name: table.name, rows: table.rows, previous_rows: None, ms: 0 };
+        let table = |table: TableManifest| TableRecord {
+            name: table.name,
+            rows: table.rows,
+            previous_rows: None,
+            ms: 0,
+            reused: false,
+            why: String::new(),
+        };
         self.tables = manifest.tables.into_iter().map(table).collect();
+    }
+
+    /// Takes over what its checks came to, and tells whether they stand in the way.
+    pub(super) fn judge(&mut self, verdict: &Verdict, force: bool) -> Result<(), ExportError> {
+        self.audits_passed = verdict.audits.iter().filter(|audit| audit.passed).count();
+        self.audits_failed = verdict.audits.iter().filter(|audit| !audit.passed).cloned().collect();
+        self.forced = verdict.refusals().next().is_some() && force;
+        verdict.allows(force)
     }
 
     /// The rows of all its tables.
@@ -217,6 +238,41 @@ pub fn read_with_losses(target: &Target) -> io::Result<(Vec<Record>, usize)> {
         }
     }
     Ok((records, lost))
+}
+
+/// The newest attempts, oldest first: at least one where there is any, without reading a long history from its beginning.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
+    let mut file = match File::open(target.history()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    let mut back = 64 * 1024_u64;
+    loop {
+        let from = length.saturating_sub(back);
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        (&mut file).take(length - from).read_to_end(&mut text)?;
+        // The first line may be the end of one.
+        let whole = text.split(|byte| *byte == b'\n').skip(usize::from(from > 0));
+        let records: Vec<_> = whole.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        if !records.is_empty() || from == 0 {
+            return Ok(records);
+        }
+        back *= 8;
+    }
+}
+
+/// When an export last found that the lakehouse holds just what this generation does.
+///
+/// # Errors
+/// The history is there and cannot be read.
+pub fn confirmed(target: &Target, id: &GenerationId) -> io::Result<Option<jiff::Timestamp>> {
+    let is_confirmation = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(id);
+    Ok(newest(target)?.iter().rev().find(is_confirmation).map(|record| record.started_at))
 }
 
 /// Adds one line, durably. A line that an earlier crash tore is removed first.

@@ -1,6 +1,7 @@
-//! Copying the plan's tables into the staged file, in one transaction.
+//! Copying the plan's tables into the staged file, in one transaction. It begins empty, or as a copy of the served generation.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -8,10 +9,12 @@ use std::{
 };
 
 use super::{
-    ExportError, Unreadable,
+    ExportError, Manifest, Unreadable,
     engine::{self, Engine},
+    fingerprint::Fingerprint,
     lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
+    reuse,
     snapshot::ms_since,
     watch::{Event, Step, Watch},
 };
@@ -24,19 +27,38 @@ pub(super) struct Staged {
     /// In the plan's order.
     pub(super) tables: Vec<StagedTable>,
     pub(super) bytes: u64,
+    /// Of them, those that hold nothing.
+    pub(super) free_bytes: u64,
     keep: bool,
 }
 
-/// What copying one table gave.
+/// One table of a staged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StagedTable {
     pub(super) name: String,
-    /// Rows that DuckDB read from the lakehouse and wrote.
+    /// Rows that DuckDB read from the lakehouse and wrote, or that were published when it was copied.
     pub(super) rows: u64,
     pub(super) ms: u64,
+    /// Taken over from the served generation.
+    pub(super) reused: bool,
+    /// Why it was copied or taken over.
+    pub(super) why: String,
+}
+
+/// What a staged file begins as.
+pub(super) enum Start<'a> {
+    /// Nothing, for this reason.
+    Empty(String),
+    /// A copy of the served generation, of which these tables are kept.
+    Served(Staged, &'a Manifest, BTreeSet<String>),
 }
 
 impl Staged {
+    /// A file that is going to be written.
+    pub(super) fn begin(path: PathBuf) -> Self {
+        Self { path, tables: Vec::new(), bytes: 0, free_bytes: 0, keep: false }
+    }
+
     /// The file has got another name and must not be removed.
     pub(super) fn keep(&mut self) {
         self.keep = true;
@@ -57,34 +79,62 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     COMPANIONS.iter().try_for_each(|ending| files::remove_if_there(&files::with_suffix(path, ending)))
 }
 
-/// Copies every table, attached to attached, and closes both files.
-pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn Watch) -> Result<Staged, ExportError> {
+/// Copies every table that is not taken over, attached to attached, and closes the staged file. The lakehouse stays attached.
+pub(super) fn stage(
+    engine: &Engine,
+    plan: &Plan,
+    fingerprints: &[Fingerprint],
+    start: Start<'_>,
+    path: PathBuf,
+    watch: &mut dyn Watch,
+) -> Result<Staged, ExportError> {
     watch.step(Step::Stage);
-    let mut staged = Staged { path, tables: Vec::with_capacity(plan.tables.len()), bytes: 0, keep: false };
-    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
     let to = catalog_beside(&plan.catalog);
-    engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
-        ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
-            ExportError::NoStorageVersion { asked: plan.storage_version.clone() }
-        }
-        other => other,
-    })?;
+    let (mut staged, served) = match start {
+        Start::Empty(why) => (Staged::begin(path), Err(why)),
+        Start::Served(copy, manifest, kept) => (copy, Ok((manifest, kept))),
+    };
+    attach(engine, plan, &staged, to)?;
+    if let Ok((manifest, kept)) = &served {
+        reuse::drop_others(engine, to, manifest, kept)?;
+    }
     engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
-    for (index, table) in plan.tables.iter().enumerate() {
-        watch.event(&Event::TableBegins { table: &table.name, index, of: plan.tables.len() });
+    let of = plan.tables.len() - served.as_ref().map_or(0, |(_, kept)| kept.len());
+    for (table, fingerprint) in plan.tables.iter().zip(fingerprints) {
+        let why = match &served {
+            Ok((manifest, kept)) if kept.contains(&table.name) => {
+                staged.tables.push(reuse::kept(manifest, &table.name));
+                continue;
+            }
+            Ok((manifest, _)) => reuse::why_copied(manifest, &table.name, fingerprint),
+            Err(why) => why.clone(),
+        };
+        let index = staged.tables.iter().filter(|table| !table.reused).count();
+        watch.event(&Event::TableBegins { table: &table.name, index, of });
         let begun = Instant::now();
         let rows = copy(engine, plan, table, watch)?;
-        let done = StagedTable { name: table.name.clone(), rows, ms: ms_since(begun) };
+        let done = StagedTable { name: table.name.clone(), rows, ms: ms_since(begun), reused: false, why };
         watch.event(&Event::TableDone { table: &done.name, rows: done.rows, ms: done.ms });
         staged.tables.push(done);
     }
     watch.step(Step::Checkpoint);
     engine.run("COMMIT", |_| ())?;
     engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
-    let catalog = sql::ident(&plan.catalog);
-    engine.quick(&format!("USE memory; DETACH {}; DETACH {catalog}", sql::ident(to)))?;
+    let free = format!("SELECT free_blocks * block_size FROM pragma_database_size() WHERE database_name = {}", sql::literal(to));
+    staged.free_bytes = engine.number(&free)?;
+    engine.quick(&format!("USE memory; DETACH {}", sql::ident(to)))?;
     staged.bytes = check_closed(&staged.path)?;
     Ok(staged)
+}
+
+fn attach(engine: &Engine, plan: &Plan, staged: &Staged, to: &str) -> Result<(), ExportError> {
+    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
+    engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
+        ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
+            ExportError::NoStorageVersion { asked: plan.storage_version.clone() }
+        }
+        other => other,
+    })
 }
 
 /// The staged file's catalog while it is written: another one than the lakehouse's, which may be called anything.

@@ -189,7 +189,7 @@ impl Pin {
         let job =
             Job { generation: self.generation.clone(), key, ticket: ticket.clone(), reply: Reply::Stream(batches), spent: Duration::ZERO };
         match self.reader.shared.lanes.push(LaneKind::Stream, job) {
-            None => Ok(Stream { generation: self.generation.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
+            None => Ok(Stream { generation: self.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
             Some(_) => Err(busy(limits.wait)),
         }
     }
@@ -366,7 +366,14 @@ fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connectio
         }
     }
     let whole = matches!(job.reply, Reply::Whole(_));
-    Ok(whole.then(|| Answer { generation: generation.info.clone(), fields, schema: schema.clone(), batches, rows, bytes }))
+    Ok(whole.then(|| Answer {
+        generation: super::follow::read(&generation.info).clone(),
+        fields,
+        schema: schema.clone(),
+        batches,
+        rows,
+        bytes,
+    }))
 }
 
 fn lower_case(field: Field) -> Field {

@@ -236,7 +236,11 @@ impl Reader {
             self.shared.alarm.ring();
         }
         let current = read(&self.shared.current).clone();
-        current.map(|generation| Pin { reader: self.clone(), generation }).ok_or_else(|| {
+        let pin = |generation: Arc<Generation>| {
+            let info = read(&generation.info).clone();
+            Pin { reader: self.clone(), generation, info }
+        };
+        current.map(pin).ok_or_else(|| {
             let problem = read(&self.shared.state).problem.clone();
             let problem = problem.unwrap_or_else(|| Problem { since: Timestamp::now(), reason: "it is being opened".to_owned() });
             ReaderError::Unavailable { since: problem.since, reason: problem.reason }
@@ -249,7 +253,7 @@ impl Reader {
         read(&self.shared.state).clone()
     }
 
-    /// Announces every change of the current generation.
+    /// Announces every change of the current generation, and that an export confirmed it.
     #[must_use]
     pub fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
         self.shared.announce.subscribe()
@@ -261,12 +265,14 @@ impl Reader {
 pub struct Pin {
     reader: Reader,
     generation: Arc<Generation>,
+    /// As it was when it was pinned: all panels of one page tell the same age.
+    info: Arc<GenerationInfo>,
 }
 
 impl Pin {
     /// Which generation it is.
     #[must_use]
     pub fn generation(&self) -> &Arc<GenerationInfo> {
-        &self.generation.info
+        &self.info
     }
 }
