@@ -115,11 +115,15 @@ async fn keep_house(app: App) {
         if cleaned.elapsed() >= HOUSEKEEPING {
             cleaned = Instant::now();
             app.rate_limit.forget_quiet();
-            let handed = timeout(accounts::ANSWERS_WITHIN, app.accounts.hand_back(false)).await;
-            if !matches!(handed, Ok(Ok(()))) {
-                tracing::warn!("what was taken of the day's requests to the API could not be handed back");
-            }
+            // The accounts may stand still; the watchdog must not.
+            tokio::spawn(hand_back(app.accounts.clone()));
         }
+    }
+}
+
+async fn hand_back(accounts: Accounts) {
+    if !matches!(timeout(accounts::ANSWERS_WITHIN, accounts.hand_back(false)).await, Ok(Ok(()))) {
+        tracing::warn!("what was taken of the day's requests to the API could not be handed back");
     }
 }
 
