@@ -144,8 +144,7 @@ impl WebError {
             }
             Self::AccountsAway => (
                 "Accounts cannot be reached right now",
-                "You are not signed out, and nothing was changed. What is open to everybody still works. Try again in a few seconds."
-                    .to_owned(),
+                "Your account is safe, and what is open to everybody still works. Try again in a few seconds.".to_owned(),
             ),
             Self::TimedOut => ("That took too long", "Ask for less, or try again in half a minute.".to_owned()),
             Self::Internal(_) => {

@@ -229,6 +229,7 @@ fn postgresql_may_stand_still_or_stop_and_everything_recovers_by_itself() {
         assert!(server.get("/", "").status == 200 && server.get("/auth/login", "").status == 200);
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         let begun = Instant::now();
+        assert_eq!(server.get("/", &cookie).status, 200, "also for who is signed in");
         let page = server.get("/tables", &cookie);
         assert!(page.status == 503 && page.body.contains("Accounts cannot be reached right now"), "{page:?}");
         assert!(page.head.contains("retry-after: 5") && begun.elapsed() < Duration::from_secs(5), "{page:?} after {:?}", begun.elapsed());

@@ -10,7 +10,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::{AccountSettings, Token};
+use super::{AccountSettings, StoreError, Token};
 use crate::web::{app::App, error::WebError, viewer::Viewer};
 
 /// The handle of the session of a request, in its extensions.
@@ -71,6 +71,8 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
                 request.extensions_mut().insert(Session(resolved.signed_in.session.as_str().into()));
                 resolved.signed_in.viewer.clone()
             }
+            // Told by the one that tried.
+            Ok(Err(StoreError::Resting)) => Viewer::unknown(),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a session could not be looked up");
                 Viewer::unknown()

@@ -15,6 +15,7 @@ mod limits;
 mod links;
 mod mail;
 mod own;
+mod patience;
 mod plans;
 mod return_path;
 mod secret;
@@ -75,6 +76,8 @@ pub(crate) struct Accounts {
     clock: Clock,
     post: mail::Post,
     seen: Arc<sessions::Seen>,
+    /// Whether sessions are worth waiting for.
+    patience: Arc<patience::Patience>,
     /// Counts the changes that make what is remembered of sessions wrong.
     changes: Arc<AtomicU64>,
     /// What this server has of the day's requests to the API, by account.
@@ -102,6 +105,7 @@ impl Accounts {
             clock: clock.clone(),
             post,
             seen: Arc::new(sessions::Seen::new(10_000)),
+            patience: Arc::default(),
             changes: Arc::default(),
             usage: Arc::default(),
         })

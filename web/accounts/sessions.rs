@@ -1,10 +1,14 @@
 //! Sessions: who is signed in where. Kept in the store, named by a random id that only the browser has.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
 use sqlx::{FromRow, Row};
+use tokio::time::timeout;
 
 use super::{
     Accounts, Actor,
@@ -28,6 +32,9 @@ const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 const FORMER: SignedDuration = SignedDuration::from_secs(30);
 /// How long an answer of the store is believed: what another process changes (`materia users suspend`) counts after this.
 const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
+
+/// A store that takes longer to tell whose session it is, is away.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers of the store by the id's hash.
 pub(super) type Seen = Cache<TokenHash, Believed>;
@@ -158,7 +165,7 @@ impl Accounts {
         {
             return Ok(Some(Resolved { signed_in: believed.signed_in, renewed: None }));
         }
-        let Some(stored) = self.stored(&hash, now).await? else { return Ok(None) };
+        let Some(stored) = self.stored_in_time(&hash, now).await? else { return Ok(None) };
         if stored.is_over(now) {
             let delete = sqlx::query("DELETE FROM sessions WHERE id_hash = $1");
             delete.bind(&stored.id_hash).execute(self.store.pool()).await?;
@@ -170,6 +177,16 @@ impl Accounts {
             self.seen.insert(hash, believed);
         }
         Ok(Some(resolved))
+    }
+
+    /// Asks the store, unless it keeps one waiting: while it does, few wait.
+    async fn stored_in_time(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+        if !self.patience.tries(Instant::now()) {
+            return Err(StoreError::Resting);
+        }
+        let stored = timeout(ANSWERED_WITHIN, self.stored(hash, now)).await.unwrap_or(Err(StoreError::Silent));
+        self.patience.learn(Instant::now(), !stored.as_ref().is_err_and(StoreError::may_pass));
+        stored
     }
 
     async fn stored(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Stored>, StoreError> {

@@ -35,6 +35,12 @@ pub(crate) enum StoreError {
     /// Others of this process were writing all the while.
     #[error("the accounts cannot be written: others were writing for too long")]
     Waited,
+    /// The database did not answer in time.
+    #[error("the accounts do not answer")]
+    Silent,
+    /// It did not a moment ago, and was not asked again.
+    #[error("the accounts did not answer a moment ago")]
+    Resting,
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -52,7 +58,7 @@ impl StoreError {
     /// Whether it is the database that is away or overwhelmed: the same may go well a little later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Waited => true,
+            Self::Waited | Self::Silent | Self::Resting => true,
             Self::Unreachable { error, .. }
             | Self::Statement(error)
             | Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => passes(error),
