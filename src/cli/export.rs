@@ -213,9 +213,10 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
         plan.lakehouse_version,
         job.target.served_path().display()
     );
-    for table in &plan.tables {
+    for (table, treatment) in plan.tables.iter().zip(&rehearsal.treatments) {
+        let done = if treatment.reused { "kept" } else { "copied" };
         let rows = table.estimated_rows.map_or_else(|| "view".to_owned(), |rows| format!("about {} rows", words::count(rows)));
-        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows}", table.name, table.columns.len());
+        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows:<22} {done}: {}", table.name, table.columns.len(), treatment.why);
     }
     let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
     if let Some(left) = rehearsal.space_left {

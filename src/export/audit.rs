@@ -11,7 +11,6 @@ use super::{
     error::reason,
     generations::{Manifest, TableManifest},
     plan::{Column, Plan, STAGED, TablePlan},
-    stage::StagedTable,
     work::Work,
 };
 use crate::{
@@ -102,10 +101,11 @@ pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Ve
     names
 }
 
-/// Makes every check of a finished file, alone and as a reader would, and returns all results, the failed ones too.
+/// Makes every check of a finished file, alone and as a reader would, and returns all results, the failed ones too. `rows` is how many
+/// rows each of the plan's tables must have.
 pub(super) fn make(
     path: &Path,
-    tables: &[StagedTable],
+    rows: impl Iterator<Item = u64>,
     plan: &Plan,
     previous: Option<&Manifest>,
     job: &Job,
@@ -114,13 +114,13 @@ pub(super) fn make(
     let engine = Engine::alone(path, &job.limits, &work.spill(), &job.cancel)?;
     let found = contents(&engine, &plan.schema)?;
     let mut audit = Auditor { engine: &engine, schema: &plan.schema, verdict: Verdict::default() };
-    for (table, copied) in plan.tables.iter().zip(tables) {
-        audit.against_lakehouse(table, copied.rows, found.get(&table.name))?;
+    for (table, rows) in plan.tables.iter().zip(rows) {
+        audit.against_lakehouse(table, rows, found.get(&table.name))?;
         let settings = job.tables.get(&table.name).cloned().unwrap_or_default();
-        if let Some(before) = previous.and_then(|manifest| manifest.tables.iter().find(|before| before.name == table.name)) {
-            audit.against_previous(table, copied.rows, before, &settings, job.max_drop);
+        if let Some(before) = previous.and_then(|manifest| manifest.table(&table.name)) {
+            audit.against_previous(table, rows, before, &settings, job.max_drop);
         }
-        audit.as_configured(table, copied.rows, &settings)?;
+        audit.as_configured(table, rows, &settings)?;
     }
     audit.lost(plan, previous, job);
     audit.unknown_tables(plan, job);

@@ -69,6 +69,12 @@ pub struct TableManifest {
 }
 
 impl Manifest {
+    /// What is known of a table of this name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&TableManifest> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
     /// The rows of all its tables.
     #[must_use]
     pub fn rows(&self) -> u64 {

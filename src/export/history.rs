@@ -249,21 +249,12 @@ pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
     };
-    let length = file.metadata()?.len();
-    let mut back = 64 * 1024_u64;
-    loop {
-        let from = length.saturating_sub(back);
-        let mut text = Vec::new();
-        file.seek(SeekFrom::Start(from))?;
-        (&mut file).take(length - from).read_to_end(&mut text)?;
+    from_end(&mut file, |text, from| {
         // The first line may be the end of one.
         let whole = text.split(|byte| *byte == b'\n').skip(usize::from(from > 0));
         let records: Vec<_> = whole.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        if !records.is_empty() || from == 0 {
-            return Ok(records);
-        }
-        back *= 8;
-    }
+        (!records.is_empty() || from == 0).then_some(records)
+    })
 }
 
 /// When an export last found that the lakehouse holds just what this generation does.
@@ -340,32 +331,40 @@ fn locked(path: &Path) -> io::Result<File> {
 
 /// Makes the file end with a whole line and returns its length.
 fn heal(file: &mut File) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let mut text = Vec::new();
-    // The last line is looked for from the end, in growing steps: the file may be large.
-    let mut back = 64 * 1024_u64;
-    let last = loop {
-        let from = length.saturating_sub(back);
-        text.clear();
-        file.seek(SeekFrom::Start(from))?;
-        file.take(length - from).read_to_end(&mut text)?;
-        match text.iter().rposition(|byte| *byte == b'\n') {
-            Some(at) => break from + at as u64 + 1,
-            None if from == 0 => break 0,
-            None => back *= 8,
-        }
-    };
-    if last == length {
-        return Ok(length);
+    let (last, torn) = from_end(file, |text, from| match text.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) => Some((from + at as u64 + 1, text[at + 1..].to_vec())),
+        None => (from == 0).then(|| (0, text.to_vec())),
+    })?;
+    if torn.is_empty() {
+        return Ok(last);
     }
-    let torn = usize::try_from(length - last).ok().and_then(|torn| text.len().checked_sub(torn)).map(|at| &text[at..]);
-    if torn.is_some_and(|line| serde_json::from_slice::<Record>(line).is_ok()) {
+    if serde_json::from_slice::<Record>(&torn).is_ok() {
         file.seek(SeekFrom::End(0))?;
         file.write_all(b"\n")?;
-        return Ok(length + 1);
+        return Ok(last + torn.len() as u64 + 1);
     }
     file.set_len(last)?;
     Ok(last)
+}
+
+/// Shows the end of the file to `look`, and where it begins, in growing steps until it has seen enough: at the latest when that is 0. The
+/// file may be large.
+fn from_end<T>(file: &mut File, mut look: impl FnMut(&[u8], u64) -> Option<T>) -> io::Result<T> {
+    let length = file.metadata()?.len();
+    let mut back = 64 * 1024_u64;
+    loop {
+        let from = length.saturating_sub(back);
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.take(length - from).read_to_end(&mut text)?;
+        if let Some(seen) = look(&text, from) {
+            return Ok(seen);
+        }
+        if from == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        back *= 8;
+    }
 }
 
 #[cfg(test)]

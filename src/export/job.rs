@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Cancel, ExportError, Limits, Plan, Record, Source, fingerprint::Text};
+use super::{Cancel, ExportError, Limits, Plan, Record, Source, Treatment, fingerprint::Text};
 use crate::{
     dashboard::Dashboards,
     settings::{Settings, SnapshotMode, SqlAudit, TableSettings},
@@ -112,6 +112,8 @@ pub struct Rehearsal {
     pub lakehouse: Source,
     /// The generation that is served now.
     pub previous: Option<GenerationId>,
+    /// What would be done about each table, in the plan's order.
+    pub treatments: Vec<Treatment>,
     /// Bytes left where the export would be written.
     pub space_left: Option<u64>,
 }

@@ -38,7 +38,7 @@ use jiff::Timestamp;
 pub use job::{Finished, Job, Rehearsal};
 pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
-pub use reuse::Basis;
+pub use reuse::{Basis, Treatment};
 pub use snapshot::How;
 pub use turn::{Running, running};
 pub use watch::{Event, Step, Unwatched, Watch};
@@ -77,7 +77,7 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
 
         watch.step(Step::Audit);
         let auditing = Instant::now();
-        let verdict = audit::make(&staged.path, &staged.tables, &plan, previous.as_ref(), job, &work)?;
+        let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, previous.as_ref(), job, &work)?;
         record.audit_ms = ms_since(auditing);
         if let Err(refused) = record.judge(&verdict, job.force) {
             set_aside(job, &mut staged, watch);
@@ -103,9 +103,8 @@ fn confirm(job: &Job, served: &Manifest, work: &Work, record: &mut Record, watch
     let job = if has_passed { job.with_passing_checks_only() } else { job.clone() };
     record.audits_passed = served.audits.audits.iter().filter(|audit| audit.passed).count();
     if !has_passed || !job.tables.is_empty() || !job.audits.is_empty() {
-        let tables: Vec<_> = served.tables.iter().map(|table| reuse::kept(served, &table.name)).collect();
         let path = job.target.generation(&served.id);
-        let verdict = audit::make(&path, &tables, &Plan::of(served), Some(served), &job, work)?;
+        let verdict = audit::make(&path, served.tables.iter().map(|table| table.rows), &Plan::of(served), Some(served), &job, work)?;
         record.judge(&verdict, job.force)?;
     }
     record.audit_ms = ms_since(auditing);
@@ -148,31 +147,32 @@ pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportErr
     let engine = Engine::start(&job.limits, &job.target.work().join("spill"), &job.cancel)?;
     let snapshot = Snapshot::in_place(lakehouse)?;
     let plan = Plan::make(&engine, &snapshot, job)?;
-    drop(engine);
-    snapshot.release();
     let previous = match generations::served(&job.target)? {
         Served::Generation(id) => Some(id),
         Served::Missing | Served::Foreign => None,
     };
     let before = previous.as_ref().and_then(|id| manifest(&job.target, id));
+    let treatments = read::foresee(&engine, &snapshot, &plan, before.as_ref(), job)?;
+    drop(engine);
+    snapshot.release();
     Ok(Rehearsal {
         audits: audit::planned(&plan, before.as_ref(), job),
         lakehouse: Source { path: job.lakehouse.clone(), bytes, version: Some(plan.storage_version.clone()) },
         previous,
         space_left: files::space_left(job.target.folder()).ok(),
+        treatments,
         plan,
     })
 }
 
 fn table_records(staged: &Staged, previous: Option<&Manifest>) -> Vec<TableRecord> {
-    let before = |name: &str| previous?.tables.iter().find(|table| table.name == name).map(|table| table.rows);
     let record = |table: &stage::StagedTable| TableRecord {
-        name: table.name.clone(),
+        name: table.treatment.table.clone(),
         rows: table.rows,
-        previous_rows: before(&table.name),
+        previous_rows: previous.and_then(|previous| previous.table(&table.treatment.table)).map(|before| before.rows),
         ms: table.ms,
-        reused: table.reused,
-        why: table.why.clone(),
+        reused: table.treatment.reused,
+        why: table.treatment.why.clone(),
     };
     staged.tables.iter().map(record).collect()
 }

@@ -10,7 +10,7 @@ use super::{
     fingerprint::{self, Fingerprint},
     lakehouse::Lakehouse,
     plan::Plan,
-    reuse::{self, Basis, Decision, Stamp},
+    reuse::{self, Basis, Decision, Stamp, Treatment},
     snapshot::{How, Snapshot, ms, ms_since},
     stage::{self, Staged, Start},
     watch::{Step, Watch},
@@ -34,6 +34,19 @@ pub(super) struct StagedRead {
     pub(super) basis: Basis,
     /// When the data was read.
     pub(super) read_at: Timestamp,
+}
+
+/// What an export would do about each table, in the plan's order.
+pub(super) fn foresee(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    served: Option<&Manifest>,
+    job: &Job,
+) -> Result<Vec<Treatment>, ExportError> {
+    let usable = reuse::usable(job, served, &reuse::recipe(engine, job)?);
+    let fingerprints = snapshot.with_file(|file| fingerprint::all(engine, plan, file, job))?;
+    Ok(reuse::decide(plan, &fingerprints, usable).treatments(plan, &fingerprints))
 }
 
 /// Reads the lakehouse. `previous` is what was served last.
@@ -70,10 +83,10 @@ pub(super) fn read<'a>(
         source.version = Some(plan.lakehouse_version.clone());
     }
     let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
-    let staged = match reuse::decide(&plan, &fingerprints, usable) {
+    let decision = reuse::decide(&plan, &fingerprints, usable);
+    let staged = match decision {
         Decision::Unchanged(manifest) => Err(manifest),
-        Decision::Full(why) => Ok(stage::stage(&engine, &plan, &fingerprints, Start::Empty(why), job.target.staged(), watch)?),
-        Decision::Keep(manifest, kept) => Ok(stage_changed(&engine, &plan, &fingerprints, (manifest, kept), job, watch)?),
+        _ => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
     };
     // DuckDB's descriptors close before our lock goes: the lock is what keeps the pipeline out.
     drop(engine);
@@ -108,27 +121,31 @@ fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehou
     Ok(lakehouse)
 }
 
-/// Starts from a copy of the served generation; where that is not what was published, or would leave too much space unused, from nothing.
-fn stage_changed(
+/// Stages what was decided. Where the served file is not what was published, or would leave too much space unused, everything is copied.
+fn stage_as(
     engine: &Engine,
     plan: &Plan,
     fingerprints: &[Fingerprint],
-    (manifest, kept): (&Manifest, std::collections::BTreeSet<String>),
+    mut decision: Decision<'_>,
     job: &Job,
     watch: &mut dyn Watch,
 ) -> Result<Staged, ExportError> {
     let path = job.target.staged();
-    watch.step(Step::Stage);
-    let why = match reuse::take_over(job, manifest, path.clone())? {
-        None => "the served file is not what was published",
-        Some(copy) => {
-            let staged = stage::stage(engine, plan, fingerprints, Start::Served(copy, manifest, kept), path.clone(), watch)?;
-            if !reuse::is_too_loose(&staged) {
-                return Ok(staged);
+    if let Decision::Keep(manifest, _) = &decision {
+        watch.step(Step::Stage);
+        let why = match reuse::take_over(job, manifest, path.clone())? {
+            None => "the served file is not what was published",
+            Some(copy) => {
+                let treatments = decision.treatments(plan, fingerprints);
+                let staged = stage::stage(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;
+                if !reuse::is_too_loose(&staged) {
+                    return Ok(staged);
+                }
+                "taking unchanged tables over would leave more than 30 % of the file unused"
             }
-            "taking unchanged tables over would leave more than 30 % of the file unused"
-        }
-    };
-    watch.notice(&format!("everything is copied: {why}"));
-    stage::stage(engine, plan, fingerprints, Start::Empty(why.to_owned()), path, watch)
+        };
+        watch.notice(&format!("everything is copied: {why}"));
+        decision = Decision::Full(why.to_owned());
+    }
+    stage::stage(engine, plan, &decision.treatments(plan, fingerprints), Start::Empty(path), watch)
 }

@@ -18,12 +18,14 @@ use super::{
     lakehouse::{COMPANIONS, Lakehouse},
     plan::{Plan, TablePlan},
     snapshot,
-    stage::{Staged, StagedTable},
+    stage::Staged,
 };
-use crate::{files, sql, target::Target};
+use crate::{files, target::Target};
 
 /// The largest share of an exported file that may be free space inside: beyond it everything is copied, which leaves none.
 const MOST_FREE: f64 = 0.3;
+/// Less free space than this is not worth copying anything for, whatever its share.
+const LITTLE_FREE: u64 = 4 << 20;
 /// The least share of values that must be unchanged for taking over a file to be worth copying it.
 const LEAST_REUSED: f64 = 0.1;
 /// Longer than the tick by which filesystems stamp their files: some know no fractions of a second, the others go with the kernel's clock.
@@ -48,7 +50,7 @@ pub struct Basis {
 }
 
 /// What to do about each table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Decision<'a> {
     /// The served generation is what an export would make.
     Unchanged(&'a Manifest),
@@ -56,6 +58,17 @@ pub(super) enum Decision<'a> {
     Keep(&'a Manifest, BTreeSet<String>),
     /// Copy everything, for this reason.
     Full(String),
+}
+
+/// What is done about one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Treatment {
+    /// The table.
+    pub table: String,
+    /// Taken over from the served generation, and not copied.
+    pub reused: bool,
+    /// Why.
+    pub why: String,
 }
 
 /// What tables' contents depend on besides the lakehouse.
@@ -86,7 +99,8 @@ impl Stamp {
         let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
         let mut text = Text::new();
         text.add(&format!("{:?} {} {times:?} {orders:?}", (metadata.dev(), metadata.ino()), metadata.len()));
-        lakehouse.unfinished().is_none().then(|| Self { text: text.digest(), changed })
+        let has_log = COMPANIONS.iter().any(|ending| files::with_suffix(&lakehouse.path, ending).metadata().is_ok_and(|log| log.len() > 0));
+        (!has_log).then(|| Self { text: text.digest(), changed })
     }
 
     /// What can be compared later, given when writers were let in again: a write in the same tick of the clock as the last one would not
@@ -147,7 +161,7 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Resu
     if same.len() == plan.tables.len() && same.len() == manifest.tables.len() {
         return Decision::Unchanged(manifest);
     }
-    if basis.free_bytes as f64 > manifest.bytes as f64 * MOST_FREE {
+    if is_loose(basis.free_bytes, manifest.bytes) {
         return Decision::Full("more than 30 % of the served file is free space".to_owned());
     }
     let values = |keep: &dyn Fn(&str) -> bool| -> f64 {
@@ -159,9 +173,25 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Resu
     Decision::Keep(manifest, same)
 }
 
-/// Why a table is copied, for the report.
-pub(super) fn why_copied(served: &Manifest, name: &str, fingerprint: &Fingerprint) -> String {
-    let is_new = !served.tables.iter().any(|table| table.name == name);
+impl Decision<'_> {
+    /// What it means for each of the plan's tables.
+    pub(super) fn treatments(&self, plan: &Plan, fingerprints: &[Fingerprint]) -> Vec<Treatment> {
+        let of = |(table, fingerprint): (&TablePlan, &Fingerprint)| {
+            let kept = |served: &Manifest| (true, format!("unchanged since {}", served.id));
+            let (reused, why) = match self {
+                Self::Full(why) => (false, why.clone()),
+                Self::Unchanged(served) => kept(served),
+                Self::Keep(served, names) if names.contains(&table.name) => kept(served),
+                Self::Keep(served, _) => (false, why_copied(served, &table.name, fingerprint)),
+            };
+            Treatment { table: table.name.clone(), reused, why }
+        };
+        plan.tables.iter().zip(fingerprints).map(of).collect()
+    }
+}
+
+fn why_copied(served: &Manifest, name: &str, fingerprint: &Fingerprint) -> String {
+    let is_new = served.table(name).is_none();
     match (fingerprint, fingerprint_of(served, name)) {
         _ if is_new => "new".to_owned(),
         (Err(why), _) => format!("always copied: {why}"),
@@ -170,14 +200,8 @@ pub(super) fn why_copied(served: &Manifest, name: &str, fingerprint: &Fingerprin
     }
 }
 
-/// A table that was taken over.
-pub(super) fn kept(served: &Manifest, name: &str) -> StagedTable {
-    let rows = served.tables.iter().find(|before| before.name == name).map_or(0, |before| before.rows);
-    StagedTable { name: name.to_owned(), rows, ms: 0, reused: true, why: format!("unchanged since {}", served.id) }
-}
-
 fn fingerprint_of<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a String> {
-    manifest.tables.iter().find(|table| table.name == name)?.fingerprint.as_ref()
+    manifest.table(name)?.fingerprint.as_ref()
 }
 
 /// Copies the served generation to the staged path; `None` where what was copied is not what was published.
@@ -198,7 +222,11 @@ pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<O
 
 /// Too much free space inside to publish: copying everything leaves none.
 pub(super) fn is_too_loose(staged: &Staged) -> bool {
-    staged.free_bytes as f64 > staged.bytes as f64 * MOST_FREE
+    is_loose(staged.free_bytes, staged.bytes)
+}
+
+fn is_loose(free: u64, bytes: u64) -> bool {
+    free > LITTLE_FREE && free as f64 > bytes as f64 * MOST_FREE
 }
 
 /// What the next export must know of a finished staged file.
@@ -218,16 +246,4 @@ pub(super) fn basis(staged: &Staged, recipe: String, lakehouse: Option<String>, 
 fn modified_ns(metadata: &fs::Metadata) -> Option<u64> {
     let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     since.as_nanos().try_into().ok()
-}
-
-/// Removes from the copy of the served generation what is not kept, so that its space is free for what is copied.
-pub(super) fn drop_others(engine: &Engine, catalog: &str, manifest: &Manifest, keep: &BTreeSet<String>) -> Result<(), ExportError> {
-    let gone: Vec<_> = manifest.tables.iter().filter(|table| !keep.contains(&table.name)).collect();
-    for table in &gone {
-        engine.quick(&format!("DROP TABLE {}", sql::path(&[catalog, &manifest.schema, &table.name])))?;
-    }
-    if gone.is_empty() {
-        return Ok(());
-    }
-    engine.run(&format!("CHECKPOINT {}", sql::ident(catalog)), |_| ()).map(drop)
 }

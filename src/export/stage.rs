@@ -1,7 +1,6 @@
 //! Copying the plan's tables into the staged file, in one transaction. It begins empty, or as a copy of the served generation.
 
 use std::{
-    collections::BTreeSet,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -11,10 +10,9 @@ use std::{
 use super::{
     ExportError, Manifest, Unreadable,
     engine::{self, Engine},
-    fingerprint::Fingerprint,
     lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
-    reuse,
+    reuse::Treatment,
     snapshot::ms_since,
     watch::{Event, Step, Watch},
 };
@@ -35,22 +33,18 @@ pub(super) struct Staged {
 /// One table of a staged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StagedTable {
-    pub(super) name: String,
     /// Rows that DuckDB read from the lakehouse and wrote, or that were published when it was copied.
     pub(super) rows: u64,
     pub(super) ms: u64,
-    /// Taken over from the served generation.
-    pub(super) reused: bool,
-    /// Why it was copied or taken over.
-    pub(super) why: String,
+    pub(super) treatment: Treatment,
 }
 
 /// What a staged file begins as.
 pub(super) enum Start<'a> {
-    /// Nothing, for this reason.
-    Empty(String),
-    /// A copy of the served generation, of which these tables are kept.
-    Served(Staged, &'a Manifest, BTreeSet<String>),
+    /// A file at this path.
+    Empty(PathBuf),
+    /// A copy of the served generation.
+    Served(Staged, &'a Manifest),
 }
 
 impl Staged {
@@ -83,39 +77,35 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
 pub(super) fn stage(
     engine: &Engine,
     plan: &Plan,
-    fingerprints: &[Fingerprint],
+    treatments: &[Treatment],
     start: Start<'_>,
-    path: PathBuf,
     watch: &mut dyn Watch,
 ) -> Result<Staged, ExportError> {
     watch.step(Step::Stage);
     let to = catalog_beside(&plan.catalog);
     let (mut staged, served) = match start {
-        Start::Empty(why) => (Staged::begin(path), Err(why)),
-        Start::Served(copy, manifest, kept) => (copy, Ok((manifest, kept))),
+        Start::Empty(path) => (Staged::begin(path), None),
+        Start::Served(copy, manifest) => (copy, Some(manifest)),
     };
     attach(engine, plan, &staged, to)?;
-    if let Ok((manifest, kept)) = &served {
-        reuse::drop_others(engine, to, manifest, kept)?;
+    if let Some(manifest) = served {
+        drop_others(engine, to, manifest, treatments)?;
     }
     engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
-    let of = plan.tables.len() - served.as_ref().map_or(0, |(_, kept)| kept.len());
-    for (table, fingerprint) in plan.tables.iter().zip(fingerprints) {
-        let why = match &served {
-            Ok((manifest, kept)) if kept.contains(&table.name) => {
-                staged.tables.push(reuse::kept(manifest, &table.name));
-                continue;
-            }
-            Ok((manifest, _)) => reuse::why_copied(manifest, &table.name, fingerprint),
-            Err(why) => why.clone(),
+    let of = treatments.iter().filter(|treatment| !treatment.reused).count();
+    let mut index = 0;
+    for (table, treatment) in plan.tables.iter().zip(treatments) {
+        let (rows, ms) = if treatment.reused {
+            (served.and_then(|manifest| manifest.table(&table.name)).map_or(0, |before| before.rows), 0)
+        } else {
+            watch.event(&Event::TableBegins { table: &table.name, index, of });
+            index += 1;
+            let begun = Instant::now();
+            let (rows, ms) = (copy(engine, plan, table, watch)?, ms_since(begun));
+            watch.event(&Event::TableDone { table: &table.name, rows, ms });
+            (rows, ms)
         };
-        let index = staged.tables.iter().filter(|table| !table.reused).count();
-        watch.event(&Event::TableBegins { table: &table.name, index, of });
-        let begun = Instant::now();
-        let rows = copy(engine, plan, table, watch)?;
-        let done = StagedTable { name: table.name.clone(), rows, ms: ms_since(begun), reused: false, why };
-        watch.event(&Event::TableDone { table: &done.name, rows: done.rows, ms: done.ms });
-        staged.tables.push(done);
+        staged.tables.push(StagedTable { rows, ms, treatment: treatment.clone() });
     }
     watch.step(Step::Checkpoint);
     engine.run("COMMIT", |_| ())?;
@@ -125,6 +115,19 @@ pub(super) fn stage(
     engine.quick(&format!("USE memory; DETACH {}", sql::ident(to)))?;
     staged.bytes = check_closed(&staged.path)?;
     Ok(staged)
+}
+
+/// Removes from the copy of the served generation what is not taken over, and writes that out: its space is free for what is copied.
+fn drop_others(engine: &Engine, catalog: &str, manifest: &Manifest, treatments: &[Treatment]) -> Result<(), ExportError> {
+    let is_kept = |name: &str| treatments.iter().any(|treatment| treatment.reused && treatment.table == name);
+    let gone: Vec<_> = manifest.tables.iter().filter(|table| !is_kept(&table.name)).collect();
+    for table in &gone {
+        engine.quick(&format!("DROP TABLE {}", sql::path(&[catalog, &manifest.schema, &table.name])))?;
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    engine.run(&format!("CHECKPOINT {}", sql::ident(catalog)), |_| ()).map(drop)
 }
 
 fn attach(engine: &Engine, plan: &Plan, staged: &Staged, to: &str) -> Result<(), ExportError> {

@@ -102,7 +102,7 @@ fn an_export_tells_what_it_did() {
     assert_shows("export_dry_run_first", &site, &["export", "--dry-run"]);
     assert!(!site.served().exists());
     assert_shows("export", &site, &["export"]);
-    assert_shows("export_copy", &site, &["export", "--snapshot", "copy"]);
+    assert_shows("export_copy", &site, &["export", "--full", "--snapshot", "copy"]);
     assert_shows("export_quiet", &site, &["export", "--quiet"]);
     site.change("CREATE VIEW serving.small_numbers AS SELECT * FROM serving.numbers WHERE id < 10");
     site.settings(

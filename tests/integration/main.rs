@@ -22,6 +22,8 @@ mod disk;
 mod export;
 mod exporter;
 mod extract;
+mod histories;
+mod incremental;
 mod input;
 mod kept;
 mod metrics;

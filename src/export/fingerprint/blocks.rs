@@ -44,13 +44,9 @@ impl Layout {
             VERSION_IN_DATABASE_HEADER => word(current + 56),
             version => version,
         };
-        let (blocks, block) = (word(current + 32), word(current + 40));
-        let whole = blocks
-            .checked_mul(block)
-            .and_then(|bytes| bytes.checked_add(FIRST_BLOCK))
-            .is_some_and(|end| file.metadata().is_ok_and(|file| end <= file.len()));
+        let block = word(current + 40);
         let known = &head[8..12] == b"DUCK" && KNOWN_VERSIONS.contains(&version) && word(20) & 1 == 0;
-        Ok((known && whole && block.is_power_of_two() && (4_096..=262_144).contains(&block)).then_some(Self { block }))
+        Ok((known && block.is_power_of_two() && (4_096..=262_144).contains(&block)).then_some(Self { block }))
     }
 }
 

@@ -187,7 +187,10 @@ impl<'a> Lineage<'a> {
     /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.
     fn parse(&self, text: &str) -> Result<Option<Value>, ExportError> {
         for query in [text.to_owned(), format!("SELECT {text}")] {
-            let parsed = self.engine.texts("SELECT json_serialize_sql(?)::VARCHAR", &[&query])?.pop();
+            let parsed = match self.engine.texts("SELECT json_serialize_sql(?)::VARCHAR", &[&query]) {
+                Err(ExportError::Engine { .. }) => None,
+                parsed => parsed?.pop(),
+            };
             let parsed: Option<Value> = parsed.and_then(|text| serde_json::from_str(&text).ok());
             if let Some(parsed) = parsed.filter(|parsed| parsed.get("error") == Some(&Value::Bool(false))) {
                 return Ok(Some(parsed));

@@ -42,9 +42,8 @@ type TableName = (String, String);
 
 /// The fingerprints of the plan's relations, in its order. `lakehouse` is the file that is attached.
 pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> Result<Vec<Fingerprint>, ExportError> {
-    let reading = |source| ExportError::io("read", &plan.lakehouse, source);
-    let Some(layout) = Layout::read(lakehouse).map_err(reading)? else {
-        return Ok(vec![Err("its file is laid out in a way that this materia does not know".to_owned()); plan.tables.len()]);
+    let Ok(Some(layout)) = Layout::read(lakehouse) else {
+        return Ok(nothing_known(plan, "its file is laid out in a way that this materia does not know"));
     };
     let lineage = Lineage::of(engine, &plan.catalog)?;
     let mut below = Vec::with_capacity(plan.tables.len());
@@ -57,10 +56,12 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
         outlines.insert(name, segments::outline(engine, &plan.catalog, name)?);
     }
     let blocks = outlines.values().flatten().flat_map(Outline::blocks).collect();
-    let blocks = Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => ExportError::Interrupted,
-        _ => reading(error),
-    })?;
+    let blocks = match Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(ExportError::Interrupted),
+        // What is wrong with the file is told best by DuckDB, when it copies.
+        Err(error) => return Ok(nothing_known(plan, &format!("its blocks cannot be read: {error}"))),
+        Ok(blocks) => blocks,
+    };
     let tables: BTreeMap<_, _> =
         outlines.into_iter().map(|(name, outline)| (name, outline.and_then(|outline| outline.digest(&blocks)))).collect();
     let of = |(table, below): (&TablePlan, &Result<Below, String>)| {
@@ -80,6 +81,10 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
         Ok(text.digest())
     };
     Ok(plan.tables.iter().zip(&below).map(of).collect())
+}
+
+fn nothing_known(plan: &Plan, why: &str) -> Vec<Fingerprint> {
+    vec![Err(why.to_owned()); plan.tables.len()]
 }
 
 /// Everything about an exported table that does not come from its rows.

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{TableName, blocks::Blocks};
 use crate::{
-    export::{ExportError, engine::Engine},
+    export::{ExportError, engine::Engine, error::reason},
     sql,
 };
 
@@ -27,7 +27,15 @@ struct Segment {
 }
 
 /// Looks at how a table is stored; why that says nothing about its content, where it does not.
-pub(super) fn outline(engine: &Engine, catalog: &str, (schema, name): &TableName) -> Result<Result<Outline, String>, ExportError> {
+pub(super) fn outline(engine: &Engine, catalog: &str, table: &TableName) -> Result<Result<Outline, String>, ExportError> {
+    match look(engine, catalog, table) {
+        // What is wrong with the table is told best by DuckDB, when it copies.
+        Err(ExportError::Engine { source, .. }) => Ok(Err(format!("how it is stored cannot be looked at: {}", reason(&source)))),
+        looked => looked,
+    }
+}
+
+fn look(engine: &Engine, catalog: &str, (schema, name): &TableName) -> Result<Result<Outline, String>, ExportError> {
     let declared = "SELECT sql FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?";
     let declared = engine.texts(declared, &[catalog, schema, name])?.pop().unwrap_or_default();
     if declared.contains(" GENERATED ALWAYS AS") {
