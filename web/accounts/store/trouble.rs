@@ -46,10 +46,11 @@ pub(crate) enum StoreError {
     Random(#[from] getrandom::Error),
 }
 
-/// In the words of people who know no pool.
+/// In the words of people who know neither pools nor PostgreSQL's source.
 fn said(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::PoolTimedOut => "it does not answer".to_owned(),
+        sqlx::Error::Database(error) => error.message().to_owned(),
         error => error.to_string(),
     }
 }
