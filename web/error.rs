@@ -53,6 +53,9 @@ pub(crate) enum WebError {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The accounts cannot be reached: nobody can be told who they are.
+    #[error("the accounts cannot be reached")]
+    AccountsAway,
     /// The answer took too long.
     #[error("timed out")]
     TimedOut,
@@ -98,7 +101,7 @@ impl WebError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Preparing | Self::Busy { .. } | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Preparing | Self::Busy { .. } | Self::AccountsAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -107,6 +110,7 @@ impl WebError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
+            Self::AccountsAway => Some(Duration::from_secs(5)),
             Self::Preparing => Some(Duration::from_secs(10)),
             Self::TimedOut => Some(Duration::from_secs(30)),
             _ => None,
@@ -138,6 +142,10 @@ impl WebError {
             Self::Busy { retry_after } => {
                 ("Much is being asked right now", format!("Your question had to wait too long. Try again in {} s.", seconds(retry_after)))
             }
+            Self::AccountsAway => (
+                "Accounts cannot be reached right now",
+                "Your account is safe, and what is open to everybody still works. Try again in a few seconds.".to_owned(),
+            ),
             Self::TimedOut => ("That took too long", "Ask for less, or try again in half a minute.".to_owned()),
             Self::Internal(_) => {
                 ("Something went wrong here", "It is not your fault, and it has been written down. Try again in a moment.".to_owned())

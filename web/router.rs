@@ -62,6 +62,11 @@ fn public() -> Router<App> {
         .route("/ready", get(status::ready))
         .route("/events", get(events::stream))
         .route("/assets/{file}", get(assets::serve))
+        .merge(doors())
+}
+
+fn doors() -> Router<App> {
+    Router::new()
         .route("/auth/login", get(auth::sign_in_page).post(auth::ask_to_sign_in))
         .route("/auth/signup", get(auth::sign_up_page).post(auth::ask_to_sign_up))
         .route("/auth/verify", get(auth::verify).post(auth::redeem))
@@ -69,6 +74,7 @@ fn public() -> Router<App> {
         .route("/auth/logout", post(auth::sign_out))
         .route("/auth/dev-login", get(auth::dev_sign_in))
         .route("/dev/mailbox", get(auth::mailbox))
+        .route_layer(from_fn(accounts::in_time))
 }
 
 // ---------------------------------------------------------------- below this line: signed in, not suspended ----------------------------
@@ -82,6 +88,12 @@ fn private() -> Router<App> {
         .route("/tables/{name}/columns", get(tables::columns))
         .route("/tables/{name}/change", get(tables::change))
         .route("/tables/{name}/download", get(tables::download))
+        .merge(own())
+        .route_layer(from_fn(viewer::require_account))
+}
+
+fn own() -> Router<App> {
+    Router::new()
         .route("/settings", get(settings::page))
         .route("/settings/profile", post(settings::set_profile))
         .route("/settings/email", post(settings::ask_to_change_email))
@@ -92,12 +104,22 @@ fn private() -> Router<App> {
         .route("/settings/keys/{id}/revoke", post(settings::revoke_key))
         .route("/settings/data.json", get(settings::download))
         .route("/settings/delete", get(settings::confirm_deletion).post(settings::delete))
-        .route_layer(from_fn(viewer::require_account))
+        .route_layer(from_fn(accounts::in_time))
 }
 
 // ---------------------------------------------------------------- below this line: role `admin` only ------------------------------------
 
 fn admin() -> Router<App> {
+    Router::new()
+        .merge(of_accounts())
+        .route("/admin/exports", get(admin::exports))
+        .route("/admin/exports/{generation}", get(admin::generation))
+        .route("/admin/exports/{generation}/rollback", get(admin::confirm_rollback).post(admin::roll_back))
+        .route("/admin/traffic", get(admin::traffic))
+        .route_layer(from_fn(viewer::require_admin))
+}
+
+fn of_accounts() -> Router<App> {
     Router::new()
         .route("/admin/", get(admin::overview))
         .route("/admin/accounts", get(admin::accounts))
@@ -106,13 +128,9 @@ fn admin() -> Router<App> {
         .route("/admin/accounts/{id}/role", post(admin::set_role))
         .route("/admin/accounts/{id}/suspend", post(admin::suspend))
         .route("/admin/accounts/{id}/sign-out", post(admin::sign_out))
-        .route("/admin/exports", get(admin::exports))
-        .route("/admin/exports/{generation}", get(admin::generation))
-        .route("/admin/exports/{generation}/rollback", get(admin::confirm_rollback).post(admin::roll_back))
-        .route("/admin/traffic", get(admin::traffic))
         .route("/admin/mail", get(admin::mail))
         .route("/admin/audit", get(admin::audit))
-        .route_layer(from_fn(viewer::require_admin))
+        .route_layer(from_fn(accounts::in_time))
 }
 
 // ---------------------------------------------------------------- below this line: a good key, and no session ------------------------------

@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, interval},
+    time::{Instant, interval, timeout},
 };
 
 use super::{
@@ -59,7 +59,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     accounts::check_debug(&settings.web).map_err(AccountsError::from)?;
     let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
-    let accounts = Accounts::open(&settings, &clock).await?;
+    let accounts = Accounts::open_patiently(&settings, &clock).await?;
     let dashboards = Dashboards::load(&settings.dashboards)?;
     let legal = match &settings.web.legal {
         Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
@@ -113,6 +113,8 @@ async fn keep_house(app: App) {
         if cleaned.elapsed() >= HOUSEKEEPING {
             cleaned = Instant::now();
             app.rate_limit.forget_quiet();
+            // The accounts may stand still; the watchdog must not.
+            tokio::spawn(hand_back(app.accounts.clone()));
         }
     }
 }
@@ -121,6 +123,12 @@ async fn keep_house(app: App) {
 async fn read_again_when_told(app: App, mut told: Signal) {
     while told.recv().await.is_some() {
         app.boards.read_again();
+    }
+}
+
+async fn hand_back(accounts: Accounts) {
+    if !matches!(timeout(accounts::ANSWERS_WITHIN, accounts.hand_back(false)).await, Ok(Ok(()))) {
+        tracing::warn!("what was taken of the day's requests to the API could not be handed back");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is looking. The session layer (`accounts`) puts a [`Viewer`] into every request's extensions; pages and guards take it from there.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, Request},
@@ -106,9 +106,14 @@ impl Viewer {
         Self { account: None, unknown: true }
     }
 
+    /// Whether somebody may be signed in, but the store did not answer.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
     /// What to tell who is not signed in and would have to be.
     fn turned_away(&self, uri: &Uri) -> WebError {
-        if self.unknown { WebError::Busy { retry_after: Duration::from_secs(5) } } else { WebError::sign_in(uri) }
+        if self.unknown { WebError::AccountsAway } else { WebError::sign_in(uri) }
     }
 
     /// The account, if signed in.

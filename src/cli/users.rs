@@ -30,7 +30,8 @@ enum Deed {
     /// Copy the accounts into a new file while the site runs, and check the copy
     ///
     /// The copy is the accounts as they are at one moment. It is read through before it gets its name, and readable to its owner only. To go back to it: stop
-    /// the site, put it in the place of the accounts, remove the -wal and -shm files beside them, start the site.
+    /// the site, put it in the place of the accounts, remove the -wal and -shm files beside them, start the site. Accounts in PostgreSQL are copied by
+    /// pg_dump.
     Backup(BackupArgs),
     /// Make four accounts to develop with
     ///

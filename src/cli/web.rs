@@ -8,7 +8,7 @@ use crate::web;
 /// Serve the customers' site
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-From the environment, as no secret belongs into materia.toml: BASE_URL (how customers reach the site), DATABASE_URL (the accounts, a SQLite file), \
+From the environment, as no secret belongs into materia.toml: BASE_URL (how customers reach the site), DATABASE_URL (the accounts: a SQLite file, or PostgreSQL for several servers), \
 SMTP_URL and MAIL_FROM (how sign-in links are sent), ADMIN_EMAILS (who gets the role admin).
 
 Stops at Ctrl-C or SIGTERM when the requests in flight are answered. Debug mode (DEBUG=true: sign-in without mail, cookies without TLS) is \

@@ -33,11 +33,14 @@ mod names;
 mod operations;
 mod outsider;
 mod pipelines;
+#[allow(dead_code, reason = "some of it is for the tests beside the accounts")]
+mod postgres;
 mod python;
 mod reader;
 mod reader_limits;
 mod receiver;
 mod screen;
+mod servers;
 mod site_log;
 mod soak;
 mod sqlmesh;

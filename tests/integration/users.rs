@@ -52,9 +52,18 @@ fn a_wrong_address_plan_or_role_is_named() {
 #[test]
 fn what_is_wrong_with_the_store_is_told_without_its_password() {
     let site = Site::empty();
-    let ran = Ran::of(&site.command(&["users", "list"]).env("DATABASE_URL", "postgres://user:hunter2@db/materia").output().unwrap());
-    assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("DATABASE_URL: only SQLite can be used as yet") && !ran.stderr.contains("hunter2"), "{ran:#?}");
+    let told = |args: &[&str], url: &str| {
+        let ran = Ran::of(&site.command(args).env("DATABASE_URL", url).output().unwrap());
+        assert!(ran.code == 1 && !format!("{ran:?}").contains("hunter2"), "{ran:#?}");
+        ran.stderr
+    };
+    let wrong = told(&["users", "list"], "mysql://user:hunter2@db/materia");
+    assert!(wrong.contains("DATABASE_URL: it begins neither with sqlite: nor with postgres:"), "{wrong}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away = told(&["users", "list"], &format!("postgres://user:hunter2@{nobody}/materia"));
+    assert!(away.contains(&format!("cannot open the accounts in PostgreSQL at {nobody}, database materia")), "{away}");
+    let backup = told(&["users", "backup", "copy.dump"], "postgres://user:hunter2@db/materia");
+    assert!(backup.contains("pg_dump --format=custom --file='copy.dump' --dbname=\"$DATABASE_URL\""), "{backup}");
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use materia::plan::Plan;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 
 use super::{
     Accounts,
     email::Email,
     secret,
-    store::{StoreError, Transaction},
+    store::{StoreError, StoredRow, Transaction},
 };
 use crate::web::viewer::{self, Appearance, Role};
 
@@ -45,8 +45,8 @@ pub(crate) struct Account {
     pub(crate) suspended_at: Option<Timestamp>,
 }
 
-impl FromRow<'_, SqliteRow> for Account {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for Account {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             email: row.try_get("email")?,
@@ -77,7 +77,7 @@ impl Account {
 }
 
 /// A value that is stored as a word.
-pub(super) fn word<T: FromStr>(row: &SqliteRow, column: &str) -> sqlx::Result<T>
+pub(super) fn word<T: FromStr>(row: &StoredRow, column: &str) -> sqlx::Result<T>
 where
     T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -1,7 +1,7 @@
 //! Keys to the API: made, shown once, told by their first digits, limited and revoked.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 
 use super::{
     Accounts, Actor,
@@ -9,7 +9,7 @@ use super::{
     audit::{self, Deed},
     plans::{Entitlements, entitlements},
     secret::{self, Token, TokenHash},
-    store::StoreError,
+    store::{StoreError, StoredRow},
 };
 use crate::web::viewer::{self, Role};
 
@@ -21,7 +21,7 @@ const SHOWN: usize = 8;
 const MOST_KEYS: usize = 20;
 /// The longest name, in characters.
 pub(crate) const LONGEST_KEY_NAME: usize = 60;
-/// How exactly it is known when a key was last used, and what is forgotten of the day's count when the process dies.
+/// How exactly it is known when a key was last used.
 const WRITTEN_EVERY: i64 = 60;
 /// Revoked and expired keys are listed for this long.
 const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -41,8 +41,8 @@ pub(crate) struct KeyLine {
     pub(crate) used_at: Option<Timestamp>,
 }
 
-impl FromRow<'_, SqliteRow> for KeyLine {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for KeyLine {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|second| second.map(super::time));
         let tables: Option<String> = row.try_get("tables")?;
         let tables = tables.map(|text| serde_json::from_str(&text)).transpose();
@@ -120,14 +120,6 @@ impl From<sqlx::Error> for KeyError {
     }
 }
 
-/// The day's count of an account.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
-    day: i64,
-    requests: u32,
-    written_at: i64,
-}
-
 const COLUMNS: &str = "api_keys.id AS key_id, api_keys.name AS key_name, prefix, tables, api_keys.created_at AS key_created_at, expires_at, \
                        revoked_at, used_at";
 
@@ -170,7 +162,7 @@ impl Accounts {
         audit::record(&mut turn, now, actor, deed).await?;
         let line = sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1")));
         let line = line.bind(&id).fetch_one(&mut *turn).await?;
-        turn.commit().await.map_err(StoreError::from)?;
+        turn.commit().await?;
         Ok((line, format!("{MARK}{}", token.reveal())))
     }
 
@@ -224,7 +216,11 @@ impl Accounts {
         if entitled.api_requests_a_day == 0 {
             return Err(KeyError::NoApi);
         }
-        let quota = self.count(&account.id, &key, entitled.api_requests_a_day, now).await?;
+        let quota = self.count(&account.id, entitled.api_requests_a_day, now).await?;
+        if key.used_at.is_none_or(|at| now.as_second() - at.as_second() >= WRITTEN_EVERY) {
+            let update = sqlx::query("UPDATE api_keys SET used_at = $1 WHERE id = $2");
+            update.bind(now.as_second()).bind(&key.id).execute(self.store.pool()).await?;
+        }
         Ok(Caller { account: account.seen(), key, entitled, quota })
     }
 
@@ -232,62 +228,5 @@ impl Accounts {
     fn plan_of(&self, account: &Account) -> materia::plan::Plan {
         let admin = account.role == Role::Admin && self.is_admin_address(&account.email);
         if admin { materia::plan::Plan::Pro } else { account.plan }
-    }
-
-    /// Counts a request, and writes down the count and the key's use at most once a minute.
-    async fn count(&self, account: &str, key: &KeyLine, most: u32, now: Timestamp) -> Result<Quota, KeyError> {
-        let (second, day) = (now.as_second(), now.as_second().div_euclid(DAY));
-        let known = self.usage().get(account).copied().filter(|usage| usage.day == day);
-        let known = if let Some(usage) = known {
-            usage
-        } else {
-            let select = sqlx::query_scalar("SELECT requests FROM api_usage WHERE account = $1 AND day = $2");
-            let requests: Option<i64> = select.bind(account).bind(day).fetch_optional(self.store.pool()).await?;
-            let requests = requests.and_then(|requests| u32::try_from(requests).ok()).unwrap_or_default();
-            Usage { day, requests, written_at: 0 }
-        };
-        let reset = u32::try_from((day + 1) * DAY - second).unwrap_or_default();
-        let (requests, write) = {
-            let mut usage = self.usage();
-            let entry = usage.entry(account.to_owned()).or_insert(known);
-            if entry.day != day {
-                *entry = known;
-            }
-            if entry.requests >= most {
-                return Err(KeyError::UsedUp(Quota { most, left: 0, reset }));
-            }
-            entry.requests += 1;
-            let write = second - entry.written_at >= WRITTEN_EVERY;
-            if write {
-                entry.written_at = second;
-            }
-            (entry.requests, write)
-        };
-        if write {
-            let upsert = "INSERT INTO api_usage (account, day, requests) VALUES ($1, $2, $3)
-                          ON CONFLICT (account, day) DO UPDATE SET requests = max(requests, $3)";
-            sqlx::query(upsert).bind(account).bind(day).bind(i64::from(requests)).execute(self.store.pool()).await?;
-        }
-        if key.used_at.is_none_or(|at| second - at.as_second() >= WRITTEN_EVERY) {
-            let update = sqlx::query("UPDATE api_keys SET used_at = $1 WHERE id = $2");
-            update.bind(second).bind(&key.id).execute(self.store.pool()).await?;
-        }
-        Ok(Quota { most, left: most - requests, reset })
-    }
-
-    /// Writes down what was counted since it was last written.
-    pub(super) async fn write_usage(&self) -> Result<(), StoreError> {
-        let counted: Vec<_> = self.usage().iter().map(|(account, usage)| (account.clone(), *usage)).collect();
-        for (account, usage) in counted {
-            // Its account may be gone.
-            let upsert = "INSERT INTO api_usage (account, day, requests) SELECT id, $2, $3 FROM accounts WHERE id = $1
-                          ON CONFLICT (account, day) DO UPDATE SET requests = max(requests, $3)";
-            sqlx::query(upsert).bind(&account).bind(usage.day).bind(i64::from(usage.requests)).execute(self.store.pool()).await?;
-        }
-        Ok(())
-    }
-
-    fn usage(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, Usage>> {
-        self.usage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,11 +1,11 @@
 //! The audit log: who did what to whom, appended and never changed.
 
 use jiff::Timestamp;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 
 use super::{
     Accounts, PageOf,
-    store::{StoreError, Transaction},
+    store::{StoreError, StoredRow, Transaction},
 };
 
 /// Who does something that is recorded.
@@ -44,8 +44,8 @@ pub(crate) struct AuditRow {
     pub(crate) network: String,
 }
 
-impl FromRow<'_, SqliteRow> for AuditRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for AuditRow {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             seq: row.try_get("seq")?,
             at: super::time(row.try_get("at")?),
@@ -93,7 +93,7 @@ impl Accounts {
     pub(crate) async fn record(&self, actor: &Actor, action: &'static str, subject: &str, detail: &str) -> Result<(), StoreError> {
         let mut turn = self.store.write().await?;
         record(&mut turn, self.now(), actor, Deed { action, subject_id: "", subject, detail }).await?;
-        Ok(turn.commit().await?)
+        turn.commit().await
     }
 
     /// A page of the log, newest first, and how many rows there are.

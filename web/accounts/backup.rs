@@ -21,8 +21,15 @@ const BUSY: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
     /// `DATABASE_URL` may hold a password: it is not shown.
-    #[error("DATABASE_URL: only SQLite can be backed up; write for example sqlite://accounts.db")]
+    #[error("DATABASE_URL: the address cannot be read; write for example sqlite://accounts.db")]
     Address,
+    /// PostgreSQL has programs for it, which know more than we do.
+    #[error(
+        "the accounts are in PostgreSQL, which makes its own copies: pg_dump --format=custom --file='{}' --dbname=\"$DATABASE_URL\" (and \
+         pg_restore to go back)",
+        .0.display()
+    )]
+    Postgres(PathBuf),
     /// There is nothing to back up.
     #[error("there are no accounts in {}; does DATABASE_URL name the right file?", .0.display())]
     Missing(PathBuf),
@@ -67,8 +74,10 @@ pub(crate) struct Backup {
 /// Copies the accounts at `url` as they are at one moment to a new file, while others read and write, and checks the copy. The file has its name
 /// only once it is whole, durable and good; it is readable to its owner only, as the original.
 pub(crate) async fn backup(url: &str, to: &Path) -> Result<Backup, BackupError> {
-    if !url.starts_with("sqlite:") {
-        return Err(BackupError::Address);
+    match url.split_once(':') {
+        Some(("sqlite", _)) => {}
+        Some(("postgres" | "postgresql", _)) => return Err(BackupError::Postgres(to.to_owned())),
+        _ => return Err(BackupError::Address),
     }
     let from = SqliteConnectOptions::from_str(url).map_err(|_| BackupError::Address)?.create_if_missing(false).busy_timeout(BUSY);
     let path = from.get_filename().to_path_buf();

@@ -1,6 +1,6 @@
 //! Sessions on their way through the browser: the cookie, and who it stands for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -8,9 +8,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use tokio::time::timeout;
 
-use super::{AccountSettings, Token};
-use crate::web::{app::App, viewer::Viewer};
+use super::{AccountSettings, StoreError, Token};
+use crate::web::{app::App, error::WebError, viewer::Viewer};
 
 /// The handle of the session of a request, in its extensions.
 #[derive(Debug, Clone)]
@@ -20,6 +21,10 @@ pub(crate) struct Session(pub(crate) Arc<str>);
 const SECURE: &str = "__Host-session";
 /// Without TLS, in debug.
 const PLAIN: &str = "session";
+/// Who is looking is known by then, or is not waited for.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+/// What needs the accounts is done by then, waiting for others who write included.
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long browsers keep it; the store decides how long it is good for.
 const KEPT_FOR: u32 = 60 * 86_400;
 
@@ -59,15 +64,21 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     let mut renewed = None;
     let viewer = match brought {
         None => Viewer::default(),
-        Some(id) => match app.accounts.resolve(&id).await {
-            Ok(None) => Viewer::default(),
-            Ok(Some(resolved)) => {
+        Some(id) => match timeout(KNOWN_WITHIN, app.accounts.resolve(&id)).await {
+            Ok(Ok(None)) => Viewer::default(),
+            Ok(Ok(Some(resolved))) => {
                 renewed = resolved.renewed;
                 request.extensions_mut().insert(Session(resolved.signed_in.session.as_str().into()));
                 resolved.signed_in.viewer.clone()
             }
-            Err(error) => {
+            // Told by the one that tried.
+            Ok(Err(StoreError::Resting)) => Viewer::unknown(),
+            Ok(Err(error)) => {
                 tracing::error!(%error, "a session could not be looked up");
+                Viewer::unknown()
+            }
+            Err(_) => {
+                tracing::error!("a session could not be looked up: the accounts do not answer");
                 Viewer::unknown()
             }
         },
@@ -79,6 +90,14 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
         response.headers_mut().append(header::SET_COOKIE, session_cookie(&id, settings));
     }
     response
+}
+
+/// Gives up on pages that need the accounts where these do not answer: a database may stand still without closing its connections.
+pub(crate) async fn in_time(request: Request, next: Next) -> Result<Response, WebError> {
+    timeout(ANSWERS_WITHIN, next.run(request)).await.map_err(|_| {
+        tracing::error!("a page that needs the accounts was given up: they do not answer");
+        WebError::AccountsAway
+    })
 }
 
 #[cfg(test)]

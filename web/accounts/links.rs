@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 
 use super::{
     Accounts, Actor, Email, ReturnPath,
@@ -13,7 +13,7 @@ use super::{
     mail::{self, Letter},
     secret::{Token, TokenHash},
     sessions,
-    store::{StoreError, Transaction},
+    store::{StoreError, StoredRow, Transaction},
 };
 use crate::web::viewer::Role;
 
@@ -89,8 +89,8 @@ struct Taken {
     return_to: String,
 }
 
-impl FromRow<'_, SqliteRow> for Taken {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for Taken {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             email: row.try_get("email")?,
             name: row.try_get("name")?,

@@ -11,7 +11,7 @@ use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox as Person, header::ContentType},
 };
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
 use tokio::{sync::mpsc, task::JoinHandle};
 use url::Url;
 
@@ -19,7 +19,7 @@ use super::{
     email::Email,
     secret,
     settings::{AccountSettings, SettingError},
-    store::{Store, StoreError, Transaction},
+    store::{Store, StoreError, StoredRow, Transaction},
 };
 
 /// Letters that wait to be sent; more are dropped and told as failed.
@@ -51,8 +51,8 @@ pub(crate) struct MailRow {
     pub(crate) problem: String,
 }
 
-impl FromRow<'_, SqliteRow> for MailRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for MailRow {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             at: super::time(row.try_get("at")?),
             recipient: row.try_get("recipient")?,
@@ -186,8 +186,11 @@ fn without_addresses(said: &str) -> String {
 
 async fn settle(store: &Store, id: &str, state: &'static str, problem: &str) {
     let update = sqlx::query("UPDATE mails SET state = $1, problem = $2 WHERE id = $3");
-    if let Err(error) = update.bind(state).bind(problem).bind(id).execute(store.pool()).await {
-        tracing::error!(%error, id, "the mail log could not be written");
+    let update = update.bind(state).bind(problem).bind(id).execute(store.pool());
+    match tokio::time::timeout(super::ANSWERS_WITHIN, update).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, id, "the mail log could not be written"),
+        Err(_) => tracing::error!(id, "the mail log could not be written: the accounts do not answer"),
     }
 }
 

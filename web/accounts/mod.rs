@@ -15,6 +15,7 @@ mod limits;
 mod links;
 mod mail;
 mod own;
+mod patience;
 mod plans;
 mod return_path;
 mod secret;
@@ -23,8 +24,14 @@ mod sessions;
 mod settings;
 mod store;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says so by panicking, or skips and prints why"
+)]
 pub(crate) mod tests;
+mod usage;
 
 use std::{
     collections::HashMap,
@@ -32,10 +39,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use materia::settings::Settings;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::{
     account::{Account, LONGEST_NAME},
@@ -44,7 +53,7 @@ pub(crate) use self::{
     audit::{Actor, AuditRow},
     backup::backup,
     email::Email,
-    identify::{Session, forget_cookie, identify, presented, session_cookie},
+    identify::{ANSWERS_WITHIN, Session, forget_cookie, identify, in_time, presented, session_cookie},
     links::{LinkError, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
     plans::entitlements,
@@ -56,6 +65,9 @@ pub(crate) use self::{
 };
 use super::app::Clock;
 
+/// How long a server that starts waits for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The accounts of the site.
 #[derive(Clone)]
 pub(crate) struct Accounts {
@@ -64,10 +76,12 @@ pub(crate) struct Accounts {
     clock: Clock,
     post: mail::Post,
     seen: Arc<sessions::Seen>,
+    /// Whether sessions are worth waiting for.
+    patience: Arc<patience::Patience>,
     /// Counts the changes that make what is remembered of sessions wrong.
     changes: Arc<AtomicU64>,
-    /// The day's requests to the API, by account.
-    usage: Arc<Mutex<HashMap<String, api_keys::Usage>>>,
+    /// What this server has of the day's requests to the API, by account.
+    usage: Arc<Mutex<HashMap<String, usage::Usage>>>,
 }
 
 /// Why the accounts cannot be used.
@@ -91,9 +105,24 @@ impl Accounts {
             clock: clock.clone(),
             post,
             seen: Arc::new(sessions::Seen::new(10_000)),
+            patience: Arc::default(),
             changes: Arc::default(),
             usage: Arc::default(),
         })
+    }
+
+    /// The same, where the store may be about to start as well: waits for it a while.
+    pub(crate) async fn open_patiently(settings: &Settings, clock: &Clock) -> Result<Self, AccountsError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Self::open(settings, clock).await {
+                Err(AccountsError::Store(error)) if error.may_pass() && Instant::now() < deadline => {
+                    tracing::warn!(%error, "waiting for the accounts");
+                    sleep(Duration::from_secs(1)).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     pub(crate) fn settings(&self) -> &AccountSettings {
@@ -121,8 +150,8 @@ impl Accounts {
 
     /// Sends the mail that waits and closes the store.
     pub(crate) async fn close(self) {
-        if let Err(error) = self.write_usage().await {
-            tracing::warn!(%error, "the day's requests to the API could not be written down");
+        if let Err(error) = self.hand_back(true).await {
+            tracing::warn!(%error, "what was taken of the day's requests to the API could not be handed back");
         }
         self.post.finish().await;
         self.store.close().await;

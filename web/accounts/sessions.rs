@@ -1,10 +1,14 @@
 //! Sessions: who is signed in where. Kept in the store, named by a random id that only the browser has.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row};
+use tokio::time::timeout;
 
 use super::{
     Accounts, Actor,
@@ -12,7 +16,7 @@ use super::{
     audit::{self, Deed},
     links::Visit,
     secret::{self, Token, TokenHash},
-    store::{StoreError, Transaction},
+    store::{StoreError, StoredRow, Transaction},
 };
 use crate::web::viewer::{Role, Viewer};
 
@@ -28,6 +32,9 @@ const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 const FORMER: SignedDuration = SignedDuration::from_secs(30);
 /// How long an answer of the store is believed: what another process changes (`materia users suspend`) counts after this.
 const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
+
+/// A store that takes longer to tell whose session it is, is away.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers of the store by the id's hash.
 pub(super) type Seen = Cache<TokenHash, Believed>;
@@ -66,8 +73,8 @@ pub(crate) struct SessionLine {
     pub(crate) network: String,
 }
 
-impl FromRow<'_, SqliteRow> for SessionLine {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for SessionLine {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             handle: row.try_get("handle")?,
             created_at: super::time(row.try_get("created_at")?),
@@ -88,8 +95,8 @@ struct Stored {
     account: Account,
 }
 
-impl FromRow<'_, SqliteRow> for Stored {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, StoredRow> for Stored {
+    fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             id_hash: row.try_get("id_hash")?,
             handle: row.try_get("handle")?,
@@ -158,7 +165,7 @@ impl Accounts {
         {
             return Ok(Some(Resolved { signed_in: believed.signed_in, renewed: None }));
         }
-        let Some(stored) = self.stored(&hash, now).await? else { return Ok(None) };
+        let Some(stored) = self.stored_in_time(&hash, now).await? else { return Ok(None) };
         if stored.is_over(now) {
             let delete = sqlx::query("DELETE FROM sessions WHERE id_hash = $1");
             delete.bind(&stored.id_hash).execute(self.store.pool()).await?;
@@ -170,6 +177,16 @@ impl Accounts {
             self.seen.insert(hash, believed);
         }
         Ok(Some(resolved))
+    }
+
+    /// Asks the store, unless it keeps one waiting: while it does, few wait.
+    async fn stored_in_time(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+        if !self.patience.tries(Instant::now()) {
+            return Err(StoreError::Resting);
+        }
+        let stored = timeout(ANSWERED_WITHIN, self.stored(hash, now)).await.unwrap_or(Err(StoreError::Silent));
+        self.patience.learn(Instant::now(), !stored.as_ref().is_err_and(StoreError::may_pass));
+        stored
     }
 
     async fn stored(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Stored>, StoreError> {
@@ -190,13 +207,15 @@ impl Accounts {
         let Stored { id_hash, handle, role, seen_at, mut account, .. } = stored;
         let mut renewed = None;
         let lost = account.role == Role::Admin && !self.is_admin_address(&account.email);
-        let current = id_hash == presented.as_str();
         if lost {
             account.role = Role::Customer;
         }
         if lost || role != account.role {
             let mut turn = self.store.write().await?;
-            if lost {
+            // Another request, here or at another server, may have done either since the session was read.
+            let select = sqlx::query_scalar("SELECT role FROM accounts WHERE id = $1");
+            let before: Option<String> = select.bind(&account.id).fetch_optional(&mut *turn).await?;
+            if lost && before.as_deref() == Some(Role::Admin.name()) {
                 account::write_role(&mut turn, &account.id, Role::Customer).await?;
                 let deed = Deed {
                     action: "role taken away",
@@ -206,7 +225,9 @@ impl Accounts {
                 };
                 audit::record(&mut turn, now, &Actor::site(), deed).await?;
             }
-            if current {
+            let select = sqlx::query("SELECT 1 FROM sessions WHERE id_hash = $1 AND role <> $2");
+            let same = select.bind(presented.as_str()).bind(account.role.name()).fetch_optional(&mut *turn).await?.is_some();
+            if same {
                 renewed = renew(&mut turn, now, &handle, &account).await?;
             }
             turn.commit().await?;

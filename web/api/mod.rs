@@ -11,13 +11,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tokio::time::timeout;
 
 pub(crate) use self::{
     handlers::{dashboard, dashboards, download, generation, rows, table, tables},
     openapi::serve as openapi,
     problem::{Document, KINDS, Problem},
 };
-use crate::web::{accounts::Caller, app::App};
+use crate::web::{
+    accounts::{self, Caller},
+    app::App,
+};
 
 /// Where the API is.
 pub(crate) const PATH: &str = "/api/";
@@ -27,9 +31,10 @@ pub(crate) async fn require_key(State(app): State<App>, mut request: Request, ne
     let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = brought.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some(key) = key.map(|(_, key)| key.trim().to_owned()) else { return Problem::no_key().into_response() };
-    let caller = match app.accounts.call(&key).await {
-        Ok(caller) => caller,
-        Err(error) => return Problem::from(error).into_response(),
+    let caller = match timeout(accounts::ANSWERS_WITHIN, app.accounts.call(&key)).await {
+        Ok(Ok(caller)) => caller,
+        Ok(Err(error)) => return Problem::from(error).into_response(),
+        Err(_) => return Problem::accounts_away().into_response(),
     };
     let quota = caller.quota;
     request.extensions_mut().insert(caller);

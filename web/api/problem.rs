@@ -139,6 +139,11 @@ impl Problem {
         Self::new("internal", "It is not your fault, and it has been written down. Try again in a moment.")
     }
 
+    /// Nobody can be told who they are.
+    pub(crate) fn accounts_away() -> Self {
+        Self::new("unavailable", "Accounts cannot be reached right now.").later(Duration::from_secs(5))
+    }
+
     fn later(self, retry_after: Duration) -> Self {
         self.with(|document| document.retry_after = Some(retry_after))
     }
@@ -189,6 +194,10 @@ impl From<KeyError> for Problem {
                 problem.later(Duration::from_secs(quota.reset.into())).with(|document| document.quota = Some(quota))
             }
             KeyError::TooMany => Self::new("parameter", error.to_string()),
+            KeyError::Store(error) if error.may_pass() => {
+                tracing::error!(%error, "a key could not be looked up");
+                Self::accounts_away()
+            }
             KeyError::Store(error) => Self::internal(error),
         }
     }
@@ -214,7 +223,7 @@ impl From<&WebError> for Problem {
             WebError::NotFound => Self::new("not-found", "There is no such address; /api/v1/openapi.json lists them all."),
             WebError::MethodNotAllowed | WebError::CrossSite => Self::new("method", "The API only reads: use GET or HEAD."),
             WebError::TooMany { retry_after } => Self::new("too-many", words).later(*retry_after),
-            WebError::Preparing | WebError::Busy { .. } | WebError::TimedOut => {
+            WebError::Preparing | WebError::Busy { .. } | WebError::AccountsAway | WebError::TimedOut => {
                 Self::new("unavailable", words).later(error.retry_after().unwrap_or(Duration::from_secs(10)))
             }
             WebError::BadRequest(_) | WebError::TooLarge => Self::new("parameter", "The request was not understood."),

@@ -67,6 +67,7 @@ fn every_error_says_what_to_do() {
         WebError::TooMany { retry_after: wait },
         WebError::Preparing,
         WebError::Busy { retry_after: wait },
+        WebError::AccountsAway,
         WebError::TimedOut,
         WebError::Internal("a secret reason".to_owned()),
     ];

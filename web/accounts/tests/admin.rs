@@ -8,7 +8,16 @@ use crate::web::{
     viewer::Role,
 };
 
-#[tokio::test]
+on_both_stores! {
+    seeding_twice_gives_the_same_four_rows,
+    a_suspended_customer_is_out_at_once_and_cannot_come_back,
+    what_another_process_changes_counts_within_a_second,
+    a_plan_counts_at_once,
+    nobody_becomes_an_admin_who_is_not_in_the_list,
+    accounts_are_found_by_part_of_their_address_or_name_and_sorted,
+    a_deleted_account_leaves_nothing_that_names_its_owner,
+}
+
 async fn seeding_twice_gives_the_same_four_rows() {
     let rig = Rig::new().await;
     let first = rig.accounts.seed().await.unwrap();
@@ -23,7 +32,6 @@ async fn seeding_twice_gives_the_same_four_rows() {
     );
 }
 
-#[tokio::test]
 async fn a_suspended_customer_is_out_at_once_and_cannot_come_back() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await;
@@ -40,7 +48,6 @@ async fn a_suspended_customer_is_out_at_once_and_cannot_come_back() {
     rig.sign_in("bo@example.com").await;
 }
 
-#[tokio::test]
 async fn what_another_process_changes_counts_within_a_second() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await;
@@ -50,7 +57,6 @@ async fn what_another_process_changes_counts_within_a_second() {
     assert!(rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.viewer.signed_in().unwrap().suspended);
 }
 
-#[tokio::test]
 async fn a_plan_counts_at_once() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await;
@@ -60,7 +66,6 @@ async fn a_plan_counts_at_once() {
     assert_eq!(plan().await, Plan::Pro);
 }
 
-#[tokio::test]
 async fn nobody_becomes_an_admin_who_is_not_in_the_list() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await.account;
@@ -74,7 +79,6 @@ async fn nobody_becomes_an_admin_who_is_not_in_the_list() {
     assert!(!rig.is_signed_in(&admin.session).await);
 }
 
-#[tokio::test]
 async fn accounts_are_found_by_part_of_their_address_or_name_and_sorted() {
     let rig = Rig::new().await;
     rig.accounts.seed().await.unwrap();
@@ -94,7 +98,6 @@ async fn accounts_are_found_by_part_of_their_address_or_name_and_sorted() {
     }
 }
 
-#[tokio::test]
 async fn a_deleted_account_leaves_nothing_that_names_its_owner() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await;

@@ -4,7 +4,18 @@ use axum::http::StatusCode;
 
 use super::{ADMIN, Rig, browser::Site, token_in};
 
-#[tokio::test]
+on_both_stores! {
+    nobody_is_led_to_another_site_after_signing_in,
+    a_form_on_another_site_does_nothing_with_the_session_of_its_visitor,
+    a_session_planted_before_sign_in_is_worth_nothing_afterwards,
+    an_address_with_an_account_is_answered_like_one_without,
+    guessing_and_flooding_are_stopped,
+    an_address_cannot_carry_another_header_or_recipient,
+    script_in_anything_that_is_stored_is_shown_as_text,
+    the_role_is_gone_with_the_address_from_the_list_in_the_middle_of_a_session,
+    without_debug_there_is_no_way_in_but_by_mail,
+}
+
 async fn nobody_is_led_to_another_site_after_signing_in() {
     for next in
         ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "/x\r\nSet-Cookie: a=b"]
@@ -22,7 +33,6 @@ async fn nobody_is_led_to_another_site_after_signing_in() {
     }
 }
 
-#[tokio::test]
 async fn a_form_on_another_site_does_nothing_with_the_session_of_its_visitor() {
     let site = Site::new().await;
     let mut victim = site.signed_in("bo@example.com").await;
@@ -52,7 +62,6 @@ async fn a_form_on_another_site_does_nothing_with_the_session_of_its_visitor() {
     assert!(!settings.body.contains("Mallory") && site.rig.accounts.mailbox().is_empty());
 }
 
-#[tokio::test]
 async fn a_session_planted_before_sign_in_is_worth_nothing_afterwards() {
     let site = Site::new().await;
     let mut eve = site.signed_in("eve@example.com").await;
@@ -66,7 +75,6 @@ async fn a_session_planted_before_sign_in_is_worth_nothing_afterwards() {
     assert_eq!(eve.get("/settings").await.status, StatusCode::SEE_OTHER);
 }
 
-#[tokio::test]
 async fn an_address_with_an_account_is_answered_like_one_without() {
     let site = Site::new().await;
     site.rig.accounts.seed().await.unwrap();
@@ -88,7 +96,6 @@ async fn an_address_with_an_account_is_answered_like_one_without() {
     assert!((0.2..5.0).contains(&(known / unknown)), "{known} s, {unknown} s");
 }
 
-#[tokio::test]
 async fn guessing_and_flooding_are_stopped() {
     let site = Site::new().await;
     let mut eve = site.browser();
@@ -105,7 +112,6 @@ async fn guessing_and_flooding_are_stopped() {
     assert_eq!(eve.post("/auth/login", &[("email", "y@example.com")]).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-#[tokio::test]
 async fn an_address_cannot_carry_another_header_or_recipient() {
     let site = Site::new().await;
     for email in [
@@ -120,7 +126,6 @@ async fn an_address_cannot_carry_another_header_or_recipient() {
     assert!(site.rig.accounts.mailbox().is_empty());
 }
 
-#[tokio::test]
 async fn script_in_anything_that_is_stored_is_shown_as_text() {
     const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let site = Site::new().await;
@@ -153,7 +158,6 @@ async fn script_in_anything_that_is_stored_is_shown_as_text() {
     }
 }
 
-#[tokio::test]
 async fn the_role_is_gone_with_the_address_from_the_list_in_the_middle_of_a_session() {
     let site = Site::new().await;
     let mut admin = site.signed_in(ADMIN).await;
@@ -168,7 +172,6 @@ async fn the_role_is_gone_with_the_address_from_the_list_in_the_middle_of_a_sess
     assert_eq!(same.get("/settings").await.status, StatusCode::OK);
 }
 
-#[tokio::test]
 async fn without_debug_there_is_no_way_in_but_by_mail() {
     let site = Site::over(Rig::with(&[("ADMIN_EMAILS", ADMIN)]).await);
     let mut browser = site.browser();

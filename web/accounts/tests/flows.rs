@@ -7,6 +7,15 @@ use super::{
     token_in,
 };
 
+on_both_stores! {
+    somebody_new_signs_up_and_comes_to_the_dashboard_that_was_asked_for,
+    opening_a_link_changes_nothing_however_often_and_its_button_works_once,
+    an_address_is_changed_by_the_link_sent_there,
+    sessions_are_listed_and_ended_one_by_one_or_all_others,
+    my_data_is_mine_alone_and_deleting_takes_my_address,
+    an_admin_goes_straight_to_the_operators_pages_and_changes_accounts,
+}
+
 /// The address in the newest letter to somebody, without the host.
 fn newest_link(site: &Site, to: &str) -> String {
     let letter = site.rig.accounts.mailbox().into_iter().find(|letter| letter.to.as_str() == to && letter.text.contains("token=")).unwrap();
@@ -21,7 +30,6 @@ async fn press(browser: &mut Browser, link: &str) -> Answer {
     browser.post(path, &[("token", token_in(link).reveal())]).await
 }
 
-#[tokio::test]
 async fn somebody_new_signs_up_and_comes_to_the_dashboard_that_was_asked_for() {
     let site = Site::new().await;
     let mut browser = site.browser();
@@ -41,7 +49,6 @@ async fn somebody_new_signs_up_and_comes_to_the_dashboard_that_was_asked_for() {
     assert_eq!(browser.get("/settings").await.status, StatusCode::SEE_OTHER);
 }
 
-#[tokio::test]
 async fn opening_a_link_changes_nothing_however_often_and_its_button_works_once() {
     let site = Site::new().await;
     let mut browser = site.browser();
@@ -58,7 +65,6 @@ async fn opening_a_link_changes_nothing_however_often_and_its_button_works_once(
     assert!(thief.cookie.is_none());
 }
 
-#[tokio::test]
 async fn an_address_is_changed_by_the_link_sent_there() {
     let site = Site::new().await;
     let mut browser = site.signed_in("bo@example.com").await;
@@ -74,7 +80,6 @@ async fn an_address_is_changed_by_the_link_sent_there() {
     assert_eq!(elsewhere.get("/settings").await.status, StatusCode::SEE_OTHER);
 }
 
-#[tokio::test]
 async fn sessions_are_listed_and_ended_one_by_one_or_all_others() {
     let site = Site::new().await;
     let mut here = site.signed_in("bo@example.com").await;
@@ -97,7 +102,6 @@ async fn sessions_are_listed_and_ended_one_by_one_or_all_others() {
     assert!(here.cookie.is_none());
 }
 
-#[tokio::test]
 async fn my_data_is_mine_alone_and_deleting_takes_my_address() {
     let site = Site::new().await;
     site.signed_in("eve@example.com").await;
@@ -113,7 +117,6 @@ async fn my_data_is_mine_alone_and_deleting_takes_my_address() {
     assert_eq!(site.rig.rows("SELECT count(*) FROM accounts").await, 1);
 }
 
-#[tokio::test]
 async fn an_admin_goes_straight_to_the_operators_pages_and_changes_accounts() {
     let site = Site::new().await;
     let free = site.rig.accounts.seed().await.unwrap().remove(1);

@@ -3,27 +3,36 @@
 use super::Rig;
 use crate::web::accounts::{Actor, PageOf, Store};
 
-#[tokio::test]
+on_both_stores! {
+    the_audit_log_can_only_grow,
+    every_change_by_an_operator_is_recorded_with_who_what_and_whom,
+    processes_that_start_at_once_on_a_new_store_take_turns,
+}
+
 async fn the_audit_log_can_only_grow() {
     let rig = Rig::new().await;
     let seeded = rig.accounts.seed().await.unwrap();
     rig.accounts.sign_out_everywhere(&Actor::command_line(), &seeded[0].id).await.unwrap();
     let (before, total) = rig.accounts.audit_log(PageOf::number(None)).await.unwrap();
     assert_eq!(total, 1);
-    for statement in [
-        "DELETE FROM audit_log",
-        "UPDATE audit_log SET actor = 'nobody'",
-        "UPDATE audit_log SET seq = seq + 1000",
+    let on_sqlite = [
         "INSERT OR REPLACE INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log",
         "INSERT INTO audit_log SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log WHERE true ON CONFLICT (seq) DO UPDATE SET actor = 'eve'",
-    ] {
+        "UPDATE audit_log SET seq = seq + 1000",
+    ];
+    let on_postgres = [
+        "TRUNCATE audit_log",
+        "WITH gone AS (DELETE FROM audit_log RETURNING seq) SELECT count(*) FROM gone",
+        "INSERT INTO audit_log OVERRIDING SYSTEM VALUE SELECT seq, 0, '', 'eve', '', '', '', '', '' FROM audit_log ON CONFLICT (seq) DO UPDATE SET actor = 'eve'",
+    ];
+    let own = if super::ON_POSTGRES.get() { on_postgres } else { on_sqlite };
+    for statement in ["DELETE FROM audit_log", "UPDATE audit_log SET actor = 'nobody'"].into_iter().chain(own) {
         let error = sqlx::query(statement).execute(rig.accounts.store.pool()).await.unwrap_err();
         assert!(error.to_string().contains("the audit log is append-only"), "{statement}: {error}");
     }
     assert_eq!(rig.accounts.audit_log(PageOf::number(None)).await.unwrap(), (before, 1));
 }
 
-#[tokio::test]
 async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
     use materia::plan::Plan;
     let rig = Rig::new().await;
@@ -47,10 +56,9 @@ async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
     assert!(rows.iter().all(|row| row.network == "203.0.113.9"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn processes_that_start_at_once_on_a_new_store_take_turns() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    let url = super::new_store(&folder);
     let opened: Vec<_> = (0..6)
         .map(|_| {
             tokio::spawn({
@@ -68,9 +76,14 @@ async fn processes_that_start_at_once_on_a_new_store_take_turns() {
 async fn a_store_that_cannot_be_used_says_which_and_why() {
     let complaint = async |url: &str| Store::open(url).await.unwrap_err().to_string();
     assert_eq!(
-        complaint("postgres://user:hunter2@host/db").await,
-        "DATABASE_URL: only SQLite can be used as yet; write for example sqlite://accounts.db"
+        complaint("mysql://user:hunter2@host/db").await,
+        "DATABASE_URL: it begins neither with sqlite: nor with postgres:; write for example sqlite://accounts.db or \
+         postgres://user:password@host/database"
     );
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let told = complaint(&format!("postgres://user:hunter2@{nobody}/db")).await;
+    assert!(told.starts_with(&format!("cannot open the accounts in PostgreSQL at {nobody}, database db: ")), "{told}");
+    assert!(told.contains("Connection refused") && !told.contains("hunter2"), "{told}");
     let folder = tempfile::tempdir().unwrap();
     let told = complaint(&format!("sqlite://{}", folder.path().join("missing/accounts.db").display())).await;
     assert!(told.contains("missing/accounts.db") && told.ends_with("its folder must exist and be writable"), "{told}");

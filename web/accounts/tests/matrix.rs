@@ -7,6 +7,11 @@ use axum::http::StatusCode;
 use super::browser::{Browser, Site};
 use crate::web::accounts::Actor;
 
+on_both_stores! {
+    every_visitor_gets_what_the_table_says,
+    the_table_names_every_route_of_accounts_tables_and_the_api,
+}
+
 /// The kinds of visitor, in the order of the table's columns.
 const VISITORS: [&str; 6] = ["anonymous", "free", "starter", "pro", "admin", "suspended"];
 
@@ -76,7 +81,6 @@ async fn visitors(site: &Site) -> Vec<Browser> {
     browsers
 }
 
-#[tokio::test]
 async fn every_visitor_gets_what_the_table_says() {
     let site = Site::new().await;
     let mut browsers = visitors(&site).await;
@@ -99,7 +103,6 @@ async fn every_visitor_gets_what_the_table_says() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-#[tokio::test]
 async fn the_table_names_every_route_of_accounts_tables_and_the_api() {
     let routes = include_str!("../../router.rs");
     let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path);

@@ -1,4 +1,25 @@
-//! What accounts promise, without a browser.
+//! What accounts promise, without a browser, on each kind of store.
+
+/// Makes each of these promises a test on SQLite and one on PostgreSQL.
+macro_rules! on_both_stores {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise().await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                if crate::web::accounts::tests::on_postgres() {
+                    super::$promise().await;
+                }
+            })+
+        }
+    };
+}
 
 mod admin;
 mod api_keys;
@@ -8,7 +29,13 @@ mod flows;
 mod log;
 mod matrix;
 mod pages;
+#[path = "../../../tests/integration/postgres.rs"]
+#[allow(dead_code, reason = "some of it is for the tests that stop it")]
+mod server;
 mod sign_in;
+mod stores;
+
+use std::{cell::Cell, sync::OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use materia::settings::Settings;
@@ -23,6 +50,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) folder: TempDir,
+    url: String,
 }
 
 /// When every test begins: 2026-03-01, 12:00 UTC.
@@ -38,19 +66,37 @@ impl Rig {
 
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         let clock = Clock::fixed(Timestamp::from_second(BEGINNING).unwrap());
-        Self::at(tempfile::tempdir().unwrap(), clock, variables).await
+        let folder = tempfile::tempdir().unwrap();
+        let url = new_store(&folder);
+        Self::at(folder, url, clock, variables).await
     }
 
     /// The same store with other settings, as after a restart.
     pub(crate) async fn restarted(self, variables: &[(&str, &str)]) -> Self {
         self.accounts.close().await;
-        Self::at(self.folder, self.clock, variables).await
+        Self::at(self.folder, self.url, self.clock, variables).await
     }
 
-    async fn at(folder: TempDir, clock: Clock, variables: &[(&str, &str)]) -> Self {
+    /// The same store and clock at another server.
+    pub(crate) async fn beside(&self) -> Self {
+        let variables = [("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")];
+        Self::at(tempfile::tempdir().unwrap(), self.url.clone(), self.clock.clone(), &variables).await
+    }
+
+    /// Everything that the store keeps; nobody can use it afterwards.
+    pub(crate) async fn kept(self) -> String {
+        self.accounts.close().await;
+        if let Some(database) = self.url.strip_prefix("postgres:").and_then(|url| url.rsplit('/').next()) {
+            return server().unwrap().dump(database);
+        }
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned()).collect()
+    }
+
+    async fn at(folder: TempDir, url: String, clock: Clock, variables: &[(&str, &str)]) -> Self {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let env = |name: &str| match name {
-            "DATABASE_URL" => Some(format!("sqlite://{}", path("accounts.db"))),
+            "DATABASE_URL" => Some(url.clone()),
             "DUCKDB_PATH" => Some(path("lakehouse.duckdb")),
             "BASE_URL" => Some("http://site.localhost".to_owned()),
             _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
@@ -58,7 +104,7 @@ impl Rig {
         let mut settings = Settings::load(None, &env).unwrap();
         settings.brand.name = "Beans".to_owned();
         let accounts = Accounts::open(&settings, &clock).await.unwrap();
-        Self { accounts, clock, settings, folder }
+        Self { accounts, clock, settings, folder, url }
     }
 
     pub(crate) fn later(&self, seconds: i64) {
@@ -98,6 +144,36 @@ impl Rig {
 
     pub(crate) async fn rows(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.accounts.store.pool()).await.unwrap()
+    }
+}
+
+thread_local! {
+    /// Whether the test on this thread wants PostgreSQL.
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The server that the tests of this process share.
+fn server() -> Option<&'static server::Postgres> {
+    static SERVER: OnceLock<Option<server::Postgres>> = OnceLock::new();
+    SERVER.get_or_init(server::Postgres::start).as_ref()
+}
+
+/// From now on this test's stores are on PostgreSQL. Where there is none, it says so.
+pub(crate) fn on_postgres() -> bool {
+    ON_POSTGRES.set(true);
+    if server().is_none() {
+        println!("skipped: there is no PostgreSQL");
+    }
+    server().is_some()
+}
+
+/// The address of a new store, of the kind that the test wants.
+fn new_store(folder: &TempDir) -> String {
+    if ON_POSTGRES.get() {
+        let server = server().unwrap();
+        server.url(&server.database())
+    } else {
+        format!("sqlite://{}", folder.path().join("accounts.db").display())
     }
 }
 

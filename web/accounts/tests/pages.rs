@@ -12,13 +12,19 @@ use super::{
 };
 use crate::web::accounts::Actor;
 
+on_both_stores! {
+    sign_in_pages,
+    settings_pages,
+    operators_pages,
+    an_older_generation_is_brought_back_by_an_admin_and_the_log_tells_who,
+}
+
 /// Compares the status and what stands inside `<main>` with `snapshots/web/<name>.snap`, one tag on a line.
 fn assert_page(name: &str, answer: &Answer) {
     let shown = format!("{}\n{}\n", answer.status, answer.main().replace("><", ">\n<"));
     snapshots().bind(|| insta::assert_snapshot!(name, shown));
 }
 
-#[tokio::test]
 async fn sign_in_pages() {
     let site = Site::new().await;
     let mut browser = site.browser();
@@ -39,7 +45,6 @@ async fn sign_in_pages() {
     assert_page("sign_in_without_mail", &site.browser().get("/auth/login").await);
 }
 
-#[tokio::test]
 async fn settings_pages() {
     let site = Site::new().await;
     site.rig.accounts.seed().await.unwrap();
@@ -64,7 +69,6 @@ async fn settings_pages() {
     assert_page("email_change_taken", &taker.post("/auth/email", &[("token", token.reveal())]).await);
 }
 
-#[tokio::test]
 async fn operators_pages() {
     let site = Site::new().await;
     let seeded = site.rig.accounts.seed().await.unwrap();
@@ -97,7 +101,6 @@ fn publish(rig: &Rig) -> String {
     finished.record.generation.unwrap().to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_older_generation_is_brought_back_by_an_admin_and_the_log_tells_who() {
     let rig = Rig::new().await;
     let demo = Demo { dir: rig.folder.path().to_path_buf(), ..Demo::default() };

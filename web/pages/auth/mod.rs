@@ -27,7 +27,14 @@ use crate::web::{
 
 impl From<StoreError> for WebError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            error if error.may_pass() => {
+                tracing::error!(%error, "a page that needs the accounts cannot be answered");
+                Self::AccountsAway
+            }
+            error if error.is_no_text() => Self::BadRequest("There are characters in it that no text has.".to_owned()),
+            error => Self::internal(error),
+        }
     }
 }
 
@@ -100,6 +107,9 @@ async fn ask(app: &App, visit: &Visit, form: Asking, wish: Wish) -> Result<Page,
 
 /// `POST /auth/logout`
 pub(crate) async fn sign_out(app: State<App>, viewer: Viewer, session: Option<axum::Extension<Session>>) -> Result<Response, WebError> {
+    if viewer.is_unknown() {
+        return Err(WebError::AccountsAway);
+    }
     if let (Some(account), Some(session)) = (viewer.signed_in(), session) {
         app.accounts.end_session(&account.id, &session.0.0).await?;
     }
