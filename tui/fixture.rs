@@ -79,10 +79,15 @@ pub(crate) fn attempt(at: usize, outcome: Outcome) -> Record {
     (record.audit_ms, record.publish_ms, record.total_ms) = (700, 300, 7_000);
     record.bytes = if good { 3_420_160 } else { 0 };
     record.audits_passed = 9;
+    let copied = |record: TableRecord| TableRecord { why: "changed".to_owned(), ..record };
     record.tables = vec![
-        table_record("coffee_prices", 802, (at > 0).then_some(801), 23),
-        table_record("orders", if good { 1_500_000 } else { 0 }, (at > 0).then_some(1_500_120), 4_100),
-        table_record("totals", 0, None, 1),
+        copied(table_record("coffee_prices", 802, (at > 0).then_some(801), 23)),
+        copied(table_record("orders", if good { 1_500_000 } else { 0 }, (at > 0).then_some(1_500_120), 4_100)),
+        TableRecord {
+            reused: true,
+            why: "unchanged since 20261121T105000000Z".to_owned(),
+            ..table_record("totals", 12, (at > 0).then_some(12), 0)
+        },
     ];
     record
 }

@@ -149,7 +149,7 @@ impl TablesScreen {
                     change,
                     bytes: None,
                     columns: table.columns.len(),
-                    export_ms: record.map(|record| record.ms),
+                    export_ms: record.filter(|record| !record.reused).map(|record| record.ms),
                     comment: table.comment.clone().unwrap_or_default(),
                 }
             })

@@ -118,8 +118,10 @@ fn list(paint: &mut Paint, area: Rect, state: &State, status: &Status) {
     let longest = shown.iter().map(|record| record.total_ms).max().unwrap_or_default();
     let space = usize::from(area.width).saturating_sub(68);
     for ((row, index), record) in body.rows().zip(view).zip(shown) {
-        let served = record.generation.is_some() && record.generation == status.generation;
-        let kept = status.generations.iter().find(|generation| Some(&generation.id) == record.generation.as_ref());
+        // The attempt that made a generation stands for it, not those that found nothing to change.
+        let made = record.generation.as_ref().filter(|_| record.outcome != Outcome::Unchanged);
+        let served = made.is_some() && made == status.generation.as_ref();
+        let kept = status.generations.iter().find(|generation| Some(&generation.id) == made);
         let marked = state.history.marked.as_ref() == Some(&record.id);
         let mark = match (marked, served, kept.is_some_and(|kept| kept.pinned)) {
             (true, ..) => "=",
@@ -215,7 +217,10 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
     }
     if !record.tables.is_empty() {
         lines.push(Line::default());
-        let title = format!("{:<32}  {:>13}  {:>11}  {:>10}", "Table", "Rows", "Change", "Took");
+        // Less than this tells nothing.
+        let why = columns.saturating_sub(75);
+        let why = if why < 12 { 0 } else { why };
+        let title = format!("{:<32}  {:>13}  {:>11}  {:>10}  {}", "Table", "Rows", "Change", "Took", if why == 0 { "" } else { "Why" });
         lines.push(Line::from(paint.span(Role::Heading, title)));
         lines.extend(record.tables.iter().map(|table| {
             let moved = match table.previous_rows {
@@ -228,7 +233,8 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
                 paint.span(Role::Text, paint.fit(&table.name, 32)),
                 paint.span(Role::Text, format!("  {:>13}  ", words::count(table.rows))),
                 paint.span(role, format!("{moved:>11}")),
-                paint.span(Role::Dim, format!("  {:>10}", ms(table.ms))),
+                paint.span(Role::Dim, format!("  {:>10}  ", if table.reused { "kept".to_owned() } else { ms(table.ms) })),
+                paint.span(Role::Dim, paint.fit(&table.why, why)),
             ])
         }));
     }
