@@ -10,7 +10,7 @@ use std::{
 
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
-    export::{self, ExportError, Finished, Job, Outcome, Rehearsal},
+    export::{self, ExportError, Finished, Job, Outcome, Record, Rehearsal},
     settings::SnapshotMode,
     target::Target,
     words,
@@ -193,18 +193,23 @@ fn published(finished: &Finished, job: &Job) -> String {
         );
         return text;
     }
-    let reused = record.tables.iter().filter(|table| table.reused).count();
-    let tables = words::plural(record.tables.len(), "table");
-    let tables = if reused == 0 { tables } else { format!("{tables} ({} copied, {reused} unchanged)", record.tables.len() - reused) };
     let _ = writeln!(
         text,
-        "{} {} to {served}: {tables}, {}, {} in {took}; the pipeline could not write for {blocked}",
+        "{} {} to {served}: {}, {}, {} in {took}; the pipeline could not write for {blocked}",
         record.outcome.word(),
         record.id,
+        tables(record),
         words::rows(record.rows()),
         words::bytes(record.bytes),
     );
     text
+}
+
+/// How many tables there were, and how many of them were not copied.
+pub(super) fn tables(record: &Record) -> String {
+    let reused = record.tables.iter().filter(|table| table.reused).count();
+    let tables = words::plural(record.tables.len(), "table");
+    if reused == 0 { tables } else { format!("{tables} ({} copied, {reused} unchanged)", record.tables.len() - reused) }
 }
 
 fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {

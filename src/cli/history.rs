@@ -39,13 +39,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 fn line(record: &Record) -> String {
     let mut text = format!("{}  {:<11} {:>9}", record.id, record.outcome.word(), words::duration(Duration::from_millis(record.total_ms)));
     if !record.tables.is_empty() {
-        let _ = write!(
-            text,
-            "  {}, {}, {}",
-            words::plural(record.tables.len(), "table"),
-            words::rows(record.rows()),
-            words::bytes(record.bytes)
-        );
+        let _ = write!(text, "  {}, {}, {}", super::export::tables(record), words::rows(record.rows()), words::bytes(record.bytes));
     }
     if let Some(generation) = record.generation.as_ref().filter(|generation| **generation != record.id) {
         let _ = write!(text, "  serving {generation}");
