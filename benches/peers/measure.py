@@ -22,17 +22,24 @@ class Run:
 def process(arguments, folder):
     """Runs it to its end; its whole time, its peak and what it printed."""
     os.sync()  # What was written before is not written out at the cost of who comes next.
-    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
-        begun = time.perf_counter()
-        child = subprocess.Popen(arguments, cwd=folder, stdin=subprocess.DEVNULL, stdout=printed, stderr=errors, env=clean())
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - begun
-        child.returncode = os.waitstatus_to_exitcode(status)
-        printed.seek(0)
-        errors.seek(0)
-        if child.returncode:
-            raise SystemExit(f"{' '.join(arguments)}\nended with {child.returncode}: {errors.read().decode().strip()}")
-        return Run(seconds, usage.ru_maxrss * 1024), printed.read().decode()
+    with tempfile.NamedTemporaryFile("r") as measured:
+        alone = [sys.executable, os.path.abspath(__file__), measured.name, *arguments]
+        done = subprocess.run(alone, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=clean())
+        if done.returncode:
+            raise SystemExit(f"{' '.join(arguments)}\nended with {done.returncode}: {done.stderr.strip()}")
+        return Run(**json.load(measured)), done.stdout
+
+
+def measure(into, arguments):
+    """In a small process of its own: a peak begins with that of whoever starts the process."""
+    begun = time.perf_counter()
+    child = subprocess.Popen(arguments)
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - begun
+    child.returncode = os.waitstatus_to_exitcode(status)
+    with open(into, "w") as file:
+        json.dump({"seconds": seconds, "peak": usage.ru_maxrss * 1024}, file)
+    return child.returncode
 
 
 def clean():
@@ -86,3 +93,7 @@ def remove(path):
     for name in (path, f"{path}.wal"):
         if os.path.exists(name):
             os.remove(name)
+
+
+if __name__ == "__main__":
+    sys.exit(measure(sys.argv[1], sys.argv[2:]))
