@@ -37,24 +37,26 @@ reaches_duckdb() {
     command -v curl >/dev/null 2>&1 && curl --silent --fail --head --max-time 5 --output /dev/null https://install.duckdb.org/v2.0.0/duckdb-shared-libs-linux-amd64.tar.gz
 }
 
-# A Python with the DuckDB that SQLMesh installs today, for the tests in which an unrelated reader opens what we publish.
-other_reader() {
-    local venv=$cache/python-duckdb-1.5.6
-    if ! "$venv/bin/python" -c 'import duckdb; assert duckdb.__version__ == "1.5.6"' 2>/dev/null; then
+# Makes a Python environment of this name with these packages, unless it is there, and prints its python; nothing where that fails.
+python_with() {
+    local venv=$cache/$1
+    shift
+    if [ "$(cat "$venv/holds" 2>/dev/null)" != "$*" ]; then
         rm -rf "$venv"
-        python3 -m venv "$venv" && "$venv/bin/pip" --quiet --disable-pip-version-check install duckdb==1.5.6 || return 0
+        { python3 -m venv "$venv" && "$venv/bin/pip" --quiet --disable-pip-version-check install "$@"; } >&2 || return 0
+        printf '%s' "$*" >"$venv/holds"
     fi
-    export MATERIA_TEST_PYTHON=$venv/bin/python
+    printf '%s\n' "$venv/bin/python"
 }
 
-# A Python with what customers read the API with, and with schemathesis, which asks it everything.
-api_clients() {
-    local venv=$cache/python-api-1 wanted=(duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 pyarrow==26.0.1 openpyxl==3.1.5 schemathesis==4.32.5)
-    if [ ! -e "$venv/ready" ]; then
-        rm -rf "$venv"
-        python3 -m venv "$venv" && "$venv/bin/pip" --quiet --disable-pip-version-check install "${wanted[@]}" && touch "$venv/ready" || return 0
-    fi
-    export MATERIA_TEST_API_PYTHON=$venv/bin/python
+# Other people's Pythons: the DuckDB that SQLMesh installs today, for the tests in which an unrelated reader opens what we publish; and what customers
+# read the API with, beside schemathesis, which asks it everything. A test without its Python says that it is skipped.
+pythons() {
+    local python
+    python=$(python_with python-duckdb duckdb==1.5.6)
+    [ -z "$python" ] || export MATERIA_TEST_PYTHON=$python
+    python=$(python_with python-api duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 pyarrow==26.0.1 openpyxl==3.1.5 schemathesis==4.32.5)
+    [ -z "$python" ] || export MATERIA_TEST_API_PYTHON=$python
 }
 
 # What the browser tests want, where there is Node: exactly what the lock file says.
@@ -73,8 +75,7 @@ run_tests() {
     say "lints"
     cargo clippy --all-targets --locked -- -D warnings
     say "tests"
-    other_reader
-    api_clients
+    pythons
     browser_tests
     # A snapshot that differs is a failure here, never an update.
     INSTA_UPDATE=no cargo test --locked -- --skip soak:: --skip browser::
@@ -100,7 +101,7 @@ run_site() {
     say "materia web"
     export DEBUG=true ADMIN_EMAILS=${ADMIN_EMAILS:-admin@example.test}
     local address=${MATERIA_LISTEN:-127.0.0.1:8000}
-    # Dashboards of the checkout, so that an edit is seen at the next start without a build.
+    # Dashboards of the checkout: an edit is seen as soon as a page is asked for again.
     export MATERIA_DASHBOARDS=${MATERIA_DASHBOARDS:-$PWD/infra/beanflows/dashboards}
     cd "$demo"
     "$CARGO_TARGET_DIR/debug/materia" users seed >/dev/null

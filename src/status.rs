@@ -40,7 +40,7 @@ pub struct Status {
     pub unreadable: Option<String>,
     /// The generation readers have now, where it is what stands at the served path.
     pub generation: Option<GenerationId>,
-    /// When its data was read from the lakehouse.
+    /// When its data was read from the lakehouse, or last found unchanged there.
     pub exported_at: Option<Timestamp>,
     /// Size of the served file.
     pub bytes: Option<u64>,
@@ -78,7 +78,7 @@ impl Status {
             what: target.served()?,
             unreadable: problem.map(|problem| problem.reason),
             generation: info.as_ref().and_then(|info| info.id.clone()),
-            exported_at: info.and_then(|info| info.exported_at),
+            exported_at: info.and_then(|info| info.as_of()),
             bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
             generations: export::generations(target)?,
             history,

@@ -61,7 +61,7 @@ pub(crate) fn catalog() -> Catalog {
 }
 
 fn table_record(name: &str, rows: u64, previous_rows: Option<u64>, ms: u64) -> TableRecord {
-    TableRecord { name: name.to_owned(), rows, previous_rows, ms }
+    TableRecord { name: name.to_owned(), rows, previous_rows, ms, ..TableRecord::default() }
 }
 
 pub(crate) fn attempt(at: usize, outcome: Outcome) -> Record {
@@ -121,10 +121,12 @@ pub(crate) fn generation(at: usize, served: bool, pinned: bool) -> Generation {
                     comment: None,
                 })
                 .collect(),
+            fingerprint: None,
         }],
         audits: Verdict { audits: vec![audit(true, "rows", "has 1,500,000 rows"), audit(true, "not_empty", "is not empty")] },
         forced: false,
         materia: "0.1.0".to_owned(),
+        basis: None,
     };
     Generation { id: id(at), manifest: Some(manifest), served, pinned }
 }
@@ -188,6 +190,7 @@ pub(crate) fn generation_info() -> Arc<GenerationInfo> {
         sequence: 1,
         id: Some(id(2)),
         exported_at: id(2).time(),
+        confirmed_at: None,
         opened_at: now(),
         bytes: 3_420_160,
         schema: "serving".to_owned(),

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
 use super::{
-    accounts::Accounts, assets::Assets, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal, traffic::Traffic,
+    accounts::Accounts, assets::Assets, boards::Boards, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal,
+    traffic::Traffic,
 };
 
 /// What every handler has at hand. Cheap to clone.
@@ -20,7 +21,7 @@ pub(crate) struct Inner {
     /// The served data.
     pub(crate) reader: Reader,
     /// What is drawn from it.
-    pub(crate) dashboards: Dashboards,
+    pub(crate) boards: Boards,
     /// Terms, privacy and the like.
     pub(crate) legal: Vec<legal::Text>,
     /// The time.
@@ -55,23 +56,11 @@ impl App {
         let Parts { settings, reader, dashboards, legal, clock } = parts;
         let assets = Assets::new(&settings.brand);
         // Whatever a page is made of, beside what its key says.
-        let salt = format!("{} {} {:?} {dashboards:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
+        let salt = format!("{} {} {:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
+        let boards = Boards::new(dashboards, settings.dashboards.clone(), settings.web.debug);
         let (pages, rate_limit) = (Pages::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
         let (traffic, events, downloads) = (Traffic::new(), Events::new(), Downloads::default());
-        Self(Arc::new(Inner {
-            settings,
-            reader,
-            dashboards,
-            legal,
-            clock,
-            assets,
-            pages,
-            rate_limit,
-            traffic,
-            events,
-            downloads,
-            accounts,
-        }))
+        Self(Arc::new(Inner { settings, reader, boards, legal, clock, assets, pages, rate_limit, traffic, events, downloads, accounts }))
     }
 }
 

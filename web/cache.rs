@@ -3,7 +3,10 @@
 //! What a page is drawn from is its key: generation, plan, look, address, encoding, and the words that tell the data's age. Its `ETag` is
 //! made of the key alone, so that a browser which still has the page is told so before anything is asked or drawn.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -33,12 +36,28 @@ pub(crate) struct Pages {
     kept: Cache<Key, Arc<Kept>, ByBytes>,
     /// Differs between two builds and two sets of settings.
     salt: String,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What the drawn pages come to.
+pub(crate) struct PagesFigures {
+    /// How many are kept.
+    pub(crate) kept: usize,
+    /// The memory that they take.
+    pub(crate) bytes: u64,
+    /// Requests that needed no drawing.
+    pub(crate) hits: u64,
+    /// Requests that did.
+    pub(crate) misses: u64,
 }
 
 /// Everything a shared page depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     generation: String,
+    /// Of the dashboards.
+    edition: String,
     age: String,
     viewer: Option<(Plan, bool, Appearance)>,
     target: String,
@@ -67,7 +86,17 @@ pub(crate) struct DrawnFrom(pub(crate) String);
 impl Pages {
     /// None yet. `salt` is everything else that pages are made of.
     pub(crate) fn new(salt: &str) -> Self {
-        Self { kept: Cache::with_weighter(1_000, MEMORY, ByBytes), salt: format!("{:x}", Sha256::digest(salt)) }
+        Self {
+            kept: Cache::with_weighter(1_000, MEMORY, ByBytes),
+            salt: format!("{:x}", Sha256::digest(salt)),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn figures(&self) -> PagesFigures {
+        let [hits, misses] = [&self.hits, &self.misses].map(|count| count.load(Ordering::Relaxed));
+        PagesFigures { kept: self.kept.len(), bytes: self.kept.weight(), hits, misses }
     }
 
     fn etag(&self, key: &Key) -> HeaderValue {
@@ -82,12 +111,17 @@ pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: R
     let Some(key) = key(&app, &viewer, &request) else { return next.run(request).await };
     let etag = app.pages.etag(&key);
     if revalidates(request.headers(), &etag) {
+        app.pages.hits.fetch_add(1, Ordering::Relaxed);
         return not_modified(etag);
     }
     let guard = match app.pages.kept.get_value_or_guard_async(&key).await {
-        Ok(kept) => return answer(&kept),
+        Ok(kept) => {
+            app.pages.hits.fetch_add(1, Ordering::Relaxed);
+            return answer(&kept);
+        }
         Err(guard) => guard,
     };
+    app.pages.misses.fetch_add(1, Ordering::Relaxed);
     // One encoding, the one that the page is kept under.
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(key.encoding.unwrap_or("identity")));
     let mut response = next.run(request).await;
@@ -125,8 +159,9 @@ fn key(app: &App, viewer: &Viewer, request: &Request) -> Option<Key> {
     }
     let pin = app.reader.pin().ok()?;
     let fresh = Freshness::of(pin.generation(), app.clock.now());
+    let edition = app.boards.now().name;
     let viewer = viewer.signed_in().map(|account| (account.entitled(), viewer.is_admin(), account.appearance));
-    Some(Key { generation: fresh.generation, age: fresh.ago, viewer, target, encoding: encoding(request.headers()) })
+    Some(Key { generation: fresh.generation, edition, age: fresh.ago, viewer, target, encoding: encoding(request.headers()) })
 }
 
 /// The encoding that is sent: the best of those the browser takes.

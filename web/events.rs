@@ -47,15 +47,22 @@ struct Listener {
     generations: watch::Receiver<Option<Arc<materia::reader::GenerationInfo>>>,
     stopping: watch::Receiver<bool>,
     first: bool,
+    /// The generation that was told last.
+    told: String,
     _place: OwnedSemaphorePermit,
 }
 
-/// `/events`: the generation that is served, and every later one.
+/// `/events`: the generation that is served, every later one, and when an export confirmed it.
 pub(crate) async fn stream(State(app): State<App>) -> Result<Response, WebError> {
     let busy = |_| WebError::Busy { retry_after: Duration::from_mins(1) };
     let place = app.events.places.clone().try_acquire_owned().map_err(busy)?;
-    let listener =
-        Listener { generations: app.reader.generations(), stopping: app.events.stopping.subscribe(), first: true, _place: place };
+    let listener = Listener {
+        generations: app.reader.generations(),
+        stopping: app.events.stopping.subscribe(),
+        first: true,
+        told: String::new(),
+        _place: place,
+    };
     let events = unfold(listener, |mut listener| async move { listener.next().await.map(|event| (Ok::<_, Infallible>(event), listener)) });
     let headers = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -79,7 +86,12 @@ impl Listener {
             }
             let current = self.generations.borrow_and_update().clone();
             if let Some(info) = current {
-                return Some(Event::default().event("generation").data(parts::generation_name(&info)));
+                let name = parts::generation_name(&info);
+                if name == self.told {
+                    return Some(Event::default().event("confirmed").data(info.as_of().unwrap_or(info.opened_at).to_string()));
+                }
+                self.told.clone_from(&name);
+                return Some(Event::default().event("generation").data(name));
             }
         }
     }

@@ -5,8 +5,10 @@ use std::io::{IsTerminal, stderr};
 use materia::settings::LogFormat;
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log. `RUST_LOG` chooses what is told; by default everything from `info` on.
-pub(crate) fn start(format: LogFormat) {
+/// Starts the log, for people on a terminal and for machines elsewhere unless told. `RUST_LOG` chooses what is told; by default everything from
+/// `info` on.
+pub(crate) fn start(format: Option<LogFormat>) {
+    let format = format.unwrap_or(if stderr().is_terminal() { LogFormat::Plain } else { LogFormat::Json });
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     // Somebody may have started one before, in tests: theirs stays.

@@ -16,7 +16,7 @@ use super::{
     app::App,
     assets, cache, client,
     error::WebError,
-    events, page,
+    events, metrics, page,
     pages::{admin, auth, dashboard, docs, landing, legal, methodology, settings, status, tables},
     security, traffic, viewer,
 };
@@ -49,7 +49,7 @@ pub(crate) fn site(app: &App) -> Router {
 
 /// What operators may ask on an address of their own.
 pub(crate) fn operators(app: &App) -> Router {
-    Router::new().route("/metrics", get(traffic::metrics)).with_state(app.clone())
+    Router::new().route("/metrics", get(metrics::metrics)).with_state(app.clone())
 }
 
 fn public() -> Router<App> {

@@ -48,7 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, site: Router, stop: impl Future
         tokio::spawn(async move {
             // A browser that goes away in between is no news.
             if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "connection ended");
+                tracing::debug!(%error, "connection ended");
             }
             drop(place);
         });

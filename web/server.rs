@@ -10,7 +10,7 @@ use materia::{
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{Instant, interval},
 };
 
@@ -61,9 +61,6 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let clock = Clock::System;
     let accounts = Accounts::open(&settings, &clock).await?;
     let dashboards = Dashboards::load(&settings.dashboards)?;
-    for problem in dashboards.problems() {
-        tracing::warn!(%problem, "a dashboard is not as its author meant it");
-    }
     let legal = match &settings.web.legal {
         Some(folder) => legal::read(folder).map_err(|source| StartError::Legal { folder: folder.clone(), source })?,
         None => legal::built_in(&settings.brand),
@@ -77,6 +74,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
         tracing::info!(%address, "metrics");
     }
     tokio::spawn(keep_house(app.clone()));
+    tokio::spawn(read_again_when_told(app.clone(), signal(SignalKind::hangup())?));
     tell_system(&[NotifyState::Ready]);
     let asked = asked_to_stop()?;
     let stop = async {
@@ -116,6 +114,13 @@ async fn keep_house(app: App) {
             cleaned = Instant::now();
             app.rate_limit.forget_quiet();
         }
+    }
+}
+
+/// SIGHUP asks for the dashboards as their files are now.
+async fn read_again_when_told(app: App, mut told: Signal) {
+    while told.recv().await.is_some() {
+        app.boards.read_again();
     }
 }
 

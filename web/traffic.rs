@@ -15,11 +15,10 @@ use axum::{
     response::Response,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
@@ -49,11 +48,6 @@ pub(crate) struct Traffic {
     requests: Family<Labels, Counter>,
     seconds: Family<Route, Histogram>,
     in_flight: AtomicU64,
-    generation_age: Gauge,
-    generation_sequence: Gauge,
-    listeners: Gauge,
-    under_way: Gauge,
-    signed_in: Gauge,
     minutes: Mutex<[Minute; MINUTES]>,
     started: Instant,
 }
@@ -78,29 +72,13 @@ impl Traffic {
         let mut registry = Registry::with_prefix("materia");
         let requests = Family::<Labels, Counter>::default();
         let seconds = Family::<Route, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16)));
-        let [generation_age, generation_sequence, listeners, under_way, signed_in] = [(); 5].map(|()| Gauge::default());
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register_with_unit("http_request_duration", "Time to the response's head", Unit::Seconds, seconds.clone());
-        registry.register("http_in_flight", "Requests being answered", under_way.clone());
-        registry.register("event_listeners", "Pages that wait for the next generation", listeners.clone());
-        registry.register("signed_in_users", "Accounts with a session; -1 when the accounts cannot be read", signed_in.clone());
-        registry.register("generation_sequence", "Generations served since the start", generation_sequence.clone());
-        registry.register_with_unit(
-            "generation_age",
-            "Age of the served data; -1 when nothing is served",
-            Unit::Seconds,
-            generation_age.clone(),
-        );
         Self {
             registry,
             requests,
             seconds,
             in_flight: AtomicU64::new(0),
-            generation_age,
-            generation_sequence,
-            listeners,
-            under_way,
-            signed_in,
             minutes: Mutex::new([Minute::default(); MINUTES]),
             started: Instant::now(),
         }
@@ -143,27 +121,10 @@ impl Traffic {
         self.started.elapsed()
     }
 
-    /// Everything, as Prometheus reads it.
-    pub(crate) async fn prometheus(&self, app: &App) -> String {
-        let as_gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let info = app.reader.state().generation;
-        let at = info.as_ref().map(|info| info.exported_at.unwrap_or(info.opened_at));
-        self.generation_age.set(at.map_or(-1, |at| app.clock.now().duration_since(at).as_secs()));
-        self.generation_sequence.set(info.map_or(0, |info| as_gauge(info.sequence)));
-        self.listeners.set(as_gauge(app.events.listeners() as u64));
-        self.under_way.set(as_gauge(self.in_flight()));
-        self.signed_in.set(app.accounts.signed_in_users().await.unwrap_or(-1));
-        let mut text = String::new();
-        // Writing into a string does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+    /// What is counted as it happens.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
-}
-
-/// `/metrics`, on the operators' address.
-pub(crate) async fn metrics(State(app): State<App>) -> ([(axum::http::HeaderName, &'static str); 1], String) {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(axum::http::header::CONTENT_TYPE, kind)], app.traffic.prometheus(&app).await)
 }
 
 /// Counts while it lives, also when the client goes away.

@@ -106,5 +106,6 @@ while [ -z "$stopping" ]; do
     tell_systemd --status="$failures failed rounds in a row, the next one in $wait_for s"
     run sleep "$wait_for"
 done
-tell_systemd --stopping
+# As a word: the option came with systemd 253.
+tell_systemd STOPPING=1
 say "stopped"

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{Write as _, stderr},
+    io::{IsTerminal as _, Write as _, stderr},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
-    export::{self, ExportError, Finished, Job, Rehearsal},
+    export::{self, ExportError, Finished, Job, Outcome, Rehearsal},
     settings::SnapshotMode,
     target::Target,
     words,
@@ -20,7 +20,7 @@ use super::{Context, Failure, context, print, print_json, progress, signals};
 
 /// Publish the lakehouse's serving schema as a new generation
 ///
-/// Copies every table and view of the serving schema into a new file, audits it, and swaps it in.
+/// Copies every table and view of the serving schema that has changed into a new file, takes the others over from the served one, audits it, and swaps it in. Where nothing has changed, nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What is asked of single tables, and audits written in SQL, stand in materia.toml under [export.tables.NAME] and [[export.audits]].
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// Publish although audits fail; the history says so
     #[arg(long)]
     force: bool,
+    /// Copy every table; without it, those that have not changed are taken over from the served file
+    #[arg(long)]
+    full: bool,
     /// Keep the staged file of a refused export, as analytics.refused.duckdb
     #[arg(long)]
     keep_refused: bool,
@@ -130,6 +133,10 @@ pub(super) fn conclude(
         let _ = write!(trouble, "the attempt could not be recorded in the history: {error}");
     }
     if let Some(error) = &finished.error {
+        // In a log, what is wrong stands below the attempt that it belongs to.
+        if !json && !quiet && finished.unrecorded.is_none() && !stderr().is_terminal() {
+            let _ = writeln!(stderr(), "{} {}", finished.record.id, finished.record.outcome.word());
+        }
         let failure = failure(error, stopped);
         Err(Failure { message: format!("{}\n{trouble}", failure.message).trim_end().to_owned(), ..failure })
     } else {
@@ -165,6 +172,7 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     let mut job = Job::new(&settings).map_err(|error| Failure::usage(format!("cannot follow {}: {error}", settings.serving.display())))?;
     job.dashboards = context::dashboards(&settings)?;
     job.force = args.force;
+    job.full = args.full;
     Ok(job)
 }
 
@@ -174,17 +182,27 @@ fn published(finished: &Finished, job: &Job) -> String {
     for audit in &record.audits_failed {
         let _ = writeln!(text, "{}: {audit}", if record.forced { "forced" } else { "warning" });
     }
+    let took = words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms)));
+    let blocked = words::duration(Duration::from_millis(record.blocked_ms));
+    let served = job.target.served_path().display();
+    if record.outcome == Outcome::Unchanged {
+        let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "unchanged: the lakehouse holds what {served} serves, generation {generation}; found in {took}; the pipeline could not write for {blocked}"
+        );
+        return text;
+    }
+    let reused = record.tables.iter().filter(|table| table.reused).count();
+    let tables = words::plural(record.tables.len(), "table");
+    let tables = if reused == 0 { tables } else { format!("{tables} ({} copied, {reused} unchanged)", record.tables.len() - reused) };
     let _ = writeln!(
         text,
-        "{} {} to {}: {}, {}, {} in {}; the pipeline could not write for {}",
+        "{} {} to {served}: {tables}, {}, {} in {took}; the pipeline could not write for {blocked}",
         record.outcome.word(),
         record.id,
-        job.target.served_path().display(),
-        words::plural(record.tables.len(), "table"),
         words::rows(record.rows()),
         words::bytes(record.bytes),
-        words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms))),
-        words::duration(Duration::from_millis(record.blocked_ms)),
     );
     text
 }
@@ -199,9 +217,10 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
         plan.lakehouse_version,
         job.target.served_path().display()
     );
-    for table in &plan.tables {
+    for (table, treatment) in plan.tables.iter().zip(&rehearsal.treatments) {
+        let done = if treatment.reused { "kept" } else { "copied" };
         let rows = table.estimated_rows.map_or_else(|| "view".to_owned(), |rows| format!("about {} rows", words::count(rows)));
-        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows}", table.name, table.columns.len());
+        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows:<22} {done}: {}", table.name, table.columns.len(), treatment.why);
     }
     let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
     if let Some(left) = rehearsal.space_left {

@@ -10,6 +10,7 @@ mod demo;
 mod export;
 mod generations;
 mod history;
+mod man;
 mod pipeline;
 mod progress;
 mod signals;
@@ -77,6 +78,7 @@ enum Verb {
     Web(web::Args),
     Users(users::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Why a verb ended without doing what was asked; the message has been formatted for people.
@@ -125,9 +127,10 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    // These two work without settings, even where the settings are wrong.
+    // These work without settings, even where the settings are wrong.
     match &cli.verb {
         Verb::Completions(args) => return completions::run(args),
+        Verb::Man(args) => return man::run(args),
         Verb::Demo(args) => return demo::run(args),
         _ => {}
     }
@@ -149,7 +152,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
         Verb::Users(args) => users::run(&context, &args),
-        Verb::Completions(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions(_) | Verb::Man(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

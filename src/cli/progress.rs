@@ -8,6 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use materia::{
     export::{Event, Step, Watch},
+    target::GenerationId,
     words,
 };
 
@@ -17,24 +18,38 @@ const REPEAT: Duration = Duration::from_secs(10);
 /// The watcher that suits the flags and the place standard error goes to.
 pub(super) fn watcher(json: bool, quiet: bool) -> Box<dyn Watch> {
     match (json, quiet) {
-        (true, _) => Box::new(JsonLines),
+        (true, _) => Box::new(JsonLines { id: None }),
         (false, true) => Box::new(materia::export::Unwatched),
         _ if stderr().is_terminal() => Box::new(Bars::new()),
-        _ => Box::new(Lines { said: None }),
+        _ => Box::new(Lines { id: String::new(), said: None }),
     }
 }
 
-/// One JSON object for each event, on standard output.
-struct JsonLines;
+/// One JSON object for each event, on standard output, each with the attempt's id.
+struct JsonLines {
+    id: Option<GenerationId>,
+}
+
+#[derive(serde::Serialize)]
+struct OfAttempt<'a> {
+    id: Option<&'a GenerationId>,
+    #[serde(flatten)]
+    event: &'a Event<'a>,
+}
 
 impl Watch for JsonLines {
     fn event(&mut self, event: &Event<'_>) {
-        let _ = super::print_json(event);
+        if let Event::Begins { id } = event {
+            self.id = Some((*id).clone());
+        } else {
+            let _ = super::print_json(&OfAttempt { id: self.id.as_ref(), event });
+        }
     }
 }
 
-/// Lines on standard error, for logs.
+/// Lines on standard error, for logs, each with the attempt's id.
 struct Lines {
+    id: String,
     said: Option<Instant>,
 }
 
@@ -48,9 +63,13 @@ impl Watch for Lines {
             }
             Event::TableDone { table, rows, ms } => done(table, *rows, *ms),
             Event::Notice { message } => (*message).to_owned(),
+            Event::Begins { id } => {
+                self.id = format!("{id} ");
+                return;
+            }
             Event::Step { .. } | Event::TableBegins { .. } | Event::TableProgress { .. } => return,
         };
-        let _ = writeln!(stderr(), "{line}");
+        let _ = writeln!(stderr(), "{}{line}", self.id);
     }
 }
 
@@ -74,6 +93,7 @@ impl Bars {
 impl Watch for Bars {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            Event::Begins { .. } => {}
             Event::Step { step: Step::Prune } => self.bar.set_message(String::new()),
             Event::Step { step } => self.bar.set_message(step.word()),
             Event::Waiting { what, holder, waited, limit } => {

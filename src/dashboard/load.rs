@@ -1,9 +1,11 @@
 //! All dashboards of a folder, or those that are built in.
 
 use std::{
+    cmp::Ordering,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{Dashboard, overview, parse, units::Units};
@@ -73,6 +75,46 @@ impl Dashboards {
         }
     }
 
+    /// Reads them again. What has mistakes now stays as it was, and so does everything where the folder or its units cannot be read:
+    /// [`Dashboards::problems`] tells.
+    #[must_use]
+    pub fn again(&self, settings: &DashboardSettings) -> Self {
+        let fresh = match Self::load(settings) {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                let path = settings.dir.clone().unwrap_or_default();
+                let problem = FileError { path, line: None, message: error.to_string() };
+                return Self { written: self.written.clone(), problems: [problem].into() };
+            }
+        };
+        if fresh.problems.iter().any(|problem| is_units(&problem.path)) {
+            return Self { written: self.written.clone(), problems: fresh.problems };
+        }
+        let (Some(before), Some(now)) = (&self.written, &fresh.written) else { return fresh };
+        let mistaken = |file: &Path| fresh.problems.iter().any(|problem| problem.path == file);
+        let kept: Vec<_> = before.iter().filter(|dashboard| mistaken(&dashboard.file)).cloned().collect();
+        let is_kept = |one: &Dashboard| kept.iter().any(|kept| kept.file == one.file || kept.slug == one.slug);
+        let mut all: Vec<_> = now.iter().filter(|dashboard| !is_kept(dashboard)).cloned().collect();
+        all.extend(kept.iter().cloned());
+        all.sort_by(|one, other| in_order(one, other));
+        Self { written: Some(all.into()), problems: fresh.problems }
+    }
+
+    /// What tells that files were changed since: each with its length and when it was written. Nothing where no folder is used.
+    #[must_use]
+    pub fn stamps(settings: &DashboardSettings) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+        let entries = settings.dir.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
+        let files = entries.map(|entry| entry.path()).filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+        let mut stamps: Vec<_> = files
+            .map(|file| {
+                let metadata = fs::metadata(&file).ok();
+                (file, metadata.as_ref().map_or(0, fs::Metadata::len), metadata.and_then(|metadata| metadata.modified().ok()))
+            })
+            .collect();
+        stamps.sort();
+        stamps
+    }
+
     /// Dashboards that are built in.
     ///
     /// # Errors
@@ -132,7 +174,7 @@ impl Dashboards {
                 None => dashboards.push(dashboard),
             }
         }
-        dashboards.sort_by(|one, other| (one.order, &one.title).cmp(&(other.order, &other.title)));
+        dashboards.sort_by(in_order);
         Self { written: Some(dashboards.into_iter().map(Arc::new).collect()), problems: problems.into() }
     }
 
@@ -164,6 +206,10 @@ impl Dashboards {
     pub fn unknown(list: &[Arc<Dashboard>], slug: &str) -> String {
         words::unknown("dashboard", slug, list.iter().map(|dashboard| dashboard.slug.as_str()))
     }
+}
+
+fn in_order(one: &Dashboard, other: &Dashboard) -> Ordering {
+    (one.order, &one.title).cmp(&(other.order, &other.title))
 }
 
 fn is_units(file: &Path) -> bool {

@@ -11,6 +11,7 @@ use crate::{
     plan::Plan,
     reader::{ColumnInfo, Pin, ReaderError, TableInfo},
     sql,
+    tables::Kind,
     values::Format,
 };
 
@@ -82,7 +83,7 @@ fn series(table: &TableInfo) -> Option<Panel> {
     } else {
         x.clone()
     };
-    let query = format!("SELECT {by} AS at, avg({y})::DOUBLE AS figure FROM {from} WHERE {x} IS NOT NULL GROUP BY ALL ORDER BY ALL");
+    let query = format!("SELECT {by} AS at, avg({y}::DOUBLE) AS figure FROM {from} WHERE {x} IS NOT NULL GROUP BY ALL ORDER BY ALL");
     let chart = ChartDrawing {
         mark: Mark::Line,
         sql: query,
@@ -104,22 +105,7 @@ fn series(table: &TableInfo) -> Option<Panel> {
 
 /// Whether a column holds figures rather than keys.
 fn is_figure(column: &ColumnInfo) -> bool {
-    const TYPES: [&str; 12] = [
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "HUGEINT",
-        "UTINYINT",
-        "USMALLINT",
-        "UINTEGER",
-        "UBIGINT",
-        "UHUGEINT",
-        "FLOAT",
-        "DOUBLE",
-    ];
     let name = column.name.to_lowercase();
     let is_key = name == "id" || ["_id", "_key", "_code", "_no"].iter().any(|ending| name.ends_with(ending));
-    let is_number = TYPES.contains(&column.data_type.as_str()) || column.data_type.starts_with("DECIMAL");
-    is_number && !is_key && !is_year(&column.name, &column.data_type)
+    Kind::of(&column.data_type).is_number() && !is_key && !is_year(&column.name, &column.data_type)
 }

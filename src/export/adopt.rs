@@ -114,7 +114,7 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
     for (name, columns) in audit::contents(&engine, schema)? {
         let read_all = format!("SELECT count(*), max(hash(COLUMNS(*))) FROM {}", sql::path(&[schema, &name]));
         let rows = engine.rows(&read_all, &[], |row| row.get(0))?.first().copied().unwrap_or_default();
-        tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns });
+        tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns, fingerprint: None });
     }
     Ok(Manifest {
         id: id.clone(),
@@ -127,6 +127,7 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
         audits: super::Verdict::default(),
         forced: false,
         materia: env!("CARGO_PKG_VERSION").to_owned(),
+        basis: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The checks a staged file must pass before it is published. The file is opened alone and read-only, as a reader would.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{
     error::reason,
     generations::{Manifest, TableManifest},
     plan::{Column, Plan, STAGED, TablePlan},
-    stage::Staged,
+    work::Work,
 };
 use crate::{
     settings::{Severity, SqlAudit, TableSettings},
@@ -101,24 +101,36 @@ pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Ve
     names
 }
 
-/// Makes every check and returns all results, the failed ones too.
-pub(super) fn audit(engine: &Engine, staged: &Staged, plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Result<Verdict, ExportError> {
-    let found = contents(engine, &plan.schema)?;
-    let mut audit = Auditor { engine, schema: &plan.schema, verdict: Verdict::default() };
-    for (table, copied) in plan.tables.iter().zip(&staged.tables) {
-        audit.against_lakehouse(table, copied.rows, found.get(&table.name))?;
+/// Makes every check of a finished file, alone and as a reader would, and returns all results, the failed ones too. `rows` is how many
+/// rows each of the plan's tables must have.
+pub(super) fn make(
+    path: &Path,
+    rows: impl Iterator<Item = u64>,
+    plan: &Plan,
+    previous: Option<&Manifest>,
+    job: &Job,
+    work: &Work,
+) -> Result<Verdict, ExportError> {
+    let engine = Engine::alone(path, &job.limits, &work.spill(), &job.cancel)?;
+    let found = contents(&engine, &plan.schema)?;
+    let mut audit = Auditor { engine: &engine, schema: &plan.schema, verdict: Verdict::default() };
+    for (table, rows) in plan.tables.iter().zip(rows) {
+        audit.against_lakehouse(table, rows, found.get(&table.name))?;
         let settings = job.tables.get(&table.name).cloned().unwrap_or_default();
-        if let Some(before) = previous.and_then(|manifest| manifest.tables.iter().find(|before| before.name == table.name)) {
-            audit.against_previous(table, copied.rows, before, &settings, job.max_drop);
+        if let Some(before) = previous.and_then(|manifest| manifest.table(&table.name)) {
+            audit.against_previous(table, rows, before, &settings, job.max_drop);
         }
-        audit.as_configured(table, copied.rows, &settings)?;
+        audit.as_configured(table, rows, &settings)?;
     }
     audit.lost(plan, previous, job);
     audit.unknown_tables(plan, job);
     for asked in &job.audits {
         audit.sql(asked)?;
     }
-    Ok(audit.verdict)
+    let mut verdict = audit.verdict;
+    drop(engine);
+    verdict.audits.extend(dashboards::audit(path, &plan.schema, job, work)?);
+    Ok(verdict)
 }
 
 /// Columns of every table in the staged file.

@@ -1,6 +1,8 @@
 //! Whether the staged file still answers every dashboard.
 
-use super::{Audit, ExportError, Job, stage::Staged, work::Work};
+use std::path::Path;
+
+use super::{Audit, ExportError, Job, work::Work};
 use crate::{
     dashboard::{self, Broken},
     reader::{Reader, ReaderLimits, wait_unless},
@@ -11,13 +13,13 @@ use crate::{
 /// What these checks are called.
 pub(super) const NAME: &str = "dashboards";
 
-/// Answers every written dashboard from the staged file, through a reader as those who look at it do. What fails refuses the export;
+/// Answers every written dashboard from a finished file, through a reader as those who look at it do. What fails refuses the export;
 /// a file that its author got wrong was wrong before, and is only reported.
-pub(super) fn audit(staged: &Staged, schema: &str, job: &Job, work: &Work) -> Result<Vec<Audit>, ExportError> {
+pub(super) fn audit(path: &Path, schema: &str, job: &Job, work: &Work) -> Result<Vec<Audit>, ExportError> {
     let Some(written) = job.dashboards.written() else { return Ok(Vec::new()) };
     let note = |severity, passed, found| Audit { name: NAME.to_owned(), table: None, severity, passed, found };
     let limits = ReaderLimits { threads: job.limits.threads, spill: Some(work.spill()), ..ReaderLimits::default() };
-    let reader = Reader::open(&staged.path, schema, limits).map_err(|source| ExportError::io("open a reader on", &staged.path, source))?;
+    let reader = Reader::open(path, schema, limits).map_err(|source| ExportError::io("open a reader on", path, source))?;
     let answered = reader.pin().and_then(|pin| {
         let checked = wait_unless(dashboard::check(&job.dashboards, &pin), || job.cancel.requested());
         checked.unwrap_or_else(|| Ok(Vec::new()))

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use duckdb::{AccessMode, Config, Connection, Row};
+use duckdb::{Config, Connection, Row};
 
-use super::{Cancel, ExportError};
+use super::{Cancel, ExportError, plan::STAGED};
 use crate::sql;
 
 /// How often a running statement is asked for its progress and whether it should stop.
@@ -42,11 +42,11 @@ impl Engine {
         Self::of(open(), cancel, &format!("start{}", memory.unwrap_or_default()))
     }
 
-    /// Opens a finished file by itself, as a reader would: read-only, with nothing else within its reach.
+    /// Opens a finished file by itself and under the staged file's name, as a reader would: read-only, with nothing else within its reach.
     pub(super) fn alone(path: &Path, limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
         let open = || {
-            let config = config(limits, spill)?.access_mode(AccessMode::ReadOnly)?.enable_autoload_extension(false)?;
-            let connection = Connection::open_with_flags(path, config)?;
+            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?.enable_autoload_extension(false)?)?;
+            connection.execute_batch(&format!("{}; USE {}", attach(path, STAGED, "READ_ONLY"), sql::ident(STAGED)))?;
             connection.execute_batch("SET enable_external_access = false")?;
             Ok(connection)
         };

@@ -11,6 +11,7 @@ use super::{
     ExportError, Verdict,
     history::Source,
     plan::{Column, Kind},
+    reuse::Basis,
     stage, work,
 };
 use crate::{
@@ -43,6 +44,9 @@ pub struct Manifest {
     pub forced: bool,
     /// The materia that wrote it.
     pub materia: String,
+    /// What a later export must know to take something over from it; absent for a file that materia found already served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
 }
 
 /// One table of a generation.
@@ -59,9 +63,18 @@ pub struct TableManifest {
     pub comment: Option<String>,
     /// Its columns, in order.
     pub columns: Vec<Column>,
+    /// What its content is recognised by; absent for one that is always copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl Manifest {
+    /// What is known of a table of this name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&TableManifest> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
     /// The rows of all its tables.
     #[must_use]
     pub fn rows(&self) -> u64 {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, How, Manifest, Running, TableManifest, generations, watch::Watch};
+use super::{Audit, ExportError, How, Manifest, Running, TableManifest, Verdict, generations, watch::Watch};
 use crate::{
     lock::{self, Mode},
     target::{GenerationId, Served, Target},
@@ -135,7 +135,7 @@ pub struct Source {
 }
 
 /// One exported table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRecord {
     /// Its name.
     pub name: String,
@@ -145,6 +145,12 @@ pub struct TableRecord {
     pub previous_rows: Option<u64>,
     /// Milliseconds its copy took.
     pub ms: u64,
+    /// Taken over from the generation served before, and not copied.
+    #[serde(default)]
+    pub reused: bool,
+    /// Why it was copied or taken over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 impl Record {
@@ -180,8 +186,16 @@ impl Record {
     pub(super) fn served(&mut self, manifest: Manifest) {
         self.bytes = manifest.bytes;
         self.schema = Some(manifest.schema);
-        let table = |table: TableManifest| TableRecord { name: table.name, rows: table.rows, previous_rows: None, ms: 0 };
+        let table = |table: TableManifest| TableRecord { name: table.name, rows: table.rows, ..TableRecord::default() };
         self.tables = manifest.tables.into_iter().map(table).collect();
+    }
+
+    /// Takes over what its checks came to, and tells whether they stand in the way.
+    pub(super) fn judge(&mut self, verdict: &Verdict, force: bool) -> Result<(), ExportError> {
+        self.audits_passed = verdict.audits.iter().filter(|audit| audit.passed).count();
+        self.audits_failed = verdict.audits.iter().filter(|audit| !audit.passed).cloned().collect();
+        self.forced = verdict.refusals().next().is_some() && force;
+        verdict.allows(force)
     }
 
     /// The rows of all its tables.
@@ -217,6 +231,32 @@ pub fn read_with_losses(target: &Target) -> io::Result<(Vec<Record>, usize)> {
         }
     }
     Ok((records, lost))
+}
+
+/// The newest attempts, oldest first: at least one where there is any, without reading a long history from its beginning.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
+    let mut file = match File::open(target.history()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    from_end(&mut file, |text, from| {
+        // The first line may be the end of one.
+        let whole = text.split(|byte| *byte == b'\n').skip(usize::from(from > 0));
+        let records: Vec<_> = whole.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        (!records.is_empty() || from == 0).then_some(records)
+    })
+}
+
+/// When an export last found that the lakehouse holds just what this generation does.
+///
+/// # Errors
+/// The history is there and cannot be read.
+pub fn confirmed(target: &Target, id: &GenerationId) -> io::Result<Option<jiff::Timestamp>> {
+    let is_confirmation = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(id);
+    Ok(newest(target)?.iter().rev().find(is_confirmation).map(|record| record.started_at))
 }
 
 /// Adds one line, durably. A line that an earlier crash tore is removed first.
@@ -284,32 +324,40 @@ fn locked(path: &Path) -> io::Result<File> {
 
 /// Makes the file end with a whole line and returns its length.
 fn heal(file: &mut File) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let mut text = Vec::new();
-    // The last line is looked for from the end, in growing steps: the file may be large.
-    let mut back = 64 * 1024_u64;
-    let last = loop {
-        let from = length.saturating_sub(back);
-        text.clear();
-        file.seek(SeekFrom::Start(from))?;
-        file.take(length - from).read_to_end(&mut text)?;
-        match text.iter().rposition(|byte| *byte == b'\n') {
-            Some(at) => break from + at as u64 + 1,
-            None if from == 0 => break 0,
-            None => back *= 8,
-        }
-    };
-    if last == length {
-        return Ok(length);
+    let (last, torn) = from_end(file, |text, from| match text.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) => Some((from + at as u64 + 1, text[at + 1..].to_vec())),
+        None => (from == 0).then(|| (0, text.to_vec())),
+    })?;
+    if torn.is_empty() {
+        return Ok(last);
     }
-    let torn = usize::try_from(length - last).ok().and_then(|torn| text.len().checked_sub(torn)).map(|at| &text[at..]);
-    if torn.is_some_and(|line| serde_json::from_slice::<Record>(line).is_ok()) {
+    if serde_json::from_slice::<Record>(&torn).is_ok() {
         file.seek(SeekFrom::End(0))?;
         file.write_all(b"\n")?;
-        return Ok(length + 1);
+        return Ok(last + torn.len() as u64 + 1);
     }
     file.set_len(last)?;
     Ok(last)
+}
+
+/// Shows the end of the file to `look`, and where it begins, in growing steps until it has seen enough: at the latest when that is 0. The
+/// file may be large.
+fn from_end<T>(file: &mut File, mut look: impl FnMut(&[u8], u64) -> Option<T>) -> io::Result<T> {
+    let length = file.metadata()?.len();
+    let mut back = 64 * 1024_u64;
+    loop {
+        let from = length.saturating_sub(back);
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.take(length - from).read_to_end(&mut text)?;
+        if let Some(seen) = look(&text, from) {
+            return Ok(seen);
+        }
+        if from == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        back *= 8;
+    }
 }
 
 #[cfg(test)]

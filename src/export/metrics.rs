@@ -128,8 +128,11 @@ fn past(registry: &mut Registry, attempts: &[Record]) {
 
 /// What is served now, whatever the last attempt came to.
 fn served(registry: &mut Registry, manifest: &Manifest, attempts: &[Record]) {
-    let read_at = seconds(manifest.exported_at);
-    number(registry, "served_data_timestamp_seconds", "When the served data was read from the lakehouse", read_at);
+    let is_confirmation = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(&manifest.id);
+    let confirmed = attempts.iter().rev().find(is_confirmation).map(|record| record.started_at);
+    let as_of = seconds(confirmed.map_or(manifest.exported_at, |confirmed| confirmed.max(manifest.exported_at)));
+    let help = "When the served data was read from the lakehouse, or last found unchanged there";
+    number(registry, "served_data_timestamp_seconds", help, as_of);
     number(registry, "served_bytes", "Size of the served file", manifest.bytes as f64);
     let rows = Family::<OfTable, Number>::default();
     for table in &manifest.tables {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportError, Job, Unreadable, engine, engine::Engine, snapshot::Snapshot};
+use super::{ExportError, Job, Manifest, TableManifest, Unreadable, engine, engine::Engine, snapshot::Snapshot};
 use crate::sql;
 
 /// The staged file's catalog: its name up to the dot.
@@ -98,6 +98,29 @@ impl Plan {
         let lakehouse_version = storage_version(engine, &catalog)?;
         let storage_version = job.storage_version.clone().unwrap_or_else(|| lakehouse_version.clone());
         Ok(Self { catalog, lakehouse: job.lakehouse.clone(), lakehouse_version, schema, storage_version, tables: relations })
+    }
+}
+
+impl Plan {
+    /// What a generation was made from.
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        let version = manifest.storage_version.clone().unwrap_or_default();
+        let table = |table: &TableManifest| TablePlan {
+            name: table.name.clone(),
+            kind: table.kind,
+            comment: table.comment.clone(),
+            columns: table.columns.clone(),
+            order_by: Vec::new(),
+            estimated_rows: Some(table.rows),
+        };
+        Self {
+            catalog: STAGED.to_owned(),
+            lakehouse: manifest.lakehouse.as_ref().map(|source| source.path.clone()).unwrap_or_default(),
+            schema: manifest.schema.clone(),
+            lakehouse_version: version.clone(),
+            storage_version: version,
+            tables: manifest.tables.iter().map(table).collect(),
+        }
     }
 }
 

@@ -86,6 +86,15 @@ impl Snapshot {
         Ok(Self { path: lakehouse.path.clone(), stem, how: How::None, hold: Hold::Held(lakehouse) })
     }
 
+    /// Does something with the file that is attached. In place that is the descriptor under our lock: closing another one of the same file
+    /// would end DuckDB's.
+    pub(super) fn with_file<T>(&self, work: impl FnOnce(&File) -> Result<T, ExportError>) -> Result<T, ExportError> {
+        match &self.hold {
+            Hold::Held(lakehouse) => work(&lakehouse.file),
+            Hold::Released(_) => work(&File::open(&self.path).map_err(|source| ExportError::io("open", &self.path, source))?),
+        }
+    }
+
     /// Lets writers in again, if they are not yet. The snapshot must not be attached any more.
     pub(super) fn release(self) -> Duration {
         self.blocked()
@@ -123,12 +132,13 @@ fn copy_all(lakehouse: &Lakehouse, to: &Path, copy: impl Fn(&File, &File) -> io:
     Ok(())
 }
 
-fn reflink(from: &File, to: &File) -> io::Result<()> {
+/// Shares the blocks of `from`, where the filesystem can.
+pub(super) fn reflink(from: &File, to: &File) -> io::Result<()> {
     Ok(rustix::fs::ioctl_ficlone(to, from)?)
 }
 
 /// `io::copy` uses `copy_file_range` where the system has it; in pieces, so that it can be stopped.
-fn copy_bytes(from: &File, to: &File, cancel: &Cancel) -> io::Result<()> {
+pub(super) fn copy_bytes(from: &File, to: &File, cancel: &Cancel) -> io::Result<()> {
     const PIECE: u64 = 64 << 20;
     let mut to = to;
     loop {

@@ -1,4 +1,4 @@
-//! Copying the plan's tables into the staged file, in one transaction.
+//! Copying the plan's tables into the staged file, in one transaction. It begins empty, or as a copy of the served generation.
 
 use std::{
     fmt::Write as _,
@@ -8,10 +8,11 @@ use std::{
 };
 
 use super::{
-    ExportError, Unreadable,
+    ExportError, Manifest, Unreadable,
     engine::{self, Engine},
     lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
+    reuse::Treatment,
     snapshot::ms_since,
     watch::{Event, Step, Watch},
 };
@@ -24,19 +25,34 @@ pub(super) struct Staged {
     /// In the plan's order.
     pub(super) tables: Vec<StagedTable>,
     pub(super) bytes: u64,
+    /// Of them, those that hold nothing.
+    pub(super) free_bytes: u64,
     keep: bool,
 }
 
-/// What copying one table gave.
+/// One table of a staged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StagedTable {
-    pub(super) name: String,
-    /// Rows that DuckDB read from the lakehouse and wrote.
+    /// Rows that DuckDB read from the lakehouse and wrote, or that were published when it was copied.
     pub(super) rows: u64,
     pub(super) ms: u64,
+    pub(super) treatment: Treatment,
+}
+
+/// What a staged file begins as.
+pub(super) enum Start<'a> {
+    /// A file at this path.
+    Empty(PathBuf),
+    /// A copy of the served generation.
+    Served(Staged, &'a Manifest),
 }
 
 impl Staged {
+    /// A file that is going to be written.
+    pub(super) fn begin(path: PathBuf) -> Self {
+        Self { path, tables: Vec::new(), bytes: 0, free_bytes: 0, keep: false }
+    }
+
     /// The file has got another name and must not be removed.
     pub(super) fn keep(&mut self) {
         self.keep = true;
@@ -57,34 +73,71 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     COMPANIONS.iter().try_for_each(|ending| files::remove_if_there(&files::with_suffix(path, ending)))
 }
 
-/// Copies every table, attached to attached, and closes both files.
-pub(super) fn stage(engine: &Engine, plan: &Plan, path: PathBuf, watch: &mut dyn Watch) -> Result<Staged, ExportError> {
+/// Copies every table that is not taken over, attached to attached, and closes the staged file. The lakehouse stays attached.
+pub(super) fn stage(
+    engine: &Engine,
+    plan: &Plan,
+    treatments: &[Treatment],
+    start: Start<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Staged, ExportError> {
     watch.step(Step::Stage);
-    let mut staged = Staged { path, tables: Vec::with_capacity(plan.tables.len()), bytes: 0, keep: false };
-    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
     let to = catalog_beside(&plan.catalog);
+    let (mut staged, served) = match start {
+        Start::Empty(path) => (Staged::begin(path), None),
+        Start::Served(copy, manifest) => (copy, Some(manifest)),
+    };
+    attach(engine, plan, &staged, to)?;
+    if let Some(manifest) = served {
+        drop_others(engine, to, manifest, treatments)?;
+    }
+    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
+    let of = treatments.iter().filter(|treatment| !treatment.reused).count();
+    let mut index = 0;
+    for (table, treatment) in plan.tables.iter().zip(treatments) {
+        let (rows, ms) = if treatment.reused {
+            (served.and_then(|manifest| manifest.table(&table.name)).map_or(0, |before| before.rows), 0)
+        } else {
+            watch.event(&Event::TableBegins { table: &table.name, index, of });
+            index += 1;
+            let begun = Instant::now();
+            let (rows, ms) = (copy(engine, plan, table, watch)?, ms_since(begun));
+            watch.event(&Event::TableDone { table: &table.name, rows, ms });
+            (rows, ms)
+        };
+        staged.tables.push(StagedTable { rows, ms, treatment: treatment.clone() });
+    }
+    watch.step(Step::Checkpoint);
+    engine.run("COMMIT", |_| ())?;
+    engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
+    let free = format!("SELECT free_blocks * block_size FROM pragma_database_size() WHERE database_name = {}", sql::literal(to));
+    staged.free_bytes = engine.number(&free)?;
+    engine.quick(&format!("USE memory; DETACH {}", sql::ident(to)))?;
+    staged.bytes = check_closed(&staged.path)?;
+    Ok(staged)
+}
+
+/// Removes from the copy of the served generation what is not taken over, and writes that out: its space is free for what is copied.
+fn drop_others(engine: &Engine, catalog: &str, manifest: &Manifest, treatments: &[Treatment]) -> Result<(), ExportError> {
+    let is_kept = |name: &str| treatments.iter().any(|treatment| treatment.reused && treatment.table == name);
+    let gone: Vec<_> = manifest.tables.iter().filter(|table| !is_kept(&table.name)).collect();
+    for table in &gone {
+        engine.quick(&format!("DROP TABLE {}", sql::path(&[catalog, &manifest.schema, &table.name])))?;
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    engine.run(&format!("CHECKPOINT {}", sql::ident(catalog)), |_| ()).map(drop)
+}
+
+fn attach(engine: &Engine, plan: &Plan, staged: &Staged, to: &str) -> Result<(), ExportError> {
+    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
     engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
         ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
             ExportError::NoStorageVersion { asked: plan.storage_version.clone() }
         }
         other => other,
-    })?;
-    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
-    for (index, table) in plan.tables.iter().enumerate() {
-        watch.event(&Event::TableBegins { table: &table.name, index, of: plan.tables.len() });
-        let begun = Instant::now();
-        let rows = copy(engine, plan, table, watch)?;
-        let done = StagedTable { name: table.name.clone(), rows, ms: ms_since(begun) };
-        watch.event(&Event::TableDone { table: &done.name, rows: done.rows, ms: done.ms });
-        staged.tables.push(done);
-    }
-    watch.step(Step::Checkpoint);
-    engine.run("COMMIT", |_| ())?;
-    engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
-    let catalog = sql::ident(&plan.catalog);
-    engine.quick(&format!("USE memory; DETACH {}; DETACH {catalog}", sql::ident(to)))?;
-    staged.bytes = check_closed(&staged.path)?;
-    Ok(staged)
+    })
 }
 
 /// The staged file's catalog while it is written: another one than the lakehouse's, which may be called anything.

@@ -177,7 +177,7 @@ impl Watch for Announcing<'_> {
                 running.percent = Some(*percent);
                 worth_writing = self.written.elapsed() > Duration::from_millis(200);
             }
-            Event::TableDone { .. } | Event::Notice { .. } => worth_writing = false,
+            Event::Begins { .. } | Event::TableDone { .. } | Event::Notice { .. } => worth_writing = false,
         }
         if worth_writing {
             self.turn.announce(&self.running);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::lock::Holder;
+use crate::{lock::Holder, target::GenerationId};
 
 /// The steps of an attempt, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
@@ -90,6 +90,11 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
+    /// The attempt has this identity from here on; said again where another exporter that was waited for took it.
+    Begins {
+        /// As in the history.
+        id: &'a GenerationId,
+    },
     /// A step begins.
     Step {
         /// Which.

@@ -139,7 +139,7 @@ impl Pin {
         let (reader, generation) = (self.reader.clone(), self.generation.clone());
         async move {
             let key = Key { query, limits };
-            if let Some(answer) = generation.cache.get(&key) {
+            if let Some(answer) = remembered(&reader.shared, &generation, &key) {
                 return Ok(answer);
             }
             let (asking, job) = join(&reader.shared, &generation, key);
@@ -157,10 +157,10 @@ impl Pin {
     /// Every [`ReaderError`].
     pub fn ask_blocking(&self, query: Query, limits: Limits) -> Outcome {
         let key = Key { query, limits };
-        if let Some(answer) = self.generation.cache.get(&key) {
+        let shared = &self.reader.shared;
+        if let Some(answer) = remembered(shared, &self.generation, &key) {
             return Ok(answer);
         }
-        let shared = &self.reader.shared;
         let (asking, job) = join(shared, &self.generation, key);
         if let Some(job) = job {
             let free = self.generation.slots[..shared.limits.short].iter().position(|slot| slot.try_lock().is_ok());
@@ -189,7 +189,7 @@ impl Pin {
         let job =
             Job { generation: self.generation.clone(), key, ticket: ticket.clone(), reply: Reply::Stream(batches), spent: Duration::ZERO };
         match self.reader.shared.lanes.push(LaneKind::Stream, job) {
-            None => Ok(Stream { generation: self.generation.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
+            None => Ok(Stream { generation: self.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
             Some(_) => Err(busy(limits.wait)),
         }
     }
@@ -224,6 +224,12 @@ impl Drop for Stream {
 
 fn busy(waited: Duration) -> ReaderError {
     ReaderError::Busy { retry_after: waited.max(Duration::from_secs(1)) }
+}
+
+fn remembered(shared: &Shared, generation: &Generation, key: &Key) -> Option<Arc<Answer>> {
+    let answer = generation.cache.get(key);
+    shared.counts.count(answer.is_some());
+    answer
 }
 
 /// Joins the execution that is under way, or makes a job of a new one.
@@ -366,7 +372,14 @@ fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connectio
         }
     }
     let whole = matches!(job.reply, Reply::Whole(_));
-    Ok(whole.then(|| Answer { generation: generation.info.clone(), fields, schema: schema.clone(), batches, rows, bytes }))
+    Ok(whole.then(|| Answer {
+        generation: super::follow::read(&generation.info).clone(),
+        fields,
+        schema: schema.clone(),
+        batches,
+        rows,
+        bytes,
+    }))
 }
 
 fn lower_case(field: Field) -> Field {

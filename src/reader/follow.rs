@@ -77,11 +77,13 @@ pub(super) struct Follower {
     spares: Receiver<duckdb::Result<Blank>>,
     /// When the last attempt to open failed, and what it was about.
     failed: Option<(Option<Seen>, Instant)>,
+    /// The history when it was last looked into.
+    history: Option<Seen>,
 }
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, spares: Receiver<duckdb::Result<Blank>>) -> Self {
-        Self { shared, spares, failed: None }
+        Self { shared, spares, failed: None, history: None }
     }
 
     /// Follows until the reader is gone.
@@ -103,6 +105,7 @@ impl Follower {
         let seen = found.as_ref().ok().copied().flatten();
         if found.is_ok() && seen.is_some() && seen == *lock(&self.shared.seen) {
             self.recovered(seen);
+            self.confirm();
             return;
         }
         if self.failed.is_some_and(|(about, at)| about == seen && at.elapsed() < AGAIN) {
@@ -133,6 +136,26 @@ impl Follower {
             let mut state = write(&self.shared.state);
             state.problem = None;
         }
+    }
+
+    /// An export that finds nothing changed leaves the served file and writes a line of history.
+    fn confirm(&mut self) {
+        let target = &self.shared.target;
+        let history = fs::metadata(target.history()).ok().map(|metadata| Seen::of(&metadata));
+        if history == self.history {
+            return;
+        }
+        self.history = history;
+        let Some(generation) = read(&self.shared.current).clone() else { return };
+        let info = read(&generation.info).clone();
+        let confirmed_at = info.id.as_ref().and_then(|id| export::confirmed(target, id).ok().flatten());
+        if confirmed_at <= info.confirmed_at {
+            return;
+        }
+        let info = Arc::new(GenerationInfo { confirmed_at, ..(*info).clone() });
+        *write(&generation.info) = info.clone();
+        write(&self.shared.state).generation = Some(info.clone());
+        self.shared.announce.send_replace(Some(info));
     }
 
     /// Opens what stands at the served path, by a name that no later swap can give to another file where there is one.
@@ -170,16 +193,18 @@ impl Follower {
         let blank = self.spares.recv().map_err(|error| error.to_string())?.map_err(wrong)?;
         let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
         warm(&connections).map_err(wrong)?;
+        let confirmed_at = id.as_ref().and_then(|id| export::confirmed(&shared.target, id).ok().flatten());
         let info = GenerationInfo {
             sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,
             id,
             exported_at: manifest.map(|manifest| manifest.exported_at),
+            confirmed_at,
             opened_at: Timestamp::now(),
             bytes,
             schema,
         };
         Ok(Generation {
-            info: Arc::new(info),
+            info: RwLock::new(Arc::new(info)),
             slots: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),
             cache: Cache::with_weighter(1_000, limits.cache, ByBytes),
             under_way: Mutex::default(),
@@ -190,7 +215,7 @@ impl Follower {
 
     /// The one pointer swap.
     fn swap(&self, generation: Generation) {
-        let info = generation.info.clone();
+        let info = read(&generation.info).clone();
         let former = write(&self.shared.current).replace(Arc::new(generation));
         {
             let mut state = write(&self.shared.state);

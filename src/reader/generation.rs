@@ -1,7 +1,7 @@
 //! A generation that is open for questions.
 
 use std::{
-    sync::{Arc, Mutex, Weak, mpsc::Sender},
+    sync::{Arc, Mutex, RwLock, Weak, mpsc::Sender},
     time::Instant,
 };
 
@@ -25,6 +25,8 @@ pub struct GenerationInfo {
     pub id: Option<GenerationId>,
     /// When its data was read from the lakehouse, where a manifest tells.
     pub exported_at: Option<Timestamp>,
+    /// When an export last found that the lakehouse holds just what it does.
+    pub confirmed_at: Option<Timestamp>,
     /// When this reader opened it.
     pub opened_at: Timestamp,
     /// Size of its file.
@@ -33,9 +35,18 @@ pub struct GenerationInfo {
     pub schema: String,
 }
 
+impl GenerationInfo {
+    /// When it was last known to hold what the lakehouse does: it is as fresh as the last export that made or confirmed it.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.exported_at.max(self.confirmed_at)
+    }
+}
+
 /// An open generation: connections, answers so far, and questions under way. Closes when the last pin goes.
 pub(super) struct Generation {
-    pub(super) info: Arc<GenerationInfo>,
+    /// Replaced when an export confirms it.
+    pub(super) info: RwLock<Arc<GenerationInfo>>,
     /// One connection for each thread that answers; empty once the generation had to be closed.
     pub(super) slots: Vec<Mutex<Option<Connection>>>,
     pub(super) cache: Cache<Key, Arc<Answer>, ByBytes>,

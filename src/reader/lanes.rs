@@ -74,6 +74,11 @@ impl Lanes {
         (most / u32::try_from(waiting + 1).unwrap_or(u32::MAX)).max(least)
     }
 
+    /// How many jobs wait.
+    pub(super) fn waiting(&self, kind: LaneKind) -> usize {
+        lock(&self.lane(kind).queue).jobs.len()
+    }
+
     /// Waits for a job; `None` when the reader is gone.
     pub(super) fn pop(&self, kind: LaneKind) -> Option<Job> {
         let lane = self.lane(kind);

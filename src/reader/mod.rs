@@ -21,6 +21,7 @@
 mod ask;
 mod catalog;
 mod error;
+mod figures;
 mod follow;
 mod generation;
 mod guard;
@@ -47,6 +48,7 @@ pub use ask::{Answer, Stream};
 pub(crate) use catalog::COLUMNS;
 pub use catalog::{Catalog, ColumnInfo, ColumnSummary, TableInfo};
 pub use error::ReaderError;
+pub use figures::Figures;
 pub use generation::GenerationInfo;
 use jiff::Timestamp;
 pub use query::{Limits, Param, Query};
@@ -55,6 +57,7 @@ use tokio::sync::watch;
 pub use wait::{wait, wait_unless};
 
 use self::{
+    figures::Counts,
     follow::{Alarm, Follower, Seen, read, write},
     generation::{ByBytes, Generation},
     lanes::{LaneKind, Lanes},
@@ -195,6 +198,7 @@ impl Reader {
             watchdog: Watchdog::start()?,
             checked: Cache::new(10_000),
             slow: Cache::new(10_000),
+            counts: Counts::default(),
             current: RwLock::new(None),
             retired: Mutex::default(),
             state: RwLock::new(State { generation: None, problem: None }),
@@ -236,7 +240,11 @@ impl Reader {
             self.shared.alarm.ring();
         }
         let current = read(&self.shared.current).clone();
-        current.map(|generation| Pin { reader: self.clone(), generation }).ok_or_else(|| {
+        let pin = |generation: Arc<Generation>| {
+            let info = read(&generation.info).clone();
+            Pin { reader: self.clone(), generation, info }
+        };
+        current.map(pin).ok_or_else(|| {
             let problem = read(&self.shared.state).problem.clone();
             let problem = problem.unwrap_or_else(|| Problem { since: Timestamp::now(), reason: "it is being opened".to_owned() });
             ReaderError::Unavailable { since: problem.since, reason: problem.reason }
@@ -249,7 +257,7 @@ impl Reader {
         read(&self.shared.state).clone()
     }
 
-    /// Announces every change of the current generation.
+    /// Announces every change of the current generation, and that an export confirmed it.
     #[must_use]
     pub fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
         self.shared.announce.subscribe()
@@ -261,12 +269,14 @@ impl Reader {
 pub struct Pin {
     reader: Reader,
     generation: Arc<Generation>,
+    /// As it was when it was pinned: all panels of one page tell the same age.
+    info: Arc<GenerationInfo>,
 }
 
 impl Pin {
     /// Which generation it is.
     #[must_use]
     pub fn generation(&self) -> &Arc<GenerationInfo> {
-        &self.generation.info
+        &self.info
     }
 }

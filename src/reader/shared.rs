@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     GenerationInfo, ReaderLimits, State,
+    figures::Counts,
     follow::{Alarm, Seen},
     generation::{Generation, Retired},
     guard::Checked,
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) checked: Checked,
     /// Texts that are known to take long.
     pub(super) slow: Cache<Arc<str>, ()>,
+    /// How often an answer was remembered.
+    pub(super) counts: Counts,
     /// The generation that new pins get.
     pub(super) current: RwLock<Option<Arc<Generation>>>,
     /// Former generations that somebody may still hold.

@@ -21,7 +21,8 @@ pub struct WebSettings {
     /// Where `/metrics` is served, for Prometheus; a loopback or private address. `metrics` / `MATERIA_METRICS`; default: nowhere.
     #[serde(deserialize_with = "private_address")]
     pub metrics: Option<SocketAddr>,
-    /// Proxies in front, as addresses or networks: only they are believed when they name the client (`X-Forwarded-For`). Default: none.
+    /// Proxies in front, as addresses or networks: only they are believed when they name the client (`X-Forwarded-For`).
+    /// `trusted_proxies` / `MATERIA_TRUSTED_PROXIES`, separated by commas; default: none.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// How many requests one client may make in a minute, in the long run; bursts of a fifth of it are let through.
@@ -32,8 +33,8 @@ pub struct WebSettings {
     /// Origins whose pages may read the API in their visitors' browsers: `https://app.example.com`. Default: none.
     #[serde(deserialize_with = "origins")]
     pub cors: Vec<String>,
-    /// How the log is written to standard error. `log` / `MATERIA_LOG_FORMAT`.
-    pub log: LogFormat,
+    /// How the log is written to standard error. `log` / `MATERIA_LOG_FORMAT`; default: for people on a terminal, for machines elsewhere.
+    pub log: Option<LogFormat>,
     /// For developing: sign-in without mail, cookies without TLS. `DEBUG` only, never in a file.
     #[serde(skip)]
     pub debug: bool,
@@ -52,7 +53,7 @@ impl Default for WebSettings {
             requests_per_minute: 600,
             legal: None,
             cors: Vec::new(),
-            log: LogFormat::Plain,
+            log: None,
             debug: false,
             debug_anywhere: false,
         }
@@ -60,11 +61,10 @@ impl Default for WebSettings {
 }
 
 /// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// A line for people.
-    #[default]
     Plain,
     /// A line of JSON for machines.
     Json,
@@ -77,12 +77,15 @@ impl WebSettings {
         })?;
         overlay(env, "BASE_URL", &mut self.base_url, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_METRICS", &mut self.metrics, |text| parse_private(text).map(Some))?;
+        overlay(env, "MATERIA_TRUSTED_PROXIES", &mut self.trusted_proxies, |text| {
+            text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(parse_network).collect()
+        })?;
         overlay(env, "MATERIA_REQUESTS_PER_MINUTE", &mut self.requests_per_minute, |text| {
             text.parse().map_err(|_| format!("{text:?} is not a number of requests; 0 is without limit"))
         })?;
         overlay(env, "MATERIA_LOG_FORMAT", &mut self.log, |text| match text {
-            "plain" => Ok(LogFormat::Plain),
-            "json" => Ok(LogFormat::Json),
+            "plain" => Ok(Some(LogFormat::Plain)),
+            "json" => Ok(Some(LogFormat::Json)),
             _ => Err(format!("{text:?} is not a log format; use plain or json")),
         })?;
         overlay(env, "DEBUG", &mut self.debug, parse_bool)?;
@@ -158,12 +161,14 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
     }
 }
 
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8"))
+}
+
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    let parse = |text: String| {
-        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map_err(|_| serde::de::Error::custom(format!("{text:?} is neither an address nor a network such as 10.0.0.0/8")))
-    };
-    Vec::<String>::deserialize(deserializer)?.into_iter().map(parse).collect()
+    let networks = Vec::<String>::deserialize(deserializer)?;
+    networks.iter().map(|text| parse_network(text).map_err(serde::de::Error::custom)).collect()
 }
 
 #[cfg(test)]
@@ -197,6 +202,8 @@ mod tests {
         assert!(settings.trusts("10.2.3.4".parse().unwrap()));
         assert!(settings.trusts("::ffff:127.0.0.1".parse().unwrap()));
         assert!(!settings.trusts("192.0.2.1".parse().unwrap()));
+        assert!(with("MATERIA_TRUSTED_PROXIES", "127.0.0.1, ::1").unwrap().trusts("::1".parse().unwrap()));
+        assert!(with("MATERIA_TRUSTED_PROXIES", "caddy").unwrap_err().contains("neither an address nor a network"));
     }
 
     #[test]

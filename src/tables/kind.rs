@@ -141,6 +141,12 @@ impl Kind {
         self != Self::Other
     }
 
+    /// Whether such values are numbers, with which one can reckon.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Whole | Self::Decimal { .. } | Self::Float { .. })
+    }
+
     /// Whether values are compared as text.
     pub(super) fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::Label)

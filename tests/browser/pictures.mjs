@@ -4,35 +4,19 @@
 // CHROMIUM names the browser, /usr/bin/chromium by default.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { chromium } from 'playwright-core';
+import { eventually, freePort, openBrowser } from './common.mjs';
 
 const materia = resolve(process.argv[2] ?? 'materia');
 const pictures = resolve(process.argv[3] ?? '.');
 mkdirSync(pictures, { recursive: true });
 const folder = mkdtempSync(join(tmpdir(), 'materia-pictures-'));
-const port = await new Promise((done) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
+const port = await freePort();
 const base = `http://127.0.0.1:${port}`;
 const env = { ...process.env, DEBUG: 'true', DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}`, MATERIA_CONFIG: join(folder, 'materia.toml') };
 const run = (...args) => execFileSync(materia, args, { cwd: folder, env, stdio: 'ignore' });
 const tmux = (...args) => execFileSync('tmux', ['-L', `materia-${process.pid}`, ...args], { cwd: folder, env }).toString();
-
-async function eventually(what, holds) {
-  const deadline = Date.now() + 20000;
-  for (;;) {
-    const held = await holds().catch(() => false);
-    if (held) return held;
-    if (Date.now() > deadline) throw new Error(`in vain: ${what}`);
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
 
 /** A cell of Braille dots, which not every font has. */
 function braille(cell) {
@@ -83,8 +67,7 @@ run('demo', '.', '--refresh');
 run('export');
 run('users', 'seed');
 const server = spawn(materia, ['web', '--listen', `127.0.0.1:${port}`], { cwd: folder, env, stdio: 'ignore' });
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+const browser = await openBrowser();
 try {
   await eventually('the site answers', async () => (await fetch(`${base}/ready`)).ok);
   const tab = await browser.newPage({ viewport: { width: 1200, height: 860 } });

@@ -4,11 +4,10 @@
 // SHOTS=folder keeps screenshots to look at. CHROMIUM names the browser, /usr/bin/chromium by default.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { chromium } from 'playwright-core';
+import { eventually, freePort, openBrowser } from './common.mjs';
 
 const materia = resolve(process.argv[2] ?? 'materia');
 const shots = process.env.SHOTS;
@@ -21,24 +20,6 @@ const metrics = `127.0.0.1:${await freePort()}`;
 const env = { ...process.env, DEBUG: 'true', BASE_URL: base, ADMIN_EMAILS: 'admin@example.test', MATERIA_REQUESTS_PER_MINUTE: '0', MATERIA_METRICS: metrics, DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}` };
 const run = (...args) => execFileSync(materia, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
 let broken = 0;
-
-function freePort() {
-  return new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
-}
-
-async function eventually(what, holds, most = 15000) {
-  const deadline = Date.now() + most;
-  for (;;) {
-    if (await holds().catch(() => false)) return;
-    if (Date.now() > deadline) throw new Error(`in vain: ${what}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
-}
 
 async function promise(what, check) {
   const begun = Date.now();
@@ -59,8 +40,7 @@ run('users', 'seed');
 const server = spawn(materia, ['web', '--listen', `127.0.0.1:${port}`], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
 let log = '';
 server.stderr.on('data', (text) => { log += text; });
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+const browser = await openBrowser();
 
 try {
   await eventually('the site answers', async () => (await fetch(`${base}/ready`)).ok);
@@ -259,6 +239,6 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 if (broken) {
-  console.log(log.split('\n').filter((line) => / (WARN|ERROR) /.test(line)).slice(-20).join('\n'));
+  console.log(log.split('\n').filter((line) => /"level":"(WARN|ERROR)"/.test(line)).slice(-20).join('\n'));
   process.exit(1);
 }

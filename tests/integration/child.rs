@@ -129,6 +129,7 @@ fn part_of_another_process() {
         ("dying writer", _) => die_writing(argument),
         ("reader", _) => read_again_and_again(argument),
         ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
+        ("full export", moment) => drop(export::export(&Job { full: true, ..job(argument) }, &mut KilledAt::moment(moment))),
         ("rollback", moment) => {
             let Job { target, wait, cancel, .. } = job(argument);
             drop(export::rollback(&target, None, wait, &cancel, &mut KilledAt::moment(moment)));

@@ -20,7 +20,7 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "export",
     "status",
     "history",
@@ -35,6 +35,7 @@ const VERBS: [&str; 14] = [
     "users",
     "demo",
     "completions",
+    "man",
 ];
 
 #[test]
@@ -61,6 +62,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_web", &site, &["web", "--help"]);
     assert_shows("help_demo", &site, &["demo", "--help"]);
     assert_shows("help_completions", &site, &["completions", "--help"]);
+    assert_shows("help_man", &site, &["man", "--help"]);
     assert_shows("help_users", &site, &["users", "--help"]);
     assert_shows("help_users_list", &site, &["users", "list", "--help"]);
     assert_shows("help_users_set_plan", &site, &["users", "set-plan", "--help"]);
@@ -97,12 +99,39 @@ fn completions_name_every_verb_in_every_shell() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_that_man_can_read() {
+    let site = Site::empty();
+    site.ok(&["man", "pages/man1"]);
+    let pages = crate::support::names(&site.path("pages/man1"));
+    let mut commands = vec![String::from("materia")];
+    while let Some(command) = commands.pop() {
+        let words: Vec<_> = command.split(' ').skip(1).chain(["--help"]).collect();
+        let help = site.ok(&words).stdout;
+        let page = format!("{}.1", command.replace(' ', "-"));
+        assert!(pages.contains(&page), "{page} is not in {pages:?}");
+        let text = fs::read_to_string(site.path("pages/man1").join(&page)).unwrap();
+        // A first line that says which page it is, and every option of the help.
+        assert!(text.contains(&format!(".TH {}", page.trim_end_matches(".1"))), "{text}");
+        for option in help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 3) {
+            let name = option.trim_matches(|char: char| !char.is_ascii_alphanumeric() && char != '-');
+            assert!(text.replace("\\-", "-").contains(name), "{page}: {name}");
+        }
+        let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+        // What `materia help export` says, `man materia-export` says.
+        let below = below.filter(|line| line.split_whitespace().next() != Some("help"));
+        commands.extend(below.filter_map(|line| line.split_whitespace().next()).map(|verb| format!("{command} {verb}")));
+    }
+    let refused = site.run(&["man", "/proc/pages"]);
+    assert!(refused.code == 1 && refused.stderr.contains("cannot be written into /proc/pages"), "{refused:#?}");
+}
+
+#[test]
 fn an_export_tells_what_it_did() {
     let site = Site::small();
     assert_shows("export_dry_run_first", &site, &["export", "--dry-run"]);
     assert!(!site.served().exists());
     assert_shows("export", &site, &["export"]);
-    assert_shows("export_copy", &site, &["export", "--snapshot", "copy"]);
+    assert_shows("export_copy", &site, &["export", "--full", "--snapshot", "copy"]);
     assert_shows("export_quiet", &site, &["export", "--quiet"]);
     site.change("CREATE VIEW serving.small_numbers AS SELECT * FROM serving.numbers WHERE id < 10");
     site.settings(
@@ -143,7 +172,10 @@ fn a_held_lakehouse_is_shown_with_its_holder() {
     let site = Site::small();
     site.ok(&["export"]);
     let writer = Actor::start("writer", &site.lakehouse());
-    let shown = |args: &[&str]| Screen::of(&site).with_pid(writer.process.id()).show(args, &site.run(args));
+    let shown = |args: &[&str]| {
+        let ran = site.run(args);
+        Screen::of(&site).with_pid(writer.process.id()).show(args, &ran)
+    };
     assert_screen("status_lakehouse_held", &shown(&["status"]));
     assert_screen("export_busy", &shown(&["export", "--wait", "1s"]));
     let json = |args: &[&str]| -> Vec<serde_json::Value> {

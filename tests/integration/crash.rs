@@ -77,6 +77,37 @@ fn an_export_killed_at_any_step_leaves_the_served_file_whole() {
 }
 
 #[test]
+fn an_export_of_what_changed_killed_at_any_step_leaves_the_served_file_whole() {
+    let site = Site::runs();
+    // The same in every run, and most of what there is: the exporter takes it over.
+    let begin = |run: i64| {
+        site.begin_run(run);
+        site.change("CREATE TABLE serving.fixed AS SELECT i AS id, md5(i::VARCHAR) AS s FROM range(50000) t(i)");
+    };
+    begin(1);
+    site.ok(&["export"]);
+    let mut outsider = Outsider::of(&site);
+    for (run, moment) in (2..).zip(moments()) {
+        begin(run);
+        let attempts = site.history().len();
+        Actor::start(&format!("export until {moment}"), site.folder()).die();
+        outsider.look();
+        assert_eq!(outsider.run(), Some(if is_after_the_swap(&moment) { run } else { run - 1 }), "killed at {moment}");
+        site.ok(&["export"]);
+        assert_eq!(outsider.run(), Some(run), "after {moment}");
+        assert_eq!(site.number("SELECT count(DISTINCT s) FROM serving.fixed"), 50_000, "after {moment}");
+        outsider.expect_order(&moment);
+        expect_on_record(&site, attempts, &moment, if is_after_the_swap(&moment) { "published" } else { "interrupted" });
+        let last = site.history().pop().unwrap();
+        if last["outcome"] == "published" {
+            assert_eq!(last["tables"].as_array().unwrap().iter().filter(|table| table["reused"] == true).count(), 1, "{moment}: {last:#}");
+        } else {
+            assert!(is_after_the_swap(&moment), "{moment}: {last:#}");
+        }
+    }
+}
+
+#[test]
 fn a_first_export_killed_at_any_step_serves_everything_or_nothing() {
     for moment in moments() {
         let site = Site::runs();
@@ -84,7 +115,7 @@ fn a_first_export_killed_at_any_step_serves_everything_or_nothing() {
         Actor::start(&format!("export until {moment}"), site.folder()).die();
         outsider.look();
         assert_eq!(outsider.run(), is_after_the_swap(&moment).then_some(1), "killed at {moment}");
-        site.ok(&["export"]);
+        site.ok(&["export", "--full"]);
         assert_eq!(outsider.run(), Some(1), "after {moment}");
         outsider.expect_order(&moment);
         expect_on_record(&site, 0, &moment, if is_after_the_swap(&moment) { "published" } else { "interrupted" });
@@ -128,10 +159,10 @@ fn an_attempt_that_was_killed_stays_on_record_when_the_one_that_clears_up_is_kil
     site.ok(&["export"]);
     let mut outsider = Outsider::of(&site);
     for moment in ["orders", "recover", "recover", "link", "recover", "sync_folder", "recover"] {
-        Actor::start(&format!("export until {moment}"), site.folder()).die();
+        Actor::start(&format!("full export until {moment}"), site.folder()).die();
         outsider.look();
     }
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     outsider.expect_order("the end");
     let outcomes: Vec<_> = site.history().iter().map(|record| record["outcome"].as_str().unwrap().to_owned()).collect();
     let (published, killed) = ("published".to_owned(), "interrupted".to_owned());
@@ -248,7 +279,7 @@ fn a_second_ctrl_c_ends_an_export_that_cannot_stop() {
     assert_eq!(exporter.end(Duration::from_secs(1)).0.code, 130);
     assert_eq!(site.number("SELECT count(*) FROM serving.numbers"), 1000);
     site.change("DROP VIEW serving.slow");
-    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
     assert_eq!(site.names(), ["analytics.duckdb", "analytics.generations", "analytics.history.jsonl", "lakehouse.duckdb"]);
     let outcomes: Vec<_> = site.history().iter().map(|record| record["outcome"].clone()).collect();
     assert_eq!(outcomes, ["published", "interrupted", "published"]);

@@ -196,13 +196,21 @@ fn nobody_elses_lakehouse_is_refused_for_a_dashboard_and_it_gets_an_overview() {
          CREATE TABLE serving.\"Odd Name\" AS SELECT TIMESTAMP '2026-01-01' + INTERVAL (i) HOUR AS \"When\", i * 2.5 AS \"how much\" FROM range(5000) t(i);
          CREATE TABLE serving.yearly AS SELECT 2000 + i AS year, i AS customer_id, i * i AS orders FROM range(20) t(i);
          CREATE TABLE serving.words AS SELECT 'a' AS word;
-         CREATE TABLE serving.nothing (day DATE, value DOUBLE);",
+         CREATE TABLE serving.nothing (day DATE, value DOUBLE);
+         CREATE TABLE serving.lists AS SELECT DATE '2026-01-01' + i::INTEGER AS day, [i * 1.5] AS shares, i::BIGNUM * 2 AS grains FROM range(9) t(i);",
     );
     site.ok(&["export"]);
     assert_eq!(site.ok(&["dashboards", "list"]).stdout.lines().count(), 1);
     site.ok(&["dashboards", "check"]);
     let shown = site.ok(&["dashboards", "show", "overview"]).stdout;
-    for wanted in ["Odd Name", "2026-07-28", "Average of how much for each When", "Yearly", "Average of orders for each year"] {
+    for wanted in [
+        "Odd Name",
+        "2026-07-28",
+        "Average of how much for each When",
+        "Yearly",
+        "Average of orders for each year",
+        "Average of grains for each day",
+    ] {
         assert!(shown.contains(wanted), "{wanted:?} is missing:\n{shown}");
     }
     assert!(!shown.contains("Cannot be shown"), "{shown}");

@@ -22,7 +22,7 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     pub(crate) fn start(site: &Site, args: &[&str]) -> Self {
-        let args = [&["export", "--json"], args].concat();
+        let args = [&["export", "--json", "--full"], args].concat();
         let mut process = site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = process.stdout.take().map(BufReader::new);
         Self { process, stdout }

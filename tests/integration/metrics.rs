@@ -12,7 +12,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::support::{Ran, Site};
+use crate::{
+    support::{Ran, Site},
+    web::{Web, ask, free_address},
+};
 
 /// Reads Prometheus' text format: every sample by its name and labels. What is not in the format is a failure.
 fn samples(text: &str) -> BTreeMap<String, f64> {
@@ -113,11 +116,13 @@ fn rules_and_the_dashboard_ask_for_metrics_that_there_are() {
     let ran = Ran::of(&site.command(&["export", "-q"]).env("MATERIA_METRICS_FILE", "x.prom").output().unwrap());
     assert_eq!(ran.code, 0, "{ran:#?}");
     let mut known = named(&fs::read_to_string(site.path("x.prom")).unwrap());
-    // As the site registers them: the library adds units and endings.
-    let traffic = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/traffic.rs")).unwrap();
-    for name in traffic.split('"').filter(|word| !word.is_empty() && word.chars().all(|char| char.is_ascii_lowercase() || char == '_')) {
-        known.extend(["", "_total", "_seconds", "_seconds_bucket"].map(|ending| format!("materia_{name}{ending}")));
-    }
+    let operators = free_address();
+    let web = Web::start(&site, &[("MATERIA_METRICS", &operators.to_string())]);
+    assert!(web.get("/", "").starts_with("HTTP/1.1 200"));
+    let page = ask(operators, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    assert!(page.ends_with("# EOF\n"), "{page}");
+    // Samples alone: what is only described is not there to be asked for.
+    known.extend(page.lines().filter(|line| line.starts_with("materia_")).flat_map(named));
     for file in ["materia.rules.yml", "materia.rules.test.yml", "grafana.json"] {
         let text = fs::read_to_string(format!("{MONITORING}/{file}")).unwrap();
         let strange: Vec<_> = named(&text).difference(&known).cloned().collect();

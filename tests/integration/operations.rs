@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     receiver::Receiver,
     support::{Ran, Site, eventually},
+    web::Web,
 };
 
 const INFRA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/infra");
@@ -162,12 +163,16 @@ fn systemd_hears_that_the_supervisor_is_ready_and_alive() {
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let supervisor = Supervisor::start(&site, Supervisor::command(&site).env("NOTIFY_SOCKET", site.path("notify")));
     let mut heard = String::new();
-    while !["READY=1", "WATCHDOG=1", "0 failed rounds in a row"].iter().all(|word| heard.contains(word)) {
-        let mut message = [0; 1024];
-        let length = socket.recv(&mut message).unwrap();
-        heard += std::str::from_utf8(&message[..length]).unwrap();
-    }
+    let mut until = |words: &[&str]| {
+        while !words.iter().all(|word| heard.contains(word)) {
+            let mut message = [0; 1024];
+            let length = socket.recv(&mut message).unwrap();
+            heard += std::str::from_utf8(&message[..length]).unwrap();
+        }
+    };
+    until(&["READY=1", "WATCHDOG=1", "0 failed rounds in a row"]);
     assert_eq!(supervisor.stop(), 0);
+    until(&["STOPPING=1"]);
 }
 
 #[test]
@@ -253,6 +258,80 @@ fn the_environments_template_has_every_variable_and_can_be_used_as_it_stands() {
     fs::write(site.path(".env"), &template).unwrap();
     site.ok(&["export", "--quiet"]);
     site.ok(&["status"]);
+}
+
+#[test]
+fn the_compose_file_and_the_image_keep_to_what_the_site_needs() {
+    let web = Path::new(INFRA).parent().unwrap().join("web");
+    let image = fs::read_to_string(web.join("Dockerfile")).unwrap();
+    let user = image.lines().position(|line| line == "USER 10001:10001");
+    assert!(image.lines().position(|line| line.starts_with("ENTRYPOINT")) > user && user.is_some(), "{image}");
+    for word in [" AS build\n", "HEALTHCHECK ", "VOLUME /data/materia\n", "SERVING_DUCKDB_PATH=/data/materia/analytics.duckdb"] {
+        assert!(image.contains(word), "{word}");
+    }
+    let copied = image.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
+    for path in copied.filter_map(|line| line.split(' ').next()) {
+        assert!(web.join("..").join(path).exists(), "{path}");
+    }
+    if !is_there("docker-compose") {
+        return;
+    }
+    // Its .env is a copy of the template, which is beside it.
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(web.join("docker-compose.yml"), folder.path().join("docker-compose.yml")).unwrap();
+    fs::copy(web.join(".env.example"), folder.path().join(".env")).unwrap();
+    let ran = Ran::of(&Command::new("docker-compose").arg("config").current_dir(folder.path()).output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let understood = ran.stdout.replace(":rw", "");
+    for line in ["read_only: true", "no-new-privileges:true", "cap_drop:", "/data/materia:/data/materia\n", "condition: service_healthy"] {
+        assert!(understood.contains(line), "{line}: {understood}");
+    }
+    assert!(understood.matches("read_only: true").count() == 2 && !understood.contains("analytics.duckdb:/"), "{understood}");
+}
+
+#[test]
+fn caddy_understands_its_file_and_stands_in_front_of_the_site() {
+    if !is_there("caddy") {
+        return;
+    }
+    let site = Site::small();
+    site.ok(&["export", "-q"]);
+    let web = Web::start(&site, &[("MATERIA_TRUSTED_PROXIES", "127.0.0.1")]);
+    let file = Path::new(INFRA).parent().unwrap().join("web/Caddyfile");
+    let port = crate::web::free_address().port();
+    let caddy = |verb: &str| {
+        let mut caddy = Command::new("caddy");
+        caddy.args([verb, "--adapter", "caddyfile", "--config"]).arg(&file).env("HOME", site.folder()).env_remove("XDG_CONFIG_HOME");
+        caddy.env("XDG_DATA_HOME", site.folder()).env("SITE", format!("http://127.0.0.1:{port}"));
+        caddy.env("MATERIA_UPSTREAM", web.address.to_string()).stdin(Stdio::null());
+        caddy
+    };
+    let valid = Ran::of(&caddy("validate").output().unwrap());
+    assert!(valid.code == 0 && format!("{}{}", valid.stdout, valid.stderr).contains("Valid configuration"), "{valid:#?}");
+    let formatted = Command::new("caddy").arg("fmt").arg(&file).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&formatted.stdout), fs::read_to_string(&file).unwrap());
+    let mut running = caddy("run").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let ask = |path: &str| crate::web::ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
+    eventually("Caddy passes requests on", || ask("/ready").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    let page = ask("/").unwrap_or_default();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(page.contains("<html"), "{page}");
+}
+
+#[test]
+fn the_health_check_of_the_image_tells_a_site_that_answers_from_one_that_does_not() {
+    let site = Site::small();
+    let web = Web::start(&site, &[]);
+    let check = |listen: &str, path: &str| {
+        let mut command = Command::new(format!("{INFRA}/web/healthy.sh"));
+        command.arg(path).env("MATERIA_LISTEN", listen).stderr(Stdio::null()).status().unwrap().success()
+    };
+    let here = web.address.to_string();
+    assert!(check(&here, "/health") && check(&here.replace("127.0.0.1", "0.0.0.0"), "/health"));
+    assert!(!check(&here, "/ready"), "nothing is served");
+    assert!(!check(&crate::web::free_address().to_string(), "/health"), "nobody listens");
 }
 
 #[test]

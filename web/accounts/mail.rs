@@ -103,7 +103,7 @@ impl Post {
             }
             Self::Mailbox(letters) => {
                 settle(store, &letter.id, "sent", "kept in the dev mailbox").await;
-                tracing::info!(to = %letter.to, subject = letter.subject, "no SMTP_URL, the letter is in /dev/mailbox:\n{}", letter.text);
+                tracing::info!(id = letter.id, "there is no SMTP_URL; the letter is in /dev/mailbox");
                 let mut letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
                 letters.push_front(letter);
                 letters.truncate(KEPT);
@@ -172,10 +172,16 @@ async fn send_all(
             }
         };
         if state == "failed" {
-            tracing::error!(id = letter.id, problem, "a letter could not be sent");
+            tracing::error!(id = letter.id, problem = without_addresses(&problem), "a letter could not be sent");
         }
         settle(&store, &letter.id, state, &problem).await;
     }
+}
+
+/// What a mail server said, for the log: servers like to repeat to whom they would not send.
+fn without_addresses(said: &str) -> String {
+    let hidden = |word: &str| if word.contains('@') { "(address)".to_owned() } else { word.to_owned() };
+    said.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
 }
 
 async fn settle(store: &Store, id: &str, state: &'static str, problem: &str) {

@@ -49,7 +49,7 @@ impl<'a> Call<'a> {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let target = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let scope = format!("{:?} {:?}", caller.entitled, caller.key.tables);
-        let etag = data::tag(pin.generation(), &["api", &scope, &target, accept], false);
+        let etag = data::tag(pin.generation(), &["api", &app.boards.now().name, &scope, &target, accept], false);
         let call = Self { app, caller, pin, etag };
         let known = HeaderValue::try_from(call.etag.as_str()).is_ok_and(|etag| revalidates(headers, &etag));
         if known { Err(Box::new(Ok(call.head(StatusCode::NOT_MODIFIED.into_response())))) } else { Ok(call) }
@@ -246,7 +246,7 @@ pub(crate) async fn dashboards(State(app): State<App>, Extension(caller): Extens
     let call = begin!(&app, &caller, &uri, &headers);
     no_parameters(&uri)?;
     call.unscoped("the list of dashboards")?;
-    let all = app.dashboards.all(&call.pin).await?;
+    let all = app.boards.now().dashboards.all(&call.pin).await?;
     let line = |dashboard: &std::sync::Arc<dashboard::Dashboard>| DashboardLine {
         slug: dashboard.slug.clone(),
         title: dashboard.title.clone(),
@@ -272,7 +272,7 @@ pub(crate) async fn dashboard(
 ) -> Answer {
     let call = begin!(&app, &caller, &uri, &headers);
     call.unscoped("a dashboard")?;
-    let all = app.dashboards.all(&call.pin).await?;
+    let all = app.boards.now().dashboards.all(&call.pin).await?;
     let Some(found) = all.iter().find(|dashboard| dashboard.slug == slug) else {
         return Err(Problem::no_dashboard(&slug, all.iter().map(|dashboard| dashboard.slug.clone())));
     };

@@ -112,6 +112,13 @@
       if (!document.body.dataset.generation) return location.reload();
       refresh(location.href, ['panels', 'freshness']);
     });
+    // Nothing has changed since: the same data is younger than it was.
+    events.addEventListener('confirmed', (event) => {
+      for (const time of document.querySelectorAll('#freshness time')) {
+        time.dateTime = event.data;
+        time.textContent = ago((Date.now() - Date.parse(event.data)) / 1000);
+      }
+    });
   }
   function rest() {
     events?.close();

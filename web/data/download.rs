@@ -201,7 +201,10 @@ impl Download<'_> {
         let first = first(&mut rows).await?;
         let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
         let (format, handle, table) = (self.format, Handle::current(), self.query.table.name.clone());
+        // What is told from there belongs to this request, too.
+        let request = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
+            let _request = request.entered();
             let out = Pieces { sender: sender.clone(), handle: handle.clone(), piece: Vec::with_capacity(2 * AT_ONCE), skip };
             let mut batches = batches(Some(first), rows, &handle, &sender);
             let written = download::write(format, &options, &mut batches, out);

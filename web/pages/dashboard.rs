@@ -22,6 +22,8 @@ use crate::web::{
 
 /// A dashboard as it is shown: the others beside it, and what it says.
 pub(crate) struct DashboardPage {
+    /// What is wrong in dashboards' files: for their authors, in debug mode.
+    pub(crate) mistakes: Vec<String>,
     pub(crate) others: Vec<Link>,
     pub(crate) data: DashboardData,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Link {
 
 /// `/dashboard/`: the first one.
 pub(crate) async fn first(State(app): State<App>) -> Result<Response, WebError> {
-    let list = app.dashboards.all(&app.reader.pin()?).await?;
+    let list = app.boards.now().dashboards.all(&app.reader.pin()?).await?;
     let first = list.first().ok_or(WebError::NotFound)?;
     Ok(Redirect::to(&format!("/dashboard/{}", first.slug)).into_response())
 }
@@ -49,7 +51,8 @@ pub(crate) async fn page(
     Query(asked): Query<Vec<(String, String)>>,
 ) -> Result<Page, WebError> {
     let pin = app.reader.pin()?;
-    let list = app.dashboards.all(&pin).await?;
+    let edition = app.boards.now();
+    let list = edition.dashboards.all(&pin).await?;
     let dashboard = list.iter().find(|dashboard| dashboard.slug == slug).ok_or(WebError::NotFound)?;
     let plan = account.entitled();
     let data = dashboard::answer(dashboard, &pin, &asked, plan).await;
@@ -59,7 +62,9 @@ pub(crate) async fn page(
         }
     }
     let title = data.title.clone();
-    let view = DashboardPage { others: list.iter().map(|other| Link::of(other, plan)).collect(), data };
+    let mistakes =
+        if app.settings.web.debug { edition.dashboards.problems().iter().map(ToString::to_string).collect() } else { Vec::new() };
+    let view = DashboardPage { mistakes, others: list.iter().map(|other| Link::of(other, plan)).collect(), data };
     Ok(Page::new(title, Place::Dashboards, &view).shared(pin.generation().clone()))
 }
 
@@ -75,6 +80,7 @@ impl View for DashboardPage {
         let data = &self.data;
         let address = format!("/dashboard/{}", data.slug);
         html! {
+            @for mistake in &self.mistakes { (parts::notice("bad", mistake)) }
             @if self.others.len() > 1 {
                 nav.tabs aria-label="Dashboards" {
                     @for other in &self.others {

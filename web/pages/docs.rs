@@ -75,10 +75,10 @@ impl Docs {
         html! {
             section.sheet aria-labelledby="calls" {
                 h2 #calls { "Calls" }
-                div.scroll tabindex="0" role="region" aria-label="Calls, scrollable" { table {
+                (parts::scroll("Calls, scrollable", &html! { table {
                     thead { tr { th scope="col" { "Address" } th scope="col" { "Answer" } } }
                     tbody { @for (path, about) in calls { tr { th scope="row" { code { "GET " (path) } } td { (about) } } } }
-                } }
+                } }))
             }
         }
     }
@@ -102,10 +102,10 @@ impl Docs {
                 h2 #parameters { "Parameters" }
                 p { "As in PostgREST. A filter is a column's name, an operator and a value; several must all hold; " code { "not." } " before the operator turns it round. A column called like another parameter is written in double quotes." }
                 pre { code { "?select=" (self.column) "&" (self.column) "=not.is.null&order=" (self.column) ".desc&limit=20" } }
-                div.scroll tabindex="0" role="region" aria-label="Operators, scrollable" { table {
+                (parts::scroll("Operators, scrollable", &html! { table {
                     thead { tr { th scope="col" { "Operator" } th scope="col" { "Rows in which the column" } } }
                     tbody { @for operator in Operator::ALL { tr { th scope="row" { code { (operator) } } td { (about(operator)) } } } }
-                } }
+                } }))
                 p { code { "order=a.desc,b.asc.nullsfirst" } ", " code { "limit" } ", " code { "offset" } " (up to " (words::count(MOST_OFFSET)) "), " code { "cursor" }
                     ": the rows behind an answer are told by its header " code { "X-Materia-Cursor" } ", and as an address by " code { "Link" } ". A cursor belongs to one export; once the data is renewed it gives 410, and you begin again." }
             }
@@ -141,14 +141,14 @@ fn formats() -> Markup {
         section.sheet aria-labelledby="formats" {
             h2 #formats { "Formats" }
             p { "By " code { "format=" } " or by the header " code { "Accept" } ". Rows are JSON unless another is asked for: an array of objects." }
-            div.scroll tabindex="0" role="region" aria-label="Formats, scrollable" { table {
+            (parts::scroll("Formats, scrollable", &html! { table {
                 thead { tr { th scope="col" { "format" } th scope="col" { "Accept" } th scope="col" { "Continues where it was interrupted" } } }
                 tbody { @for format in Format::ALL { tr {
                     th scope="row" { code { (format.name()) } }
                     td { code { (format.media_type().split(';').next().unwrap_or_default()) } }
                     td { (if format.is_reproducible() { "yes, with Range and If-Range" } else { "no: the same rows may give other bytes" }) }
                 } } }
-            } }
+            } }))
             p { "CSV follows RFC 4180 in UTF-8; nothing is an empty field, an empty text is " code { "\"\"" } ". With " code { "safe=true" } " texts that a spreadsheet would take for formulas begin with an apostrophe. "
                 "In JSON, whole numbers beyond 2" sup { "53" } " and decimals are texts. In Parquet and Arrow, HUGEINT, UUID, BIT, INTERVAL, UNION and TIME WITH TIME ZONE are texts." }
         }
@@ -170,7 +170,7 @@ fn limits() -> Markup {
     html! {
         section.sheet aria-labelledby="limits" {
             h2 #limits { "Limits" }
-            div.scroll tabindex="0" role="region" aria-label="Limits, scrollable" { table {
+            (parts::scroll("Limits, scrollable", &html! { table {
                 thead { tr { th scope="col" { "Plan" } th.right scope="col" { "Requests a day" } th.right scope="col" { "Rows of an answer" } th.right scope="col" { "Downloads at once" } } }
                 tbody { @for plan in Plan::ALL { @let allowed = entitlements(plan); tr {
                     th scope="row" { (parts::plan_title(plan)) }
@@ -178,7 +178,7 @@ fn limits() -> Markup {
                     td.right { (if allowed.api_requests_a_day == 0 { "none".to_owned() } else { number(allowed.answer_rows) }) }
                     td.right { (number(allowed.downloads_at_once)) }
                 } } }
-            } }
+            } }))
             p { "What is left of the day (UTC) stands in " code { "RateLimit" } " and " code { "RateLimit-Policy" } ". Downloads count as one request, and have all rows." }
         }
     }
@@ -189,10 +189,10 @@ fn problems() -> Markup {
         section.sheet aria-labelledby="problems" {
             h2 #problems { "Problems" }
             p { "What cannot be answered is told as a problem document (RFC 9457): " code { "type" } ", " code { "title" } ", " code { "status" } ", " code { "detail" } ", and where a parameter is wrong " code { "parameter" } ", " code { "value" } " and " code { "allowed" } "." }
-            div.scroll tabindex="0" role="region" aria-label="Problems, scrollable" { table {
+            (parts::scroll("Problems, scrollable", &html! { table {
                 thead { tr { th scope="col" { "Status" } th scope="col" { "Kind" } th scope="col" { "Meaning" } } }
                 tbody { @for (kind, status, title) in KINDS { tr #{ "problem-" (kind) } { th scope="row" { (status) } td { code { (kind) } } td { (title) } } } }
-            } }
+            } }))
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Page {
 /// What everybody may see of the chosen dashboard, or else of the first.
 async fn live(app: &App, pin: &Pin) -> Result<(Vec<PanelData>, Option<PanelData>), ReaderError> {
     let wanted = &app.settings.brand.landing;
-    let list = app.dashboards.all(pin).await?;
+    let list = app.boards.now().dashboards.all(pin).await?;
     let chosen = wanted.dashboard.as_ref().and_then(|slug| list.iter().find(|dashboard| dashboard.slug == *slug));
     let Some(dashboard) = chosen.or(list.first()) else { return Ok((Vec::new(), None)) };
     let data = dashboard::answer(dashboard, pin, &[], Plan::Free).await;

@@ -12,6 +12,7 @@ use crate::web::{
     app::App,
     error::WebError,
     page::{Page, Place, View},
+    parts,
 };
 
 /// Sources from the settings and the dashboards, definitions from the comments in the served file.
@@ -28,7 +29,7 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Page, WebError> {
     };
     let Catalog { tables } = pin.catalog().await?;
     let mut sources = app.settings.brand.sources.clone();
-    for source in app.dashboards.all(&pin).await?.iter().flat_map(|dashboard| &dashboard.sources) {
+    for source in app.boards.now().dashboards.all(&pin).await?.iter().flat_map(|dashboard| &dashboard.sources) {
         if !sources
             .iter()
             .any(|known| known.name == source.name || (known.url.is_some() && place(known.url.as_ref()) == place(source.url.as_ref())))
@@ -56,7 +57,7 @@ impl View for Methodology {
             @if !self.sources.is_empty() {
                 section.sheet aria-labelledby="sources-name" {
                     h2 #sources-name { "Sources and licences" }
-                    div.scroll tabindex="0" role="region" aria-label="Sources, scrollable" {
+                    (parts::scroll("Sources, scrollable", &html! {
                         table.grid {
                             thead { tr { th scope="col" { "Source" } th scope="col" { "What is taken from it" } th scope="col" { "Licence" } } }
                             tbody { @for source in &self.sources { tr {
@@ -65,7 +66,7 @@ impl View for Methodology {
                                 td { (source.licence) }
                             } } }
                         }
-                    }
+                    }))
                 }
             }
             section.sheet aria-labelledby="how-name" {
@@ -89,7 +90,7 @@ fn definitions(table: &TableInfo) -> Markup {
                 span.note { (words::rows(table.rows)) }
                 @if let Some(comment) = &table.comment { p { (comment) "." } }
             }
-            div.scroll tabindex="0" role="region" aria-label={ "Columns of " (table.name) ", scrollable" } {
+            (parts::scroll(&format!("Columns of {}, scrollable", table.name), &html! {
                 table.grid {
                     thead { tr { th scope="col" { "Column" } th scope="col" { "Meaning" } th scope="col" { "Type" } } }
                     tbody { @for column in &table.columns { tr {
@@ -98,7 +99,7 @@ fn definitions(table: &TableInfo) -> Markup {
                         td { code { (column.data_type) } }
                     } } }
                 }
-            }
+            }))
         }
     }
 }

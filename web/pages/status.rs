@@ -37,7 +37,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
         ready: info.is_some() && store,
         generation: info.as_ref().and_then(|info| info.id.as_ref()).map(ToString::to_string),
         exported_at: info.as_ref().and_then(|info| info.exported_at),
-        exported_age_s: info.as_ref().and_then(|info| info.exported_at).map(age),
+        exported_age_s: info.as_ref().and_then(|info| info.as_of()).map(age),
         opened_age_s: info.as_ref().map(|info| age(info.opened_at)),
         problem: state.problem.map(|problem| problem.reason),
         store,

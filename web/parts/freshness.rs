@@ -11,7 +11,7 @@ use maud::{Markup, html};
 pub(crate) struct Freshness {
     /// The generation, as the script compares it.
     pub(crate) generation: String,
-    /// When it was exported, or opened where no manifest tells.
+    /// When it was exported or last found unchanged; when it was opened, where no manifest tells.
     at: Timestamp,
     /// Whether it was exported by materia.
     exported: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     pub(crate) fn of(info: &Arc<GenerationInfo>, now: Timestamp) -> Self {
-        let at = info.exported_at.unwrap_or(info.opened_at);
+        let at = info.as_of().unwrap_or(info.opened_at);
         Self { generation: name(info), at, exported: info.exported_at.is_some(), ago: ago(now.duration_since(at).as_secs()) }
     }
 }

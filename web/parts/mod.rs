@@ -10,6 +10,7 @@ pub(crate) mod markdown;
 mod moments;
 mod panel;
 mod plans;
+mod scroll;
 
 pub(crate) use document::document;
 pub(crate) use errors::error_page;
@@ -19,3 +20,4 @@ pub(crate) use freshness::{Freshness, ago, name as generation_name};
 pub(crate) use moments::{moment, since};
 pub(crate) use panel::panel;
 pub(crate) use plans::{plan_title, plans};
+pub(crate) use scroll::scroll;

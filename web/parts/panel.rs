@@ -6,7 +6,7 @@ use materia::{
 };
 use maud::{Markup, html};
 
-use super::{chart, markdown};
+use super::{chart, markdown, scroll};
 
 /// A panel. `id` is unique in the page; `upgrade` is where a larger plan is to be had.
 pub(crate) fn panel(id: &str, panel: &PanelData, upgrade: &str) -> Markup {
@@ -79,7 +79,7 @@ fn changed(change: &Change) -> Markup {
 pub(crate) fn table(title: &str, rows: &Table) -> Markup {
     let side = |at: usize| rows.columns.get(at).filter(|column| column.right).map(|_| "right");
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ (title) ", scrollable" } {
+        (scroll(&format!("{title}, scrollable"), &html! {
             table.grid {
                 thead { tr { @for (at, column) in rows.columns.iter().enumerate() {
                     th scope="col" class=[side(at)] { (column.title) @if let Some(unit) = &column.unit { " " span.unit { (unit) } } }
@@ -88,7 +88,7 @@ pub(crate) fn table(title: &str, rows: &Table) -> Markup {
                     @if at == 0 { th scope="row" class=[side(at)] { (cell) } } @else { td class=[side(at)] { (cell) } }
                 } } } }
             }
-        }
+        }))
         @if rows.left_out > 0 { p.note { (materia::words::rows(rows.left_out as u64)) " more" } }
     }
 }

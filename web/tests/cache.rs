@@ -32,7 +32,7 @@ async fn a_browser_that_has_the_page_is_told_so_until_another_generation_is_serv
 async fn a_page_is_compressed_as_the_browser_takes_it_and_weighs_less_than_60_kb() {
     let site = Site::serving().await;
     let cookie = site.sign_in("pro@example.test").await;
-    for dashboard in site.app.dashboards.written().unwrap() {
+    for dashboard in site.app.boards.now().dashboards.written().unwrap() {
         for encoding in ["zstd", "br", "gzip"] {
             let mut asked = request(&Method::GET, &format!("/dashboard/{}", dashboard.slug), Some(&cookie), "");
             asked.headers_mut().insert(header::ACCEPT_ENCODING, encoding.parse().unwrap());

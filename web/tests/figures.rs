@@ -105,6 +105,7 @@ pub(super) fn dashboard() -> DashboardData {
             sequence: 7,
             id: GenerationId::parse("20261121T115500000Z"),
             exported_at: Some(noon() - jiff::SignedDuration::from_mins(5)),
+            confirmed_at: None,
             opened_at: noon(),
             bytes: 4_000_000,
             schema: "serving".to_owned(),

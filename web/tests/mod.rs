@@ -1,6 +1,7 @@
 //! What visitors see and may do, by the site's own router.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
+mod boards;
 mod cache;
 mod data;
 mod figures;
@@ -59,6 +60,11 @@ impl Site {
 
     /// Before anything is served.
     pub(super) async fn preparing() -> Self {
+        Self::told(&[]).await
+    }
+
+    /// The same with further variables in the environment.
+    pub(super) async fn told(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = include_str!("../../infra/beanflows/materia.toml");
         let path = folder.path().join("materia.toml");
@@ -68,7 +74,7 @@ impl Site {
             "DATABASE_URL" => Some(database.clone()),
             "ADMIN_EMAILS" => Some("admin@example.test".to_owned()),
             "MATERIA_REQUESTS_PER_MINUTE" => Some("0".to_owned()),
-            _ => None,
+            _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
         };
         let settings = Settings::load(Some((&path, text)), &env).unwrap();
         let clock = Clock::System;

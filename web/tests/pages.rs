@@ -31,7 +31,7 @@ fn a_dashboard_shows_every_kind_of_panel_and_filter() {
         Link { slug: "supply".to_owned(), title: "Supply".to_owned(), locked: None },
         Link { slug: "positioning".to_owned(), title: "Positioning".to_owned(), locked: Some(materia::plan::Plan::Pro) },
     ];
-    let drawn = DashboardPage { others, data: figures::dashboard() }.body().into_string();
+    let drawn = DashboardPage { mistakes: Vec::new(), others, data: figures::dashboard() }.body().into_string();
     assert_valid("dashboard", &whole(&drawn));
     assert!(!drawn.contains("<script") && !drawn.contains("<b onmouseover"), "script in a figure's name is not inert");
     assert!(!drawn.contains("a secret reason"), "why a panel failed is not the customers' business");
@@ -126,7 +126,7 @@ fn a_page_tells_how_old_its_data_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_valid_html_for_every_kind_of_visitor() {
     let site = Site::serving().await;
-    let slugs: Vec<_> = site.app.dashboards.written().unwrap().iter().map(|one| format!("/dashboard/{}", one.slug)).collect();
+    let slugs: Vec<_> = site.app.boards.now().dashboards.written().unwrap().iter().map(|one| format!("/dashboard/{}", one.slug)).collect();
     let public = ["/", "/methodology", "/legal/terms", "/legal/privacy", "/auth/login", "/auth/signup", "/nowhere"].map(str::to_owned);
     for email in [None, Some("free@example.test"), Some("starter@example.test"), Some("pro@example.test"), Some("admin@example.test")] {
         let cookie = match email {

@@ -134,8 +134,36 @@ async fn operators_are_told_what_was_asked_how_long_it_took_and_who_is_signed_in
     assert!(tells("materia_signed_in_users 2"), "two accounts, one of them twice: {page}");
     assert!(tells("materia_http_requests_total{route=\"/dashboard/{slug}\",method=\"GET\",status=\"503\"} 1"), "{page}");
     assert!(tells("materia_http_request_duration_seconds_bucket{le=\"+Inf\",route=\"/dashboard/{slug}\"} 1"), "{page}");
+    for line in [
+        "materia_http_in_flight 0",
+        "materia_generation_age_seconds -1",
+        "materia_reader_pins 0",
+        "materia_store_up 1",
+        "materia_store_answer_seconds 0.",
+    ] {
+        assert!(tells(line), "{line}: {page}");
+    }
+    site.export();
+    for _ in 0..2 {
+        assert_eq!(site.get("/dashboard/pulse", Some(&pro)).await.status, StatusCode::OK);
+    }
+    let page = metrics().await;
+    let value = |name: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().unwrap()
+    };
+    assert!((0.0..60.0).contains(&value("materia_generation_age_seconds")) && value("materia_generation_bytes") > 100_000.0, "{page}");
+    assert!(value("materia_pages_hits_total") >= 1.0 && value("materia_pages_misses_total") >= 1.0 && value("materia_pages_kept") >= 1.0);
+    assert!(value("materia_reader_misses_total") > 5.0 && value("materia_reader_answers_bytes") > 1_000.0, "{page}");
+    assert!(value("materia_reader_waiting{lane=\"short\"}") < 1.0 && value("materia_reader_problem") < 1.0, "{page}");
+    let held = site.app.reader.pin().unwrap();
+    assert!(metrics().await.contains("materia_reader_pins 1\n"), "{}", metrics().await);
+    site.export();
+    assert!(metrics().await.contains("materia_reader_former_generations 1\n"), "{}", metrics().await);
+    drop(held);
     site.post("/auth/logout", Some(&pro), "").await;
     assert!(metrics().await.contains("materia_signed_in_users 2"), "signed in elsewhere");
     site.app.accounts.clone().close().await;
-    assert!(metrics().await.contains("materia_signed_in_users -1"), "the accounts cannot be read");
+    let page = metrics().await;
+    assert!(page.contains("materia_signed_in_users -1") && page.contains("materia_store_up 0"), "the accounts cannot be read");
 }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::web::{
     accounts::PageOf,
     page::{Page, Place, View},
+    parts,
 };
 
 /// The operators' pages, in the order of their navigation.
@@ -67,7 +68,7 @@ pub(super) enum Head {
 /// A table that scrolls by itself where it is too wide.
 pub(super) fn table(label: &str, heads: &[Head], rows: &Markup) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ (label) ", scrollable" } {
+        (parts::scroll(&format!("{label}, scrollable"), &html! {
             table {
                 thead { tr { @for head in heads {
                     @match head {
@@ -77,7 +78,7 @@ pub(super) fn table(label: &str, heads: &[Head], rows: &Markup) -> Markup {
                 } } }
                 tbody { (rows) }
             }
-        }
+        }))
     }
 }
 

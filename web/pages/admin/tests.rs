@@ -46,6 +46,7 @@ fn generation(hour: u8, served: bool, pinned: bool) -> Generation {
             rows: 1_500_000,
             comment: Some("One row for each <order>".to_owned()),
             columns: vec![column("id"), column("value")],
+            fingerprint: None,
         }],
         audits: Verdict {
             audits: vec![
@@ -55,6 +56,7 @@ fn generation(hour: u8, served: bool, pinned: bool) -> Generation {
         },
         forced: hour == 8,
         materia: "0.1.0".to_owned(),
+        basis: None,
     };
     Generation { id: id(hour), manifest: Some(manifest), served, pinned }
 }

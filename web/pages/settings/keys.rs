@@ -15,7 +15,7 @@ use crate::web::{
     app::App,
     error::WebError,
     page::{Page, Place, View},
-    parts::{Field, button, field, moment, since},
+    parts::{self, Field, button, field, moment, since},
     viewer::SignedIn,
 };
 
@@ -121,7 +121,7 @@ impl KeysSection {
 
     fn list(&self) -> Markup {
         html! {
-            div.scroll tabindex="0" role="region" aria-label="API keys" {
+            (parts::scroll("API keys", &html! {
                 table {
                     thead { tr { th scope="col" { "Name" } th scope="col" { "Key" } th scope="col" { "Opens" } th scope="col" { "Last used" } th scope="col" { "Ends" } th scope="col" { "Revoke" } } }
                     tbody { @for key in &self.keys { tr {
@@ -137,7 +137,7 @@ impl KeysSection {
                         } }
                     } } }
                 }
-            }
+            }))
         }
     }
 

@@ -7,7 +7,7 @@ use super::keys::KeysSection;
 use crate::web::{
     accounts::{Account, LONGEST_NAME, SessionLine},
     page::View,
-    parts::{Field, button, field, moment, notice, plan_title, since},
+    parts::{self, Field, button, field, moment, notice, plan_title, since},
     viewer::Appearance,
 };
 
@@ -159,7 +159,7 @@ impl SettingsPage {
         html! {
             section.sheet aria-labelledby="sessions" {
                 h2 #sessions { "Where you are signed in" }
-                div.scroll tabindex="0" role="region" aria-label="Sessions" {
+                (parts::scroll("Sessions", &html! {
                     table {
                         thead { tr { th scope="col" { "Browser" } th scope="col" { "From" } th scope="col" { "Since" } th scope="col" { "Last seen" } th scope="col" { "Sign out" } } }
                         tbody {
@@ -178,7 +178,7 @@ impl SettingsPage {
                             }
                         }
                     }
-                }
+                }))
                 @if self.sessions.len() > 1 {
                     form method="post" action="/settings/sessions/end-others" { (button("Sign out all others", "plain")) }
                 }

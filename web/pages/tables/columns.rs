@@ -10,6 +10,7 @@ use crate::web::{
     data,
     error::WebError,
     page::{Page, Place, View},
+    parts,
     viewer::SignedIn,
 };
 
@@ -44,7 +45,7 @@ impl View for Columns {
         html! {
             (self.frame.head("columns"))
             section.sheet aria-label="Columns" {
-                div.scroll tabindex="0" role="region" aria-label="Columns, scrollable" {
+                (parts::scroll("Columns, scrollable", &html! {
                     table.grid {
                         thead { tr {
                             th scope="col" { "Column" } th scope="col" { "Meaning and unit" } th scope="col" { "Type" } th scope="col" { "Smallest" }
@@ -63,7 +64,7 @@ impl View for Columns {
                             }
                         } } }
                     }
-                }
+                }))
                 p.note { "Smallest, largest and the rest are those of the rows that your filters leave." }
             }
         }

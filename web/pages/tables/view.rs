@@ -204,7 +204,7 @@ impl RowsPage {
         let columns: Vec<_> = shown.chosen.iter().filter_map(|at| Some((*at, self.frame.table.columns.get(*at)?))).collect();
         html! {
             section.sheet.rows aria-label="Rows" {
-                div.scroll tabindex="0" role="region" aria-label="Rows, scrollable" {
+                (parts::scroll("Rows, scrollable", &html! {
                     table {
                         thead { tr { @for ((at, column), numeric) in columns.iter().zip(&shown.numeric) {
                             @let sorted = shown.order.iter().find(|order| order.column == *at);
@@ -218,7 +218,7 @@ impl RowsPage {
                             @for (cell, numeric) in row.iter().zip(&shown.numeric) { td .right[*numeric] { (value(cell.as_deref())) } }
                         } } }
                     }
-                }
+                }))
                 @if shown.rows.cells.is_empty() { p.empty { "No row is like that." } }
             }
         }

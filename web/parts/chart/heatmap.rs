@@ -3,13 +3,15 @@
 use materia::dashboard::{Heatmap, Tick};
 use maud::{Markup, html};
 
+use crate::web::parts::scroll;
+
 /// Steps of colour from the smallest to the largest value.
 const STEPS: f64 = 8.0;
 
 pub(super) fn heatmap(id: &str, title: &str, unit: Option<&str>, map: &Heatmap) -> Markup {
     let around_zero = map.min.at < 0.0 && map.max.at > 0.0;
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ (title) ", scrollable" } {
+        (scroll(&format!("{title}, scrollable"), &html! {
             table.heatmap #{ (id) "-map" } {
                 caption.unseen { (title) @if let Some(unit) = unit { ", " (unit) } }
                 thead { tr { th scope="col" { (map.y_title) } @for column in &map.columns { th scope="col" { (column) } } } }
@@ -27,7 +29,7 @@ pub(super) fn heatmap(id: &str, title: &str, unit: Option<&str>, map: &Heatmap) 
                     }
                 }
             }
-        }
+        }))
         p.scale aria-hidden="true" {
             span { (map.min.label) }
             @for step in scale(around_zero) { i data-heat=(step) {} }

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use materia::dashboard::{Chart, Mark, Scale};
 use maud::{Markup, html};
 
+use crate::web::parts::scroll;
+
 /// The table of a chart's figures, folded away. Scatter lists its dots; every other chart has one row for each x and one column for each series.
 pub(crate) fn data_table(id: &str, title: &str, chart: &Chart) -> Markup {
     html! {
         details.figures {
             summary { "Figures" span.unseen { " of " (title) } }
-            div.scroll tabindex="0" role="region" aria-label={ "Figures of " (title) ", scrollable" } {
+            (scroll(&format!("Figures of {title}, scrollable"), &html! {
                 table #{ (id) "-figures" } {
                     @if chart.mark == Mark::Scatter { (listed(chart)) } @else { (crossed(chart)) }
                 }
-            }
+            }))
         }
     }
 }

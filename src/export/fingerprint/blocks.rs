@@ -1,0 +1,151 @@
+//! The bytes of a database file: where its blocks are, and hashes of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::export::{Cancel, Limits};
+
+/// Where the blocks begin, after the main header and two database headers of 4,096 bytes each.
+const FIRST_BLOCK: u64 = 12_288;
+/// Storage versions whose layout is known: DuckDB 0.9 to 2.0.
+const KNOWN_VERSIONS: std::ops::RangeInclusive<u64> = 64..=69;
+/// What the main header says where the version stands in the database headers.
+const VERSION_IN_DATABASE_HEADER: u64 = 999;
+/// Pieces in which a whole file is hashed.
+const PIECE: u64 = 4 << 20;
+
+/// Where the blocks of a database file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::export) struct Layout {
+    /// Bytes of a block, its checksum included.
+    block: u64,
+}
+
+impl Layout {
+    /// Reads the headers; `None` for a file whose layout is not known, or that is encrypted.
+    ///
+    /// A database header is 8 bytes checksum and then words of 8 bytes: iteration, metadata block, free list, number of blocks, bytes of
+    /// a block, size of a vector, storage version. The one with the higher iteration counts. Source: `DatabaseHeader` in DuckDB's
+    /// `storage_info.hpp`.
+    pub(in crate::export) fn read(file: &File) -> io::Result<Option<Self>> {
+        let mut head = vec![0_u8; 12_288];
+        file.read_exact_at(&mut head, 0)?;
+        let word = |at: usize| head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let current = if word(4_096 + 8) >= word(8_192 + 8) { 4_096 } else { 8_192 };
+        let version = match word(12) {
+            VERSION_IN_DATABASE_HEADER => word(current + 56),
+            version => version,
+        };
+        let block = word(current + 40);
+        let known = &head[8..12] == b"DUCK" && KNOWN_VERSIONS.contains(&version) && word(20) & 1 == 0;
+        Ok((known && block.is_power_of_two() && (4_096..=262_144).contains(&block)).then_some(Self { block }))
+    }
+}
+
+/// Hashes of some of a file's blocks.
+pub(super) struct Blocks(BTreeMap<u64, u128>);
+
+impl Blocks {
+    /// Reads and hashes the blocks with these numbers.
+    pub(super) fn read(file: &File, layout: Layout, ids: &BTreeSet<u64>, limits: &Limits, cancel: &Cancel) -> io::Result<Self> {
+        let pieces: Vec<_> = ids.iter().map(|id| (FIRST_BLOCK + id * layout.block, layout.block)).collect();
+        let hashes = hash_pieces(file, &pieces, limits, cancel)?;
+        Ok(Self(ids.iter().copied().zip(hashes).collect()))
+    }
+
+    pub(super) fn hash(&self, id: u64) -> Option<u128> {
+        self.0.get(&id).copied()
+    }
+}
+
+/// A hash of every byte of a file.
+pub(in crate::export) fn hash_file(file: &File, limits: &Limits, cancel: &Cancel) -> io::Result<String> {
+    let bytes = file.metadata()?.len();
+    let pieces: Vec<_> = (0..bytes.div_ceil(PIECE)).map(|at| (at * PIECE, PIECE.min(bytes - at * PIECE))).collect();
+    let hashes = hash_pieces(file, &pieces, limits, cancel)?;
+    let together: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+    Ok(format!("{:032x}", xxh3_128(&together)))
+}
+
+/// Hashes pieces of a file, each an offset and a length, on as many threads as there are processors.
+fn hash_pieces(file: &File, pieces: &[(u64, u64)], limits: &Limits, cancel: &Cancel) -> io::Result<Vec<u128>> {
+    /// Taken at a time, so that threads read what lies together.
+    const RUN: usize = 16;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = limits.threads.unwrap_or(processors).min(processors).min(pieces.len().div_ceil(RUN)).max(1);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut hashed = Vec::new();
+        let mut bytes = Vec::new();
+        loop {
+            let from = next.fetch_add(RUN, Ordering::Relaxed);
+            if cancel.requested() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted));
+            }
+            let run = pieces.iter().enumerate().skip(from).take(RUN);
+            if run.len() == 0 {
+                return Ok(hashed);
+            }
+            for (index, (at, length)) in run {
+                bytes.resize(usize::try_from(*length).map_err(io::Error::other)?, 0);
+                file.read_exact_at(&mut bytes, *at)?;
+                hashed.push((index, xxh3_128(&bytes)));
+            }
+        }
+    };
+    let hashed = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut hashed: Vec<(usize, u128)> = work()?;
+        for other in others {
+            hashed.extend(other.join().map_err(|_| io::Error::other("a thread that hashed blocks panicked"))??);
+        }
+        io::Result::Ok(hashed)
+    })?;
+    let mut ordered = vec![0; pieces.len()];
+    for (index, hash) in hashed {
+        ordered[index] = hash;
+    }
+    Ok(ordered)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn file(bytes: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_is_recognised_by_every_one_of_its_bytes_and_its_length() {
+        let mut bytes: Vec<u8> = (0..9_000_001_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
+        let hash = |bytes: &[u8]| hash_file(&file(bytes), &Limits::default(), &Cancel::default()).unwrap();
+        let whole = hash(&bytes);
+        assert_eq!(hash(&bytes), whole);
+        assert_ne!(hash(&bytes[..9_000_000]), whole);
+        for at in [0, 4 << 20, 9_000_000] {
+            bytes[at] ^= 1;
+            assert_ne!(hash(&bytes), whole, "byte {at}");
+            bytes[at] ^= 1;
+        }
+        bytes.swap(100, 5 << 20);
+        assert_ne!(hash(&bytes), whole);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_of_a_known_layout_has_none() {
+        assert_eq!(Layout::read(&file(&vec![7; 20_000])).unwrap(), None);
+        assert!(Layout::read(&file(b"short")).is_err());
+    }
+}

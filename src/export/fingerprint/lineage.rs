@@ -1,0 +1,308 @@
+//! What a relation is made of: every table, view and macro below it, and whether it comes out the same each time.
+//!
+//! DuckDB's parser gives the names, and [`Lineage`] what they can mean in the lakehouse. Where a name can mean several things, all of
+//! them count: one too many costs a copy, one too few would serve old data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::TableName;
+use crate::export::{
+    ExportError,
+    engine::Engine,
+    plan::{Kind, TablePlan},
+};
+
+/// Table functions that read nothing outside their arguments.
+const OWN_TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
+/// Functions that DuckDB calls consistent although they look at the clock or draw lots.
+const NOT_CONSISTENT: [&str; 2] = ["age", "reservoir_quantile"];
+/// Names without parentheses that are the time, unless a column is called so.
+const TIME_NAMES: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
+/// Parts of a statement whose meaning is known here. Anything else may be something that a later DuckDB knows and this code does not.
+const KNOWN_NODES: [&str; 13] = [
+    "SELECT_NODE",
+    "SET_OPERATION_NODE",
+    "RECURSIVE_CTE_NODE",
+    "CTE_NODE",
+    "ORDER_MODIFIER",
+    "DISTINCT_MODIFIER",
+    "EMPTY",
+    "SUBQUERY",
+    "JOIN",
+    "EXPRESSION_LIST",
+    "PIVOT",
+    "BASE_TABLE",
+    "TABLE_FUNCTION",
+];
+/// Expressions whose meaning is known here.
+const KNOWN_EXPRESSIONS: [&str; 16] = [
+    "BETWEEN",
+    "CASE",
+    "CAST",
+    "COLLATE",
+    "COLUMN_REF",
+    "COMPARISON",
+    "CONJUNCTION",
+    "CONSTANT",
+    "FUNCTION",
+    "LAMBDA",
+    "LAMBDA_REF",
+    "OPERATOR",
+    "STAR",
+    "SUBQUERY",
+    "TYPE",
+    "WINDOW",
+];
+
+/// What names can mean in one lakehouse.
+pub(super) struct Lineage<'a> {
+    engine: &'a Engine,
+    catalog: String,
+    /// By lower-case name.
+    relations: BTreeMap<String, Vec<Relation>>,
+    /// By lower-case name; everything that any overload is.
+    functions: BTreeMap<String, BTreeSet<Function>>,
+    /// The user's own types: a cast to one depends on it.
+    types: String,
+}
+
+struct Relation {
+    schema: String,
+    name: String,
+    /// The statement that made it, for a view.
+    view: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Function {
+    /// The same for the same arguments.
+    Consistent,
+    /// Something else another time, or something that reads outside.
+    Volatile,
+    /// Another expression or query.
+    Macro(String),
+}
+
+/// What is below a relation.
+#[derive(Debug, Default)]
+pub(super) struct Below {
+    /// The statements of all views and macros.
+    pub(super) texts: BTreeSet<String>,
+    pub(super) tables: BTreeSet<TableName>,
+}
+
+impl<'a> Lineage<'a> {
+    pub(super) fn of(engine: &'a Engine, catalog: &str) -> Result<Self, ExportError> {
+        let query = "
+            SELECT schema_name, table_name, NULL FROM duckdb_tables() WHERE database_name = $1 AND NOT temporary
+            UNION ALL
+            SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT temporary AND NOT internal";
+        let mut relations = BTreeMap::<String, Vec<Relation>>::new();
+        for relation in engine.rows(query, &[catalog], |row| Ok(Relation { schema: row.get(0)?, name: row.get(1)?, view: row.get(2)? }))? {
+            relations.entry(relation.name.to_lowercase()).or_default().push(relation);
+        }
+        let query = "
+            SELECT function_name, CASE WHEN function_type LIKE '%macro' THEN macro_definition END, function_type IN ('scalar', 'aggregate', 'window') AND stability = 'CONSISTENT'
+            FROM duckdb_functions() WHERE database_name IN ($1, 'system') AND function_type <> 'pragma'";
+        let mut functions = BTreeMap::<String, BTreeSet<Function>>::new();
+        for (name, definition, consistent) in engine
+            .rows(query, &[catalog], |row| Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?)))?
+        {
+            let consistent = consistent == Some(true) && !NOT_CONSISTENT.contains(&name.as_str());
+            let function = match definition {
+                Some(definition) => Function::Macro(definition),
+                None if consistent || OWN_TABLE_FUNCTIONS.contains(&name.as_str()) => Function::Consistent,
+                None => Function::Volatile,
+            };
+            functions.entry(name).or_default().insert(function);
+        }
+        let query = "SELECT concat_ws(' ', schema_name, type_name, logical_type, labels::VARCHAR) FROM duckdb_types() WHERE database_name = ? AND NOT internal ORDER BY 1";
+        let types = engine.texts(query, &[catalog])?.join("; ");
+        Ok(Self { engine, catalog: catalog.to_lowercase(), relations, functions, types })
+    }
+
+    /// Everything below a relation of the serving schema, or why it may come out differently although all of that is the same.
+    pub(super) fn below(&self, schema: &str, table: &TablePlan) -> Result<Result<Below, String>, ExportError> {
+        let mut below = Below::default();
+        let mut queries = Vec::new();
+        if table.kind == Kind::Table {
+            below.tables.insert((schema.to_owned(), table.name.clone()));
+        } else {
+            let own = self.relations.get(&table.name.to_lowercase()).into_iter().flatten().filter(|relation| relation.schema == schema);
+            queries.extend(own.filter_map(|relation| relation.view.clone()));
+        }
+        if !table.order_by.is_empty() {
+            queries.push(format!("SELECT 1 ORDER BY {}", table.order_by.join(", ")));
+        }
+        while let Some(text) = queries.pop() {
+            if below.texts.contains(&text) {
+                continue;
+            }
+            let Some(parsed) = self.parse(query_of(&text))? else { return Ok(Err("its statement cannot be taken apart".to_owned())) };
+            let found = Found::in_statement(&parsed);
+            if let Some(why) = found.different {
+                return Ok(Err(why));
+            }
+            for name in &found.tables {
+                let mut meant =
+                    self.relations.get(&name.table).into_iter().flatten().filter(|relation| self.can_mean(name, relation)).peekable();
+                let is_own = name.schema.is_empty() && found.own_names.contains(&name.table);
+                if meant.peek().is_none() && !is_own {
+                    return Ok(Err(format!("it reads {}, which is not in the lakehouse", name.table)));
+                }
+                for relation in meant {
+                    match &relation.view {
+                        Some(view) => queries.push(view.clone()),
+                        None => drop(below.tables.insert((relation.schema.clone(), relation.name.clone()))),
+                    }
+                }
+            }
+            for name in &found.functions {
+                let Some(meant) = self.functions.get(name) else { return Ok(Err(format!("it uses {name}(), which is not known"))) };
+                for function in meant {
+                    match function {
+                        Function::Consistent => {}
+                        Function::Volatile => return Ok(Err(format!("it uses {name}(), which may differ each time"))),
+                        Function::Macro(definition) => queries.push(definition.clone()),
+                    }
+                }
+            }
+            below.texts.insert(text);
+        }
+        if !below.texts.is_empty() {
+            below.texts.insert(self.types.clone());
+        }
+        Ok(Ok(below))
+    }
+
+    fn can_mean(&self, name: &Name, relation: &Relation) -> bool {
+        let schema = relation.schema.to_lowercase();
+        let in_catalog = name.catalog.is_empty() || name.catalog == self.catalog;
+        // In `a.b`, `a` may be the catalog.
+        in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == self.catalog))
+    }
+
+    /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.
+    fn parse(&self, text: &str) -> Result<Option<Value>, ExportError> {
+        for query in [text.to_owned(), format!("SELECT {text}")] {
+            let parsed = match self.engine.texts("SELECT json_serialize_sql(?)::VARCHAR", &[&query]) {
+                Err(ExportError::Engine { .. }) => None,
+                parsed => parsed?.pop(),
+            };
+            let parsed: Option<Value> = parsed.and_then(|text| serde_json::from_str(&text).ok());
+            if let Some(parsed) = parsed.filter(|parsed| parsed.get("error") == Some(&Value::Bool(false))) {
+                return Ok(Some(parsed));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The query in `CREATE VIEW name (columns) AS query`: what follows the first `AS` outside quotes. Other text is all query.
+fn query_of(text: &str) -> &str {
+    if !text.starts_with("CREATE ") {
+        return text;
+    }
+    let mut quoted = false;
+    for (at, letter) in text.char_indices() {
+        quoted ^= letter == '"';
+        let rest = &text[at..];
+        if !quoted && rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(" AS ")) {
+            return &rest[4..];
+        }
+    }
+    text
+}
+
+/// The name of a table as it is written, in lower case; empty parts are not written.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    catalog: String,
+    schema: String,
+    table: String,
+}
+
+/// What one statement names.
+#[derive(Debug, Default)]
+struct Found {
+    tables: BTreeSet<Name>,
+    functions: BTreeSet<String>,
+    /// What `WITH` calls its parts.
+    own_names: BTreeSet<String>,
+    /// Why the statement may come out differently each time.
+    different: Option<String>,
+}
+
+impl Found {
+    fn in_statement(parsed: &Value) -> Self {
+        let mut found = Self::default();
+        found.walk(parsed);
+        found
+    }
+
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.walk(value)),
+            Value::Object(fields) => {
+                self.node(value);
+                fields.values().for_each(|value| self.walk(value));
+            }
+            _ => {}
+        }
+    }
+
+    fn node(&mut self, node: &Value) {
+        let text = |field: &str| node.get(field).and_then(Value::as_str).unwrap_or_default();
+        let lower = |field: &str| text(field).to_lowercase();
+        if !text("function_name").is_empty() {
+            self.functions.insert(lower("function_name"));
+        }
+        if !text("cte_name").is_empty() {
+            self.own_names.insert(lower("cte_name"));
+        }
+        if let Some(parts) = node.pointer("/cte_map/map").and_then(Value::as_array) {
+            self.own_names.extend(parts.iter().filter_map(|part| Some(part.get("key")?.as_str()?.to_lowercase())));
+        }
+        if node.get("sample").is_some_and(|sample| !sample.is_null()) {
+            self.differs("it takes a sample");
+        }
+        match (text("class"), text("type")) {
+            ("", "BASE_TABLE") => {
+                if node.get("at_clause").is_some_and(|at| !at.is_null()) {
+                    self.differs("it reads a table as it was");
+                }
+                self.tables.insert(Name { catalog: lower("catalog_name"), schema: lower("schema_name"), table: lower("table_name") });
+            }
+            ("", "LIMIT_MODIFIER" | "LIMIT_PERCENT_MODIFIER") => self.differs("it has a LIMIT"),
+            ("", "DISTINCT_MODIFIER") if node.get("distinct_on_targets").and_then(Value::as_array).is_some_and(|on| !on.is_empty()) => {
+                self.differs("it uses DISTINCT ON");
+            }
+            ("", kind) => {
+                // Sort directions and details of types have a `type` too.
+                if !kind.is_empty() && !KNOWN_NODES.contains(&kind) && !is_detail(kind) {
+                    self.differs(&format!("its statement has a {kind}"));
+                }
+            }
+            ("COLUMN_REF", _) => {
+                let names = node.get("column_names").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                if let [Value::String(name)] = names
+                    && TIME_NAMES.contains(&name.to_lowercase().as_str())
+                {
+                    self.differs(&format!("it uses {}", name.to_lowercase()));
+                }
+            }
+            (class, _) if KNOWN_EXPRESSIONS.contains(&class) => {}
+            (class, _) => self.differs(&format!("its statement has a {class}")),
+        }
+    }
+
+    fn differs(&mut self, why: &str) {
+        self.different.get_or_insert_with(|| why.to_owned());
+    }
+}
+
+fn is_detail(kind: &str) -> bool {
+    kind.ends_with("_TYPE_INFO") || kind.starts_with("ORDER_") || matches!(kind, "ASCENDING" | "DESCENDING")
+}

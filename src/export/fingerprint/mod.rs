@@ -1,0 +1,113 @@
+//! By what a relation's content is recognised without reading its values: the next export copies only what has changed.
+//!
+//! A table's fingerprint is made of how it is stored: the outline of its segments ([`segments`]), the bytes of their blocks ([`blocks`]) and
+//! which of its rows are alive. A view's is made of the text of every view and macro below it and the fingerprints of every table below
+//! it ([`lineage`]). What cannot be recognised so, because it may be another time of day or lies in the memory of this process alone, has
+//! none and is always copied.
+//!
+//! The checksum that DuckDB stores with a block does not do: it is the same when two eight-byte values in the block change places, and
+//! when a pair of equal values is replaced by another pair. So the blocks themselves are read, and what is hashed is their bytes.
+
+pub(super) mod blocks;
+mod lineage;
+mod segments;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use self::{
+    blocks::{Blocks, Layout},
+    lineage::{Below, Lineage},
+    segments::Outline,
+};
+use super::{
+    ExportError, Job,
+    engine::Engine,
+    plan::{Kind, Plan, TablePlan},
+};
+
+/// Changes whenever a fingerprint is made in another way, so that those of an older materia are not taken for ours.
+const MADE: u32 = 1;
+
+/// What a relation's content is recognised by, or why it cannot be.
+pub(super) type Fingerprint = Result<String, String>;
+
+/// A table by its schema and name, as they are spelled.
+type TableName = (String, String);
+
+/// The fingerprints of the plan's relations, in its order. `lakehouse` is the file that is attached.
+pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> Result<Vec<Fingerprint>, ExportError> {
+    let Ok(Some(layout)) = Layout::read(lakehouse) else {
+        return Ok(nothing_known(plan, "its file is laid out in a way that this materia does not know"));
+    };
+    let lineage = Lineage::of(engine, &plan.catalog)?;
+    let mut below = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
+        below.push(lineage.below(&plan.schema, table)?);
+    }
+    let wanted: BTreeSet<&TableName> = below.iter().flatten().flat_map(|below| &below.tables).collect();
+    let mut outlines = BTreeMap::new();
+    for name in wanted {
+        outlines.insert(name, segments::outline(engine, &plan.catalog, name)?);
+    }
+    let blocks = outlines.values().flatten().flat_map(Outline::blocks).collect();
+    let blocks = match Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(ExportError::Interrupted),
+        // What is wrong with the file is told best by DuckDB, when it copies.
+        Err(error) => return Ok(nothing_known(plan, &format!("its blocks cannot be read: {error}"))),
+        Ok(blocks) => blocks,
+    };
+    let tables: BTreeMap<_, _> =
+        outlines.into_iter().map(|(name, outline)| (name, outline.and_then(|outline| outline.digest(&blocks)))).collect();
+    let of = |(table, below): (&TablePlan, &Result<Below, String>)| {
+        let below = below.as_ref().map_err(Clone::clone)?;
+        let mut text = Text::new();
+        text.add(&MADE.to_string());
+        text.add(&described(table));
+        below.texts.iter().for_each(|below| text.add(below));
+        for name in &below.tables {
+            text.add(&format!("{name:?}"));
+            match tables.get(name) {
+                Some(Ok(digest)) => text.add(digest),
+                Some(Err(why)) => return Err(why.clone()),
+                None => return Err(format!("{}.{} was not looked at", name.0, name.1)),
+            }
+        }
+        Ok(text.digest())
+    };
+    Ok(plan.tables.iter().zip(&below).map(of).collect())
+}
+
+fn nothing_known(plan: &Plan, why: &str) -> Vec<Fingerprint> {
+    vec![Err(why.to_owned()); plan.tables.len()]
+}
+
+/// Everything about an exported table that does not come from its rows.
+fn described(table: &TablePlan) -> String {
+    let kind = if table.kind == Kind::View { "view" } else { "table" };
+    format!("{kind} {:?} {:?} {:?}", table.comment, table.columns, table.order_by)
+}
+
+/// Pieces of text that cannot run into one another.
+pub(super) struct Text(String);
+
+impl Text {
+    pub(super) fn new() -> Self {
+        Self(String::new())
+    }
+
+    pub(super) fn add(&mut self, piece: &str) {
+        self.0.push_str(&piece.len().to_string());
+        self.0.push(':');
+        self.0.push_str(piece);
+    }
+
+    pub(super) fn digest(&self) -> String {
+        format!("{:032x}", xxh3_128(self.0.as_bytes()))
+    }
+}

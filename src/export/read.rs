@@ -1,0 +1,151 @@
+//! From the lakehouse to a closed staged file, or to the finding that nothing has changed.
+
+use std::time::{Instant, SystemTime};
+
+use jiff::Timestamp;
+
+use super::{
+    ExportError, Job, Manifest, Record,
+    engine::Engine,
+    fingerprint::{self, Fingerprint},
+    lakehouse::Lakehouse,
+    plan::Plan,
+    reuse::{self, Basis, Decision, Stamp, Treatment},
+    snapshot::{How, Snapshot, ms, ms_since},
+    stage::{self, Staged, Start},
+    watch::{Step, Watch},
+    work::Work,
+};
+
+/// What came of reading the lakehouse. The pipeline is free again.
+pub(super) enum Read<'a> {
+    /// It holds what is served.
+    Unchanged(&'a Manifest),
+    /// It was copied.
+    Staged(Box<StagedRead>),
+}
+
+/// A closed staged file and what is known about it.
+pub(super) struct StagedRead {
+    pub(super) plan: Plan,
+    pub(super) staged: Staged,
+    /// In the plan's order.
+    pub(super) fingerprints: Vec<Fingerprint>,
+    pub(super) basis: Basis,
+    /// When the data was read.
+    pub(super) read_at: Timestamp,
+}
+
+/// What an export would do about each table, in the plan's order.
+pub(super) fn foresee(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    served: Option<&Manifest>,
+    job: &Job,
+) -> Result<Vec<Treatment>, ExportError> {
+    let usable = reuse::usable(job, served, &reuse::recipe(engine, job)?);
+    let fingerprints = snapshot.with_file(|file| fingerprint::all(engine, plan, file, job))?;
+    Ok(reuse::decide(plan, &fingerprints, usable).treatments(plan, &fingerprints))
+}
+
+/// Reads the lakehouse. `previous` is what was served last.
+pub(super) fn read<'a>(
+    job: &Job,
+    work: &Work,
+    previous: Option<&'a Manifest>,
+    record: &mut Record,
+    watch: &mut dyn Watch,
+) -> Result<Read<'a>, ExportError> {
+    // Starting DuckDB takes a while: not while the pipeline is kept out.
+    let engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
+    let recipe = reuse::recipe(&engine, job)?;
+    let served = previous.filter(|manifest| record.previous.as_ref() == Some(&manifest.id));
+    let usable = reuse::usable(job, served, &recipe);
+    let lakehouse = wait(job, record, watch)?;
+    let stamp = Stamp::of(&lakehouse, job);
+    if let (Ok((manifest, basis)), Some(stamp)) = (&usable, &stamp)
+        && stamp.is(basis.lakehouse.as_ref())
+        && reuse::is_recognisable(manifest)
+    {
+        record.blocked_ms = ms(lakehouse.held_since.elapsed());
+        return Ok(Read::Unchanged(manifest));
+    }
+    watch.step(Step::Snapshot);
+    let snapshot = Snapshot::take(lakehouse, job.snapshot, work, &job.cancel, watch)?;
+    record.snapshot = Some(snapshot.how);
+    record.blocked_ms = ms(snapshot.blocked());
+    let copied = (snapshot.how != How::None).then(SystemTime::now);
+    let (staging, read_at) = (Instant::now(), Timestamp::now());
+    watch.step(Step::Plan);
+    let plan = Plan::make(&engine, &snapshot, job)?;
+    if let Some(source) = &mut record.lakehouse {
+        source.version = Some(plan.lakehouse_version.clone());
+    }
+    let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
+    let decision = reuse::decide(&plan, &fingerprints, usable);
+    let staged = match decision {
+        Decision::Unchanged(manifest) => Err(manifest),
+        _ => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
+    };
+    // DuckDB's descriptors close before our lock goes: the lock is what keeps the pipeline out.
+    drop(engine);
+    record.blocked_ms = ms(snapshot.release());
+    let stamp = stamp.and_then(|stamp| stamp.settled(copied.unwrap_or_else(SystemTime::now)));
+    record.stage_ms = ms_since(staging);
+    let staged = match staged {
+        Ok(staged) => staged,
+        Err(unchanged) => return Ok(Read::Unchanged(unchanged)),
+    };
+    record.bytes = staged.bytes;
+    let basis = reuse::basis(&staged, recipe, stamp, job)?;
+    Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, basis, read_at })))
+}
+
+fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
+    watch.step(Step::Wait);
+    let lakehouse = match Lakehouse::wait(&job.lakehouse, job.wait, &job.cancel, watch) {
+        Err(ExportError::LakehouseBusy { path, holder, waited }) => {
+            record.wait_ms += ms(waited);
+            return Err(ExportError::LakehouseBusy { path, holder, waited });
+        }
+        lakehouse => lakehouse?,
+    };
+    record.wait_ms += ms(lakehouse.waited);
+    if let Some(source) = &mut record.lakehouse {
+        source.bytes = lakehouse.bytes;
+    }
+    if let Some(unfinished) = lakehouse.unfinished() {
+        watch.notice(&unfinished);
+    }
+    Ok(lakehouse)
+}
+
+/// Stages what was decided. Where the served file is not what was published, or would leave too much space unused, everything is copied.
+fn stage_as(
+    engine: &Engine,
+    plan: &Plan,
+    fingerprints: &[Fingerprint],
+    mut decision: Decision<'_>,
+    job: &Job,
+    watch: &mut dyn Watch,
+) -> Result<Staged, ExportError> {
+    let path = job.target.staged();
+    if let Decision::Keep(manifest, _) = &decision {
+        watch.step(Step::Stage);
+        let why = match reuse::take_over(job, manifest, path.clone())? {
+            None => "the served file is not what was published",
+            Some(copy) => {
+                let treatments = decision.treatments(plan, fingerprints);
+                let staged = stage::stage(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;
+                if !reuse::is_too_loose(&staged) {
+                    return Ok(staged);
+                }
+                "taking unchanged tables over would leave more than 30 % of the file unused"
+            }
+        };
+        watch.notice(&format!("everything is copied: {why}"));
+        decision = Decision::Full(why.to_owned());
+    }
+    stage::stage(engine, plan, &decision.treatments(plan, fingerprints), Start::Empty(path), watch)
+}

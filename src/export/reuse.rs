@@ -1,0 +1,249 @@
+//! What of the served generation the next one may take over: all of it, some tables, or nothing.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ExportError, Job, Manifest,
+    engine::Engine,
+    fingerprint::{Fingerprint, Text, blocks},
+    lakehouse::{COMPANIONS, Lakehouse},
+    plan::{Plan, TablePlan},
+    snapshot,
+    stage::Staged,
+};
+use crate::{files, target::Target};
+
+/// The largest share of an exported file that may be free space inside: beyond it everything is copied, which leaves none.
+const MOST_FREE: f64 = 0.3;
+/// Less free space than this is not worth copying anything for, whatever its share.
+const LITTLE_FREE: u64 = 4 << 20;
+/// The least share of values that must be unchanged for taking over a file to be worth copying it.
+const LEAST_REUSED: f64 = 0.1;
+/// Longer than the tick by which filesystems stamp their files: some know no fractions of a second, the others go with the kernel's clock.
+const TICKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
+
+/// What a later export must know of this one to reuse it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Everything outside the lakehouse on which the content of tables depends: versions, time zone, schema.
+    pub recipe: String,
+    /// Which checks were made.
+    pub checks: String,
+    /// The lakehouse's file as it was read, and what was asked of it, where that tells whether it was written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lakehouse: Option<String>,
+    /// A hash of every byte of the generation's file.
+    pub content: String,
+    /// When that file was last changed, in nanoseconds since 1970.
+    pub modified_ns: u64,
+    /// Bytes inside that file that hold nothing.
+    pub free_bytes: u64,
+}
+
+/// What to do about each table.
+#[derive(Debug, Clone)]
+pub(super) enum Decision<'a> {
+    /// The served generation is what an export would make.
+    Unchanged(&'a Manifest),
+    /// Start from the served generation and keep these tables.
+    Keep(&'a Manifest, BTreeSet<String>),
+    /// Copy everything, for this reason.
+    Full(String),
+}
+
+/// What is done about one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Treatment {
+    /// The table.
+    pub table: String,
+    /// Taken over from the served generation, and not copied.
+    pub reused: bool,
+    /// Why.
+    pub why: String,
+}
+
+/// What tables' contents depend on besides the lakehouse.
+pub(super) fn recipe(engine: &Engine, job: &Job) -> Result<String, ExportError> {
+    let engine = engine.texts("SELECT concat_ws(' ', version(), current_setting('TimeZone'))", &[])?;
+    let mut text = Text::new();
+    for part in [env!("CARGO_PKG_VERSION"), &engine.join(" "), &job.schema.to_lowercase(), &format!("{:?}", job.storage_version)] {
+        text.add(part);
+    }
+    Ok(text.digest())
+}
+
+/// Tells whether a lakehouse was written since: its file, its times, and what was asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    text: String,
+    /// When the file was last changed, by the filesystem's clock.
+    changed: SystemTime,
+}
+
+impl Stamp {
+    /// Of a lakehouse under our lock; `None` where part of it is in a log.
+    pub(super) fn of(lakehouse: &Lakehouse, job: &Job) -> Option<Self> {
+        let metadata = lakehouse.file.metadata().ok()?;
+        let changed = UNIX_EPOCH + Duration::new(metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
+        let orders: Vec<_> =
+            job.tables.iter().map(|(name, table)| (name, &table.order_by)).filter(|(_, order)| !order.is_empty()).collect();
+        let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
+        let mut text = Text::new();
+        text.add(&format!("{:?} {} {times:?} {orders:?}", (metadata.dev(), metadata.ino()), metadata.len()));
+        let has_log = COMPANIONS.iter().any(|ending| files::with_suffix(&lakehouse.path, ending).metadata().is_ok_and(|log| log.len() > 0));
+        (!has_log).then(|| Self { text: text.digest(), changed })
+    }
+
+    /// What can be compared later, given when writers were let in again: a write in the same tick of the clock as the last one would not
+    /// be seen in the file's times.
+    pub(super) fn settled(self, released: SystemTime) -> Option<String> {
+        let whole_seconds = self.changed.duration_since(UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0);
+        let tick = if whole_seconds { TICKS.0 } else { TICKS.1 };
+        released.duration_since(self.changed).is_ok_and(|since| since > tick).then_some(self.text)
+    }
+
+    pub(super) fn is(&self, recorded: Option<&String>) -> bool {
+        recorded == Some(&self.text)
+    }
+}
+
+/// The generation that is served, where it is as it was published and this export may take something over from it; or why not.
+pub(super) fn usable<'a>(job: &Job, served: Option<&'a Manifest>, recipe: &str) -> Result<(&'a Manifest, &'a Basis), String> {
+    if job.full {
+        return Err("a full export was asked for".to_owned());
+    }
+    let Some(manifest) = served else { return Err("nothing is served yet".to_owned()) };
+    let Some(basis) = &manifest.basis else { return Err("what is served was not exported by this version of materia".to_owned()) };
+    if basis.recipe != recipe {
+        return Err("materia, DuckDB, the time zone, the schema or the storage version is another one than in the last export".to_owned());
+    }
+    if !is_as_published(&job.target, manifest, basis) {
+        return Err("the served file was changed after it was published".to_owned());
+    }
+    Ok((manifest, basis))
+}
+
+/// Whether the served file has its size and time, and no log of a writer beside it.
+fn is_as_published(target: &Target, manifest: &Manifest, basis: &Basis) -> bool {
+    let path = target.served_path();
+    let as_published = |metadata: fs::Metadata| metadata.len() == manifest.bytes && modified_ns(&metadata) == Some(basis.modified_ns);
+    let has_log = COMPANIONS.iter().any(|ending| files::with_suffix(path, ending).exists());
+    fs::metadata(path).is_ok_and(as_published) && !has_log
+}
+
+/// Whether every table of it can be recognised: a lakehouse that was not written since then has the same content.
+pub(super) fn is_recognisable(manifest: &Manifest) -> bool {
+    manifest.tables.iter().all(|table| table.fingerprint.is_some())
+}
+
+/// Compares what there is to export with what is served.
+pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Result<(&'a Manifest, &'a Basis), String>) -> Decision<'a> {
+    let (manifest, basis) = match usable {
+        Ok(usable) => usable,
+        Err(why) => return Decision::Full(why),
+    };
+    if manifest.storage_version.as_ref() != Some(&plan.storage_version) {
+        return Decision::Full("the storage version is another one than in the last export".to_owned());
+    }
+    let is_same = |(table, fingerprint): &(&TablePlan, &Fingerprint)| {
+        fingerprint.as_ref().is_ok_and(|fingerprint| fingerprint_of(manifest, &table.name) == Some(fingerprint))
+    };
+    let same: BTreeSet<_> = plan.tables.iter().zip(fingerprints).filter(is_same).map(|(table, _)| table.name.clone()).collect();
+    if same.len() == plan.tables.len() && same.len() == manifest.tables.len() {
+        return Decision::Unchanged(manifest);
+    }
+    if is_loose(basis.free_bytes, manifest.bytes) {
+        return Decision::Full("more than 30 % of the served file is free space".to_owned());
+    }
+    let values = |keep: &dyn Fn(&str) -> bool| -> f64 {
+        manifest.tables.iter().filter(|table| keep(&table.name)).map(|table| table.rows as f64 * table.columns.len() as f64).sum()
+    };
+    if same.is_empty() || values(&|name| same.contains(name)) < LEAST_REUSED * values(&|_| true) {
+        return Decision::Full("nearly everything has changed".to_owned());
+    }
+    Decision::Keep(manifest, same)
+}
+
+impl Decision<'_> {
+    /// What it means for each of the plan's tables.
+    pub(super) fn treatments(&self, plan: &Plan, fingerprints: &[Fingerprint]) -> Vec<Treatment> {
+        let of = |(table, fingerprint): (&TablePlan, &Fingerprint)| {
+            let kept = |served: &Manifest| (true, format!("unchanged since {}", served.id));
+            let (reused, why) = match self {
+                Self::Full(why) => (false, why.clone()),
+                Self::Unchanged(served) => kept(served),
+                Self::Keep(served, names) if names.contains(&table.name) => kept(served),
+                Self::Keep(served, _) => (false, why_copied(served, &table.name, fingerprint)),
+            };
+            Treatment { table: table.name.clone(), reused, why }
+        };
+        plan.tables.iter().zip(fingerprints).map(of).collect()
+    }
+}
+
+fn why_copied(served: &Manifest, name: &str, fingerprint: &Fingerprint) -> String {
+    let is_new = served.table(name).is_none();
+    match (fingerprint, fingerprint_of(served, name)) {
+        _ if is_new => "new".to_owned(),
+        (Err(why), _) => format!("always copied: {why}"),
+        (Ok(_), None) => "could not be recognised in the last export".to_owned(),
+        (Ok(_), Some(_)) => "changed".to_owned(),
+    }
+}
+
+fn fingerprint_of<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a String> {
+    manifest.table(name)?.fingerprint.as_ref()
+}
+
+/// Copies the served generation to the staged path; `None` where what was copied is not what was published.
+pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<Option<Staged>, ExportError> {
+    let staged = Staged::begin(to);
+    let from = job.target.generation(&manifest.id);
+    let problem = |source: io::Error| match source.kind() {
+        io::ErrorKind::Interrupted => ExportError::Interrupted,
+        _ => ExportError::io("copy the served generation to", &staged.path, source),
+    };
+    let source = File::open(&from).map_err(|source| ExportError::io("open", &from, source))?;
+    let copy = File::options().read(true).write(true).create_new(true).open(&staged.path).map_err(problem)?;
+    snapshot::reflink(&source, &copy).or_else(|_| snapshot::copy_bytes(&source, &copy, &job.cancel)).map_err(problem)?;
+    let content = blocks::hash_file(&copy, &job.limits, &job.cancel).map_err(problem)?;
+    let as_published = manifest.basis.as_ref().is_some_and(|basis| basis.content == content);
+    Ok(as_published.then_some(staged))
+}
+
+/// Too much free space inside to publish: copying everything leaves none.
+pub(super) fn is_too_loose(staged: &Staged) -> bool {
+    is_loose(staged.free_bytes, staged.bytes)
+}
+
+fn is_loose(free: u64, bytes: u64) -> bool {
+    free > LITTLE_FREE && free as f64 > bytes as f64 * MOST_FREE
+}
+
+/// What the next export must know of a finished staged file.
+pub(super) fn basis(staged: &Staged, recipe: String, lakehouse: Option<String>, job: &Job) -> Result<Basis, ExportError> {
+    let hashed = |path: &Path| {
+        let file = File::open(path)?;
+        let modified_ns = modified_ns(&file.metadata()?).ok_or_else(|| io::Error::other("its time of change is before 1970"))?;
+        Ok((blocks::hash_file(&file, &job.limits, &job.cancel)?, modified_ns))
+    };
+    let (content, modified_ns) = hashed(&staged.path).map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::Interrupted => ExportError::Interrupted,
+        _ => ExportError::io("read", &staged.path, source),
+    })?;
+    Ok(Basis { recipe, checks: job.checks(), lakehouse, content, modified_ns, free_bytes: staged.free_bytes })
+}
+
+fn modified_ns(metadata: &fs::Metadata) -> Option<u64> {
+    let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    since.as_nanos().try_into().ok()
+}

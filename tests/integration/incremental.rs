@@ -1,0 +1,295 @@
+//! An export copies what has changed, and only that.
+
+use std::{fs, os::unix::fs::MetadataExt};
+
+use duckdb::Connection;
+use serde_json::Value;
+
+use crate::support::{Site, eventually};
+
+/// Two tables and a view on one of them.
+fn site() -> Site {
+    Site::with(
+        "CREATE SCHEMA serving; CREATE SCHEMA phys;
+         CREATE TABLE phys.a AS SELECT i AS id, (hash(i) >> 1)::BIGINT AS big FROM range(2000) t(i);
+         CREATE TABLE phys.b AS SELECT i AS id, md5(i::VARCHAR) AS s FROM range(3000) t(i);
+         CREATE VIEW serving.a AS SELECT * FROM lakehouse.phys.a;
+         CREATE VIEW serving.b AS SELECT * FROM lakehouse.phys.b;
+         CREATE VIEW serving.sums AS SELECT count(*) AS n, sum(big) AS total FROM lakehouse.phys.a;",
+    )
+}
+
+impl Site {
+    /// The last attempt.
+    fn last(&self) -> Value {
+        self.history().pop().unwrap()
+    }
+
+    /// Exports and tells which tables were copied and which taken over.
+    fn copied_and_reused(&self) -> (Vec<String>, Vec<String>) {
+        self.ok(&["export"]);
+        let last = self.last();
+        assert_eq!(last["outcome"], "published", "{last:#}");
+        let those = |reused: bool| {
+            let tables = last["tables"].as_array().unwrap().iter().filter(|table| table["reused"] == reused);
+            tables.map(|table| table["name"].as_str().unwrap().to_owned()).collect()
+        };
+        (those(false), those(true))
+    }
+
+    /// Exports again and expects that nothing has changed.
+    fn expect_unchanged(&self) {
+        self.ok(&["export"]);
+        assert_eq!(self.last()["outcome"], "unchanged", "{:#}", self.last());
+    }
+}
+
+#[test]
+fn an_unchanged_lakehouse_leaves_the_served_file_and_one_line_of_history() {
+    let site = site();
+    site.ok(&["export"]);
+    let look = || (site.listing(), fs::metadata(site.served()).unwrap().ino(), fs::read(site.served()).unwrap());
+    let before = look();
+    // Whether the file was not touched at all, or written without any table being different.
+    for change in [None, Some("CREATE TABLE phys.other AS SELECT 1 AS a")] {
+        change.into_iter().for_each(|change| site.change(change));
+        let attempts = site.history().len();
+        let ran = site.ok(&["export"]);
+        assert!(ran.stdout.starts_with("unchanged: the lakehouse holds what analytics.duckdb serves"), "{ran:#?}");
+        assert_eq!(look(), before);
+        assert_eq!(site.history().len(), attempts + 1);
+        assert_eq!(site.last()["generation"].as_str(), site.kept().last().map(String::as_str));
+    }
+}
+
+#[test]
+fn what_is_served_is_as_fresh_as_the_export_that_confirmed_it() {
+    let site = site();
+    site.ok(&["export"]);
+    let exported_at = || -> jiff::Timestamp {
+        let status: Value = serde_json::from_str(&site.run(&["status", "--json"]).stdout).unwrap();
+        status["exported_at"].as_str().unwrap().parse().unwrap()
+    };
+    let before = exported_at();
+    site.expect_unchanged();
+    let confirmed = exported_at();
+    assert!(confirmed > before, "{confirmed} is not after {before}");
+    assert_eq!(site.last()["started_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap(), confirmed);
+}
+
+#[test]
+fn a_running_reader_notices_that_its_generation_was_confirmed_and_goes_on_with_it() {
+    let site = site();
+    site.ok(&["export"]);
+    let reader = materia::reader::Reader::open(&site.served(), "serving", materia::reader::ReaderLimits::default()).unwrap();
+    let pin = reader.pin().unwrap();
+    assert_eq!(pin.generation().confirmed_at, None);
+    site.expect_unchanged();
+    eventually("the confirmation is seen", || reader.pin().unwrap().generation().confirmed_at.is_some());
+    let now = reader.pin().unwrap();
+    assert_eq!(now.generation().sequence, pin.generation().sequence, "the same generation goes on");
+    assert!(now.generation().as_of() > pin.generation().as_of());
+}
+
+#[test]
+fn only_changed_tables_and_what_is_above_them_are_copied_and_the_history_says_why() {
+    let site = site();
+    site.ok(&["export"]);
+    assert!(site.last()["tables"].as_array().unwrap().iter().all(|table| table["why"] == "nothing is served yet"), "{:#}", site.last());
+    site.change("UPDATE phys.a SET big = 7 WHERE id = 1000; CREATE TABLE serving.c AS SELECT 1 AS one");
+    let ran = site.ok(&["export"]);
+    assert!(ran.stdout.contains("4 tables (3 copied, 1 unchanged)"), "{ran:#?}");
+    let why = |name: &str| {
+        let last = site.last();
+        let table = last["tables"].as_array().unwrap().iter().find(|table| table["name"] == name).unwrap().clone();
+        table["why"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([why("a"), why("sums"), why("c")], ["changed", "changed", "new"]);
+    assert_eq!(why("b"), format!("unchanged since {}", site.kept()[0]));
+    assert_eq!(site.number("SELECT count(*) FROM serving.sums WHERE total = (SELECT sum(big) FROM serving.a)"), 1);
+    site.change("DROP TABLE serving.c");
+    site.settings("[export.tables.c]\nallow_lost = true\n");
+    assert_eq!(site.copied_and_reused(), (vec![], vec!["a".to_owned(), "b".to_owned(), "sums".to_owned()]));
+    assert_eq!(site.number("SELECT count(*) FROM duckdb_tables()"), 3);
+}
+
+#[test]
+fn full_copies_every_table_although_nothing_has_changed() {
+    let site = site();
+    site.ok(&["export"]);
+    site.ok(&["export", "--full"]);
+    let last = site.last();
+    assert_eq!(last["outcome"], "published");
+    assert!(
+        last["tables"].as_array().unwrap().iter().all(|table| table["reused"] == false && table["why"] == "a full export was asked for"),
+        "{last:#}"
+    );
+}
+
+/// DuckDB's own checksum of a block is the same when eight-byte values in it change places, and blocks are used again.
+#[test]
+fn two_rows_that_change_places_again_and_again_are_noticed_each_time() {
+    let site = site();
+    site.ok(&["export"]);
+    for round in 0..6 {
+        let (one, other) = (10 + round, 500 + round);
+        site.change(&format!(
+            "UPDATE phys.a x SET big = y.big FROM phys.a y WHERE (x.id = {one} AND y.id = {other}) OR (x.id = {other} AND y.id = {one})"
+        ));
+        assert_eq!(site.copied_and_reused().0, ["a", "sums"], "round {round}: {:#}", site.last());
+        let expected = format!("SELECT (hash({other}::BIGINT) >> 1)::BIGINT - big FROM serving.a WHERE id = {one}");
+        assert_eq!(site.number(&expected), 0, "round {round}");
+    }
+}
+
+#[test]
+fn another_row_that_was_deleted_from_the_same_file_is_noticed() {
+    let site = site();
+    let kept = fs::read(site.lakehouse()).unwrap();
+    site.change("DELETE FROM phys.a WHERE id = 3");
+    site.ok(&["export"]);
+    fs::write(site.lakehouse(), kept).unwrap();
+    site.change("DELETE FROM phys.a WHERE id = 4");
+    assert_eq!(site.copied_and_reused().0, ["a", "sums"]);
+    assert_eq!(site.number("SELECT count(*) FROM serving.a WHERE id = 3"), 1);
+}
+
+#[test]
+fn what_lies_in_a_killed_writers_log_is_exported_and_what_does_not_is_not_copied_for_it() {
+    let site = site();
+    site.ok(&["export"]);
+    let connection = Connection::open_in_memory().unwrap();
+    let attach = format!("PRAGMA disable_checkpoint_on_shutdown; ATTACH '{}' AS lakehouse;", site.lakehouse().display());
+    connection.execute_batch(&attach).unwrap();
+    connection.execute_batch("UPDATE lakehouse.phys.a SET big = 11 WHERE id = 5").unwrap();
+    drop(connection);
+    assert!(site.path("lakehouse.duckdb.wal").metadata().unwrap().len() > 0);
+    assert_eq!(site.copied_and_reused(), (vec!["a".to_owned(), "sums".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(site.number("SELECT big FROM serving.a WHERE id = 5"), 11);
+    // What is only in memory has no fingerprint and is copied until a checkpoint puts it into the file.
+    assert_eq!(site.copied_and_reused().0, ["a", "sums"]);
+}
+
+#[test]
+fn what_may_come_out_differently_is_always_copied_and_what_cannot_is_not() {
+    let different = [
+        ("clock", "SELECT now() AS t", "it uses now(), which may differ each time"),
+        ("clock_word", "SELECT current_date AS t", "it uses current_date"),
+        ("ages", "SELECT age(TIMESTAMP '2020-01-01') AS t", "it uses age(), which may differ each time"),
+        ("lots", "SELECT id FROM lakehouse.phys.a WHERE random() < 2", "it uses random(), which may differ each time"),
+        ("by_macro", "SELECT lakehouse.main.late() AS t", "it uses today(), which may differ each time"),
+        ("sampled", "SELECT * FROM lakehouse.phys.a TABLESAMPLE 50%", "it takes a sample"),
+        ("first_rows", "SELECT * FROM lakehouse.phys.a LIMIT 3", "it has a LIMIT"),
+        ("one_each", "SELECT DISTINCT ON (id % 3) id FROM lakehouse.phys.a", "it uses DISTINCT ON"),
+        ("outside", "SELECT * FROM read_csv('numbers.csv')", "it uses read_csv(), which may differ each time"),
+        ("outside_file", "SELECT * FROM 'numbers.csv'", "it reads numbers.csv, which is not in the lakehouse"),
+        ("catalog", "SELECT count(*) AS n FROM duckdb_tables()", "it uses duckdb_tables(), which may differ each time"),
+        ("above", "SELECT * FROM lakehouse.serving.clock", "it uses now(), which may differ each time"),
+    ];
+    let same = [
+        ("plain", "SELECT * FROM lakehouse.phys.a"),
+        (
+            "counted",
+            "SELECT id % 3 AS k, count(*) AS n, avg(big) AS m FROM lakehouse.phys.a WHERE id BETWEEN 1 AND 900 GROUP BY ALL HAVING n > 1",
+        ),
+        ("joined", "WITH x AS (SELECT id FROM lakehouse.phys.a) SELECT x.id, b.s FROM x LEFT JOIN lakehouse.phys.b USING (id) ORDER BY 1"),
+        ("ranked", "SELECT id, row_number() OVER (ORDER BY id DESC) AS r, lag(id) OVER (ORDER BY id) AS before FROM lakehouse.phys.b"),
+        (
+            "made",
+            "SELECT i, [i, 2] AS l, {'a': i} AS s, CASE WHEN i > 1 THEN 'x' END AS c FROM range(5) t(i) UNION ALL SELECT 1, [2, 3], {'a': 4}, NULL",
+        ),
+        (
+            "repeated",
+            "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 5) SELECT i, lakehouse.main.twice(i) AS t FROM r",
+        ),
+        ("turned", "SELECT * FROM (PIVOT (SELECT id % 2 AS k, id FROM lakehouse.phys.a) ON k IN (0, 1) USING count(*))"),
+        (
+            "cast",
+            "SELECT id::DECIMAL(9, 2) AS d, strftime(DATE '2020-01-01' + id::INTEGER, '%Y') AS y, s LIKE 'a%' AS l, list_transform([1], lambda z: z + 1) AS t FROM lakehouse.phys.b",
+        ),
+    ];
+    let site = site();
+    fs::write(site.path("numbers.csv"), "n\n1\n").unwrap();
+    let views: String = different
+        .iter()
+        .map(|(name, sql, _)| (name, sql))
+        .chain(same.iter().map(|(name, sql)| (name, sql)))
+        .map(|(name, sql)| format!("CREATE VIEW serving.{name} AS {sql};"))
+        .collect();
+    let folder = site.folder().display();
+    site.change(&format!("SET file_search_path = '{folder}'; CREATE MACRO late() AS today(); CREATE MACRO twice(x) AS x + x; {views}"));
+    site.ok(&["export"]);
+    site.change("UPDATE phys.b SET s = 'new' WHERE id = 1");
+    site.ok(&["export"]);
+    let last = site.last();
+    let table = |name: &str| last["tables"].as_array().unwrap().iter().find(|table| table["name"] == name).unwrap().clone();
+    for (name, sql, why) in different {
+        assert_eq!(table(name)["why"], format!("always copied: {why}"), "{sql}");
+    }
+    for (name, sql) in same {
+        let above_b = sql.contains("phys.b");
+        assert_eq!(table(name)["reused"], !above_b, "{sql}: {:#}", table(name));
+        assert_eq!(table(name)["why"] == "changed", above_b, "{sql}: {:#}", table(name));
+    }
+}
+
+#[test]
+fn a_served_file_that_somebody_edited_is_found_and_made_anew() {
+    let site = site();
+    site.ok(&["export"]);
+    let writable = || {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(site.served(), fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    writable();
+    Connection::open(site.served()).unwrap().execute_batch("UPDATE serving.a SET big = 0").unwrap();
+    site.ok(&["export"]);
+    assert_eq!(site.last()["tables"][0]["why"], "the served file was changed after it was published");
+    assert!(site.number("SELECT max(big) FROM serving.a") > 0);
+
+    // One flipped bit, and the file's time put back: seen when the file is about to be taken over.
+    writable();
+    let mut bytes = fs::read(site.served()).unwrap();
+    let time = fs::metadata(site.served()).unwrap().modified().unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(site.served(), bytes).unwrap();
+    fs::File::options().append(true).open(site.served()).unwrap().set_modified(time).unwrap();
+    site.change("UPDATE phys.a SET big = 7 WHERE id = 1");
+    let ran = site.ok(&["export"]);
+    assert!(ran.stderr.contains("the served file is not what was published"), "{ran:#?}");
+    assert!(site.last()["tables"].as_array().unwrap().iter().all(|table| table["reused"] == false), "{:#}", site.last());
+}
+
+#[test]
+fn unchanged_data_is_checked_again_where_the_checks_are_others_or_time_has_passed() {
+    let site = site();
+    site.ok(&["export"]);
+    site.settings("[export.tables.a]\nmin_rows = 5000\n");
+    let ran = site.fails(&["export"], 3);
+    assert!(ran.stderr.contains("a has 2,000 rows, at least 5,000 wanted (min_rows)"), "{ran:#?}");
+    site.settings("[export.tables.a]\nmin_rows = 5\n");
+    site.expect_unchanged();
+    site.settings("[[export.audits]]\nname = \"time\"\nsql = \"SELECT 1 WHERE now() > TIMESTAMPTZ '2020-01-01'\"\n");
+    let ran = site.fails(&["export"], 3);
+    assert!(ran.stderr.contains("returned 1 row (time)"), "{ran:#?}");
+}
+
+#[test]
+fn a_file_that_would_be_mostly_empty_inside_is_copied_whole() {
+    let site = Site::with(
+        "CREATE SCHEMA serving;
+         CREATE TABLE serving.small AS SELECT i AS id, md5(i::VARCHAR) AS s FROM range(30000) t(i);
+         CREATE TABLE serving.large AS SELECT i AS id, md5(i::VARCHAR) || md5((i + 7)::VARCHAR) AS s FROM range(200000) t(i);",
+    );
+    site.ok(&["export"]);
+    let size = || fs::metadata(site.served()).unwrap().len();
+    let before = size();
+    site.change("UPDATE serving.large SET s = s || 'x'");
+    assert_eq!(site.copied_and_reused(), (vec!["large".to_owned()], vec!["small".to_owned()]));
+    assert!(size() < before * 11 / 10, "{} after {before}: freed space was not used again", size());
+    site.change("DELETE FROM serving.large WHERE id > 100");
+    site.settings("[export.tables.large]\nmax_drop = 1.0\n");
+    assert_eq!(site.copied_and_reused().1, Vec::<String>::new());
+    assert!(size() < before / 3, "{} after {before}", size());
+}
