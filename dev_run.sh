@@ -4,6 +4,7 @@
 #   ./dev_run.sh          prepares, builds, makes the demo lakehouse (or refreshes it), publishes it and shows the status
 #   ./dev_run.sh test     every check: formatting, lints, unit, snapshot and integration tests
 #   ./dev_run.sh bench    the measurements, as ratios
+#   ./dev_run.sh peers    exports against every other way to copy, as ratios (benches/peers/README.md: an hour, 12 GB of disk)
 #   ./dev_run.sh web      the same demo, served as the customers' site (debug mode: sign-in without mail); Ctrl-C ends it
 #   ./dev_run.sh refresh  what a pipeline run does to the demo, and an export: open pages follow
 #   ./dev_run.sh tui      the demo in the terminal dashboard
@@ -121,6 +122,18 @@ refresh() {
     (in_demo export)
 }
 
+# The Python with which the others copy: the same DuckDB as the one linked.
+peers() {
+    cargo build --release --locked
+    local venv=$cache/python-peers-1
+    if [ ! -e "$venv/ready" ]; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" --quiet --disable-pip-version-check install -r benches/peers/requirements.txt && touch "$venv/ready"
+    fi
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" benches/peers/peers.py "$CARGO_TARGET_DIR/release/materia" --work "$cache/peers" "$@"
+}
+
 pictures() {
     cargo build --locked
     browser_tests
@@ -131,9 +144,10 @@ case ${1:-} in
     "") prepare; run_demo ;;
     test) prepare; run_tests ;;
     bench) prepare; cargo bench --locked ;;
+    peers) prepare; shift; peers "$@" ;;
     web) prepare; run_demo; run_site ;;
     refresh) prepare; refresh ;;
     tui) prepare; cargo build --quiet --locked; in_demo tui --allow-actions ;;
     pictures) prepare; pictures ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -13,6 +13,10 @@ use super::ReaderError;
 /// Texts that have passed.
 pub(super) type Checked = Cache<Arc<str>, ()>;
 
+/// Functions that act where a `SELECT` should only read: they change settings of the whole instance (1.5 lets them, however locked it is, and then
+/// answers nobody any more), or run a text that nobody has looked at.
+const ACTING: [&str; 5] = ["disable_logging", "enable_logging", "json_execute_serialized_sql", "query", "truncate_duckdb_logs"];
+
 /// Lets a text pass that is one `SELECT`, or an `EXPLAIN` of one.
 pub(super) fn check(connection: &Connection, sql: &Arc<str>, checked: &Checked) -> Result<(), ReaderError> {
     if checked.get(sql).is_some() {
@@ -21,10 +25,16 @@ pub(super) fn check(connection: &Connection, sql: &Arc<str>, checked: &Checked) 
     // DuckDB's own parser decides: it turns only `SELECT` statements into JSON, and reports anything else.
     let query = "
         WITH parsed AS (SELECT json_serialize_sql($1::VARCHAR)::VARCHAR AS statement)
-        SELECT statement ->> '$.error_message', json_array_length(statement, '$.statements')::INTEGER FROM parsed";
-    let (problem, statements): (Option<String>, Option<i32>) =
-        connection.query_row(query, [explained(sql)], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| ReaderError::engine(&error))?;
+        SELECT
+            statement ->> '$.error_message',
+            json_array_length(statement, '$.statements')::INTEGER,
+            list_filter(json_extract_string(statement, '$..function_name'), lambda name: list_contains(string_split($2, ' '), lower(name)))[1]
+        FROM parsed";
+    let (problem, statements, acting): (Option<String>, Option<i32>, Option<String>) = connection
+        .query_row(query, [explained(sql), &ACTING.join(" ")], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(|error| ReaderError::engine(&error))?;
     let reason = match (problem, statements) {
+        (None, Some(1)) if acting.is_some() => format!("{}() does more than answer; questions may not use it", acting.unwrap_or_default()),
         (None, Some(1)) => {
             checked.insert(sql.clone(), ());
             return Ok(());

@@ -25,7 +25,7 @@ impl Blank {
         };
         let connection = Connection::open_in_memory_with_flags(config)?;
         if limits.memory.is_none() {
-            connection.execute_batch("SET memory_limit = '25%'")?;
+            connection.execute_batch(&format!("SET memory_limit = '{}'", quarter(&connection)?))?;
         }
         // For whole instances, and so before anything is locked: values come out as they are stored, times in UTC.
         for (name, value) in [values::LOSSLESS, ("TimeZone", "'UTC'")] {
@@ -58,6 +58,14 @@ impl Blank {
     }
 }
 
+/// A quarter of the machine's memory, or of its container's. DuckDB takes 80 % unless told; 1.5 takes no other percentage, so its own is scaled.
+fn quarter(untold: &Connection) -> duckdb::Result<String> {
+    let query = "
+        SELECT (split_part(most, ' ', 1)::DOUBLE * 25 / 80)::VARCHAR || split_part(most, ' ', 2)
+        FROM (SELECT current_setting('memory_limit') AS most)";
+    untold.query_row(query, [], |row| row.get(0))
+}
+
 /// A generation's connections, ready for questions.
 pub(super) struct Attached {
     pub(super) connections: Vec<Connection>,
@@ -88,5 +96,27 @@ pub(super) fn catalog_name(path: &Path, schema: &str) -> String {
         "materia".to_owned()
     } else {
         stem.into_owned()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// What is set, in bytes.
+    fn memory(connection: &Connection) -> f64 {
+        let set: String = connection.query_row("SELECT current_setting('memory_limit')", [], |row| row.get(0)).unwrap();
+        let (number, unit) = set.split_once(' ').unwrap();
+        let power = ["bytes", "KiB", "MiB", "GiB", "TiB"].iter().position(|known| *known == unit).unwrap();
+        number.parse::<f64>().unwrap() * 1024_f64.powi(i32::try_from(power).unwrap())
+    }
+
+    #[test]
+    fn two_generations_at_once_leave_half_of_the_memory_to_others() {
+        let untold = Connection::open_in_memory().unwrap();
+        let generation = Blank::new(&ReaderLimits::default()).unwrap();
+        let share = 2.0 * memory(&generation.0[0]) / (memory(&untold) / 0.8);
+        assert!((share - 0.5).abs() < 0.01, "{share}");
     }
 }

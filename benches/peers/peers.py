@@ -1,0 +1,119 @@
+"""What an export costs next to every other way: python peers.py path/to/materia (see README.md).
+
+Wants what requirements.txt says, at exactly those versions: the same DuckDB as materia's.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+
+import data
+import measure
+import report
+from data import SCHEMA
+
+ROUNDS = {"demo": 7, "tpch-sf1": 7, "tpch-sf10": 3, "many": 7}
+LIMITS = {"tpch-sf10": {"memory_limit": "2GB"}}
+ARROW_NEEDS = {"tpch-sf10": 16 << 30}  # bytes of memory: whole tables are fetched, whatever DuckDB's limit
+
+
+def main():
+    asked = arguments()
+    materia = os.path.realpath(asked.materia)
+    has_full = "--full" in subprocess.run([materia, "export", "--help"], check=True, capture_output=True, text=True).stdout
+    os.makedirs(asked.work, exist_ok=True)
+    found = []
+    with tempfile.TemporaryDirectory(dir=asked.work, prefix="run-") as scratch:
+        for name in asked.sets:
+            folder = os.path.join(asked.work, name)
+            print(f"== {name}: making the data", flush=True)
+            source = data.make(name, folder, materia)
+            part = report.Part(source, LIMITS.get(name, {}), asked.rounds or ROUNDS[name])
+            print(f"== {name}: full exports", flush=True)
+            full(part, materia, scratch)
+            if has_full:
+                print(f"== {name}: incremental exports", flush=True)
+                incremental(part, materia, scratch)
+            found.append(part)
+            print(report.part(part), flush=True)
+            if not asked.keep:
+                shutil.rmtree(folder)
+    readers = report.readers(reader_bench()) if asked.readers else None
+    text = report.whole(found, materia, asked, has_full, readers)
+    print(text)
+    if asked.write:
+        report.write(text)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("materia", help="the release build")
+    parser.add_argument("--sets", nargs="+", choices=list(data.MAKERS), default=list(data.MAKERS))
+    parser.add_argument("--rounds", type=int, help="how often each competitor runs")
+    parser.add_argument("--readers", action="store_true", help="also what readers notice of a swap (cargo bench --bench reader)")
+    parser.add_argument("--keep", action="store_true", help="keep the data sets for the next run")
+    parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "materia-peers"), help="where the data is made [default: %(default)s]")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    return parser.parse_args()
+
+
+def full(part, materia, scratch):
+    """Everything into an empty target, against the others."""
+    source, limits = part.source.path, part.limits
+    target, folder = os.path.join(scratch, "rival.duckdb"), os.path.join(scratch, "served")
+
+    def export():
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        return measure.export(materia, source, os.path.join(folder, "analytics.duckdb"), limits, scratch)
+
+    competitors = {"materia export": export}
+    for how in ["copy_database", "through_arrow", "cp"]:
+        if how == "through_arrow" and memory_left() < ARROW_NEEDS.get(part.source.name, 0):
+            part.notes.append("The copy through Arrow was left out: it fetches whole tables, for which this machine has too little memory.")
+            continue
+        competitors[how] = lambda how=how: measure.rival(how, source, target, SCHEMA, limits, scratch)
+    measure.warm(source)
+    part.full = measure.in_turn(competitors, part.rounds)
+    sizes = part.source.sizes()
+    for copy in [os.path.join(folder, "analytics.duckdb"), target]:
+        copied = data.DataSet("", "", copy, "", "").sizes()
+        assert copied == sizes, f"{copy} holds other tables than the lakehouse"
+    measure.remove(target)
+    shutil.rmtree(folder)
+
+
+def incremental(part, materia, scratch):
+    """After each change an export, and then a full one of the same."""
+    source, limits = part.source, part.limits
+    folder = os.path.join(scratch, "served")
+    os.mkdir(folder)
+    target = os.path.join(folder, "analytics.duckdb")
+    measure.export(materia, source.path, target, limits, scratch)
+    turns = iter(range(10_000))
+    for name, table in [("nothing changed", None), (f"{source.small} changed", source.small), (f"{source.large} changed", source.large)]:
+
+        def after(table=table):
+            if table:
+                source.change(table, next(turns))
+            return measure.export(materia, source.path, target, limits, scratch)
+
+        again = lambda: measure.export(materia, source.path, target, limits, scratch, "--full")
+        part.incremental[name] = measure.in_turn({"changed": after, "full": again}, part.rounds)
+    shutil.rmtree(folder)
+
+
+def reader_bench():
+    print("== readers", flush=True)
+    return subprocess.run(["cargo", "bench", "--locked", "--quiet", "--bench", "reader"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def memory_left():
+    with open("/proc/meminfo") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
+if __name__ == "__main__":
+    main()
