@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
     time::Duration,
 };
 
@@ -26,6 +26,8 @@ pub struct Limits {
 pub(super) struct Engine {
     connection: Connection,
     cancel: Cancel,
+    /// Ends the thread that interrupts what is running when somebody asks to stop: with the engine.
+    _watched: Sender<()>,
 }
 
 impl Engine {
@@ -55,17 +57,44 @@ impl Engine {
 
     fn of(connection: duckdb::Result<Connection>, cancel: &Cancel, doing: &str) -> Result<Self, ExportError> {
         let connection = connection.map_err(|source| ExportError::engine(doing, source))?;
-        Ok(Self { connection, cancel: cancel.clone() })
+        let (watched, waiting) = channel();
+        let (interrupt, asked) = (connection.interrupt_handle(), cancel.clone());
+        std::thread::spawn(move || {
+            while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
+                if asked.requested() {
+                    interrupt.interrupt();
+                }
+            }
+        });
+        Ok(Self { connection, cancel: cancel.clone(), _watched: watched })
+    }
+
+    /// Another connection to the same DuckDB, for work side by side.
+    pub(super) fn beside(&self) -> Result<Self, ExportError> {
+        Self::of(self.connection.try_clone(), &self.cancel, "open another connection")
     }
 
     /// Runs one statement to its end and returns the number of rows it changed. `progress` gets percentages while it runs.
-    pub(super) fn run(&self, statement: &str, progress: impl FnMut(f64) + Send) -> Result<usize, ExportError> {
-        self.watched(statement, progress, |connection| connection.execute(statement, []))
+    pub(super) fn run(&self, statement: &str, mut progress: impl FnMut(f64) + Send) -> Result<usize, ExportError> {
+        let meter = self.connection.progress_handle();
+        let (done, waiting) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
+                    if let Some(percent) = meter.query_progress().percentage() {
+                        progress(percent);
+                    }
+                }
+            });
+            let result = self.watched(statement, |connection| connection.execute(statement, []));
+            drop(done);
+            result
+        })
     }
 
     /// Runs statements that are over at once.
     pub(super) fn quick(&self, statements: &str) -> Result<(), ExportError> {
-        self.watched(statements, |_| (), |connection| connection.execute_batch(statements))
+        self.watched(statements, |connection| connection.execute_batch(statements))
     }
 
     /// Reads all rows of a query.
@@ -75,7 +104,7 @@ impl Engine {
         values: &[&str],
         read: impl FnMut(&Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>, ExportError> {
-        self.watched(query, |_| (), |connection| connection.prepare(query)?.query_map(duckdb::params_from_iter(values), read)?.collect())
+        self.watched(query, |connection| connection.prepare(query)?.query_map(duckdb::params_from_iter(values), read)?.collect())
     }
 
     /// Reads a query of one text column.
@@ -85,36 +114,13 @@ impl Engine {
 
     /// Reads a query of one number.
     pub(super) fn number(&self, query: &str) -> Result<u64, ExportError> {
-        self.watched(query, |_| (), |connection| connection.query_row(query, [], |row| row.get(0)))
+        self.watched(query, |connection| connection.query_row(query, [], |row| row.get(0)))
     }
 
-    /// Does `work` while a second thread reports its progress and interrupts it when somebody asks to stop.
-    fn watched<T>(
-        &self,
-        statement: &str,
-        mut progress: impl FnMut(f64) + Send,
-        work: impl FnOnce(&Connection) -> duckdb::Result<T>,
-    ) -> Result<T, ExportError> {
+    /// Does `work`, unless somebody asks to stop.
+    fn watched<T>(&self, statement: &str, work: impl FnOnce(&Connection) -> duckdb::Result<T>) -> Result<T, ExportError> {
         self.cancel.check()?;
-        let interrupt = self.connection.interrupt_handle();
-        let meter = self.connection.progress_handle();
-        let cancel = &self.cancel;
-        let (done, waiting) = channel::<()>();
-        let result = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
-                    if cancel.requested() {
-                        interrupt.interrupt();
-                    }
-                    if let Some(percent) = meter.query_progress().percentage() {
-                        progress(percent);
-                    }
-                }
-            });
-            let result = work(&self.connection);
-            drop(done);
-            result
-        });
+        let result = work(&self.connection);
         self.cancel.check()?;
         result.map_err(|source| ExportError::engine(&shorten(statement), source))
     }

@@ -170,38 +170,47 @@ fn relations(engine: &Engine, catalog: &str, schema: &str, job: &Job) -> Result<
     })
 }
 
-/// Binds every relation and fills in its columns: names and types as they bind, nullability and comments as declared.
+/// Fills in every relation's columns. A view's are those it has when it is bound now: what was declared may be older than what is below it.
 fn bind_all(engine: &Engine, catalog: &str, schema: &str, relations: &mut [TablePlan]) -> Result<(), ExportError> {
-    let declared = declared_columns(engine, catalog, schema)?;
+    let mut declared = declared_columns(engine, catalog, schema)?;
     for table in relations {
-        let describe = format!("DESCRIBE SELECT * FROM {}", sql::path(&[catalog, schema, &table.name]));
-        let bound = engine.rows(&describe, &[], |row| Ok((row.get(0)?, row.get(1)?)));
-        let bound: Vec<(String, String)> = bound.map_err(|error| match error {
-            ExportError::Engine { source, .. } => {
-                ExportError::Unbindable { relation: format!("{schema}.{}", table.name), source: Box::new(source) }
-            }
-            other => other,
-        })?;
-        table.columns = bound
-            .into_iter()
-            .map(|(name, data_type)| {
-                let (nullable, comment) = declared.get(&(table.name.clone(), name.clone())).cloned().unwrap_or((true, None));
-                Column { name, data_type, nullable, comment }
-            })
-            .collect();
+        let declared = declared.remove(&table.name).unwrap_or_default();
+        table.columns = match table.kind {
+            Kind::Table => declared,
+            Kind::View => bind(engine, catalog, schema, &table.name, &declared)?,
+        };
     }
     Ok(())
 }
 
-/// Nullability and comment by relation and column, for the whole schema at once: asking for each relation would be quadratic.
-type Declared = HashMap<(String, String), (bool, Option<String>)>;
+/// The columns of a view: names and types as they bind, nullability and comments as declared.
+fn bind(engine: &Engine, catalog: &str, schema: &str, view: &str, declared: &[Column]) -> Result<Vec<Column>, ExportError> {
+    let describe = format!("DESCRIBE SELECT * FROM {}", sql::path(&[catalog, schema, view]));
+    let bound = engine.rows(&describe, &[], |row| {
+        let (name, data_type): (String, String) = (row.get(0)?, row.get(1)?);
+        let known = declared.iter().find(|column| column.name == name);
+        let (nullable, comment) = known.map_or((true, None), |column| (column.nullable, column.comment.clone()));
+        Ok(Column { name, data_type, nullable, comment })
+    });
+    bound.map_err(|error| match error {
+        ExportError::Engine { source, .. } => ExportError::Unbindable { relation: format!("{schema}.{view}"), source: Box::new(source) },
+        other => other,
+    })
+}
 
-fn declared_columns(engine: &Engine, catalog: &str, schema: &str) -> Result<Declared, ExportError> {
+/// Declared columns by relation, for the whole schema at once: asking for each relation would be quadratic.
+fn declared_columns(engine: &Engine, catalog: &str, schema: &str) -> Result<HashMap<String, Vec<Column>>, ExportError> {
     let query = "
-        SELECT table_name, column_name, is_nullable, comment FROM duckdb_columns()
-        WHERE database_name = ? AND schema_name = ?";
-    let columns = engine.rows(query, &[catalog, schema], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
-    Ok(columns.into_iter().collect())
+        SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns()
+        WHERE database_name = ? AND schema_name = ? ORDER BY table_name, column_index";
+    let mut columns = HashMap::<String, Vec<Column>>::new();
+    let read = |row: &duckdb::Row<'_>| {
+        Ok((row.get::<_, String>(0)?, Column { name: row.get(1)?, data_type: row.get(2)?, nullable: row.get(3)?, comment: row.get(4)? }))
+    };
+    for (table, column) in engine.rows(query, &[catalog, schema], read)? {
+        columns.entry(table).or_default().push(column);
+    }
+    Ok(columns)
 }
 
 /// The oldest DuckDB that reads the lakehouse: `v1.0.0+` is told by the file's tags.

@@ -1,6 +1,9 @@
 //! From the lakehouse to a closed staged file, or to the finding that nothing has changed.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    thread,
+    time::{Instant, SystemTime},
+};
 
 use jiff::Timestamp;
 
@@ -44,9 +47,12 @@ pub(super) fn foresee(
     served: Option<&Manifest>,
     job: &Job,
 ) -> Result<Vec<Treatment>, ExportError> {
-    let usable = reuse::usable(job, served, &reuse::recipe(engine, job)?);
     let fingerprints = snapshot.with_file(|file| fingerprint::all(engine, plan, file, job))?;
-    Ok(reuse::decide(plan, &fingerprints, usable).treatments(plan, &fingerprints))
+    let decision = match reuse::usable(job, served, &reuse::recipe(engine, job)?) {
+        Ok(usable) => reuse::decide(plan, &fingerprints, usable),
+        Err(why) => Decision::Full(why),
+    };
+    Ok(decision.treatments(plan, &fingerprints))
 }
 
 /// Reads the lakehouse. `previous` is what was served last.
@@ -82,11 +88,19 @@ pub(super) fn read<'a>(
     if let Some(source) = &mut record.lakehouse {
         source.version = Some(plan.lakehouse_version.clone());
     }
-    let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
-    let decision = reuse::decide(&plan, &fingerprints, usable);
-    let staged = match decision {
-        Decision::Unchanged(manifest) => Err(manifest),
-        _ => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
+    let (staged, fingerprints) = match usable {
+        Ok(usable) => {
+            let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
+            let staged = match reuse::decide(&plan, &fingerprints, usable) {
+                Decision::Unchanged(manifest) => Err(manifest),
+                decision => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
+            };
+            (staged, fingerprints)
+        }
+        Err(why) => {
+            let (staged, fingerprints) = stage_all(&engine, &plan, &snapshot, why, job, watch)?;
+            (Ok(staged), fingerprints)
+        }
     };
     // DuckDB's descriptors close before our lock goes: the lock is what keeps the pipeline out.
     drop(engine);
@@ -119,6 +133,25 @@ fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehou
         watch.notice(&unfinished);
     }
     Ok(lakehouse)
+}
+
+/// Copies everything, and meanwhile finds out by what the next export will recognise it.
+fn stage_all(
+    engine: &Engine,
+    plan: &Plan,
+    snapshot: &Snapshot,
+    why: String,
+    job: &Job,
+    watch: &mut dyn Watch,
+) -> Result<(Staged, Vec<Fingerprint>), ExportError> {
+    let beside = engine.beside()?;
+    thread::scope(|scope| {
+        let recognised = scope.spawn(move || snapshot.with_file(|file| fingerprint::all(&beside, plan, file, job)));
+        let treatments = Decision::Full(why).treatments(plan, &[]);
+        let staged = stage::stage(engine, plan, &treatments, Start::Empty(job.target.staged()), watch);
+        let fingerprints = recognised.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((staged?, fingerprints?))
+    })
 }
 
 /// Stages what was decided. Where the served file is not what was published, or would leave too much space unused, everything is copied.

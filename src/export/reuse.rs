@@ -28,6 +28,8 @@ const MOST_FREE: f64 = 0.3;
 const LITTLE_FREE: u64 = 4 << 20;
 /// The least share of values that must be unchanged for taking over a file to be worth copying it.
 const LEAST_REUSED: f64 = 0.1;
+/// The share of values in dropped tables beyond which their space is freed first.
+const MUCH_DROPPED: f64 = 0.02;
 /// Longer than the tick by which filesystems stamp their files: some know no fractions of a second, the others go with the kernel's clock.
 const TICKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
 
@@ -146,11 +148,7 @@ pub(super) fn is_recognisable(manifest: &Manifest) -> bool {
 }
 
 /// Compares what there is to export with what is served.
-pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Result<(&'a Manifest, &'a Basis), String>) -> Decision<'a> {
-    let (manifest, basis) = match usable {
-        Ok(usable) => usable,
-        Err(why) => return Decision::Full(why),
-    };
+pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], (manifest, basis): (&'a Manifest, &'a Basis)) -> Decision<'a> {
     if manifest.storage_version.as_ref() != Some(&plan.storage_version) {
         return Decision::Full("the storage version is another one than in the last export".to_owned());
     }
@@ -164,10 +162,7 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Resu
     if is_loose(basis.free_bytes, manifest.bytes) {
         return Decision::Full("more than 30 % of the served file is free space".to_owned());
     }
-    let values = |keep: &dyn Fn(&str) -> bool| -> f64 {
-        manifest.tables.iter().filter(|table| keep(&table.name)).map(|table| table.rows as f64 * table.columns.len() as f64).sum()
-    };
-    if same.is_empty() || values(&|name| same.contains(name)) < LEAST_REUSED * values(&|_| true) {
+    if same.is_empty() || values(manifest, |name| same.contains(name)) < LEAST_REUSED * values(manifest, |_| true) {
         return Decision::Full("nearly everything has changed".to_owned());
     }
     Decision::Keep(manifest, same)
@@ -176,27 +171,27 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], usable: Resu
 impl Decision<'_> {
     /// What it means for each of the plan's tables.
     pub(super) fn treatments(&self, plan: &Plan, fingerprints: &[Fingerprint]) -> Vec<Treatment> {
-        let of = |(table, fingerprint): (&TablePlan, &Fingerprint)| {
+        let of = |(index, table): (usize, &TablePlan)| {
             let kept = |served: &Manifest| (true, format!("unchanged since {}", served.id));
             let (reused, why) = match self {
                 Self::Full(why) => (false, why.clone()),
                 Self::Unchanged(served) => kept(served),
                 Self::Keep(served, names) if names.contains(&table.name) => kept(served),
-                Self::Keep(served, _) => (false, why_copied(served, &table.name, fingerprint)),
+                Self::Keep(served, _) => (false, why_copied(served, &table.name, fingerprints.get(index))),
             };
             Treatment { table: table.name.clone(), reused, why }
         };
-        plan.tables.iter().zip(fingerprints).map(of).collect()
+        plan.tables.iter().enumerate().map(of).collect()
     }
 }
 
-fn why_copied(served: &Manifest, name: &str, fingerprint: &Fingerprint) -> String {
+fn why_copied(served: &Manifest, name: &str, fingerprint: Option<&Fingerprint>) -> String {
     let is_new = served.table(name).is_none();
     match (fingerprint, fingerprint_of(served, name)) {
         _ if is_new => "new".to_owned(),
-        (Err(why), _) => format!("always copied: {why}"),
-        (Ok(_), None) => "could not be recognised in the last export".to_owned(),
-        (Ok(_), Some(_)) => "changed".to_owned(),
+        (Some(Err(why)), _) => format!("always copied: {why}"),
+        (_, None) => "could not be recognised in the last export".to_owned(),
+        (_, Some(_)) => "changed".to_owned(),
     }
 }
 
@@ -218,6 +213,18 @@ pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<O
     let content = blocks::hash_file(&copy, &job.limits, &job.cancel).map_err(problem)?;
     let as_published = manifest.basis.as_ref().is_some_and(|basis| basis.content == content);
     Ok(as_published.then_some(staged))
+}
+
+/// Whether what is not taken over is so much that its space should be free before anything is copied. It costs writing the catalog out once
+/// more; otherwise the space is used by the next export.
+pub(super) fn is_worth_freeing(manifest: &Manifest, treatments: &[Treatment]) -> bool {
+    let kept: BTreeSet<_> = treatments.iter().filter(|treatment| treatment.reused).map(|treatment| treatment.table.as_str()).collect();
+    values(manifest, |name| !kept.contains(name)) > MUCH_DROPPED * values(manifest, |_| true)
+}
+
+/// How many values some of its tables have: about in proportion to their bytes, which nobody tells.
+fn values(manifest: &Manifest, of: impl Fn(&str) -> bool) -> f64 {
+    manifest.tables.iter().filter(|table| of(&table.name)).map(|table| table.rows as f64 * table.columns.len() as f64).sum()
 }
 
 /// Too much free space inside to publish: copying everything leaves none.

@@ -12,7 +12,7 @@ use super::{
     engine::{self, Engine},
     lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
-    reuse::Treatment,
+    reuse::{self, Treatment},
     snapshot::ms_since,
     watch::{Event, Step, Watch},
 };
@@ -88,10 +88,14 @@ pub(super) fn stage(
         Start::Served(copy, manifest) => (copy, Some(manifest)),
     };
     attach(engine, plan, &staged, to)?;
-    if let Some(manifest) = served {
-        drop_others(engine, to, manifest, treatments)?;
+    let drops = served.map(|manifest| drops(to, manifest, treatments)).unwrap_or_default();
+    let free_first = served.is_some_and(|manifest| reuse::is_worth_freeing(manifest, treatments));
+    if free_first {
+        engine.quick(&format!("BEGIN; {drops} COMMIT"))?;
+        engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
     }
-    engine.quick(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
+    let drops = if free_first { "" } else { &drops };
+    engine.quick(&format!("BEGIN; {drops} CREATE SCHEMA IF NOT EXISTS {}", sql::path(&[to, &plan.schema])))?;
     let of = treatments.iter().filter(|treatment| !treatment.reused).count();
     let mut index = 0;
     for (table, treatment) in plan.tables.iter().zip(treatments) {
@@ -117,17 +121,14 @@ pub(super) fn stage(
     Ok(staged)
 }
 
-/// Removes from the copy of the served generation what is not taken over, and writes that out: its space is free for what is copied.
-fn drop_others(engine: &Engine, catalog: &str, manifest: &Manifest, treatments: &[Treatment]) -> Result<(), ExportError> {
+/// Statements that remove from the copy of the served generation what is not taken over.
+fn drops(catalog: &str, manifest: &Manifest, treatments: &[Treatment]) -> String {
     let is_kept = |name: &str| treatments.iter().any(|treatment| treatment.reused && treatment.table == name);
-    let gone: Vec<_> = manifest.tables.iter().filter(|table| !is_kept(&table.name)).collect();
-    for table in &gone {
-        engine.quick(&format!("DROP TABLE {}", sql::path(&[catalog, &manifest.schema, &table.name])))?;
+    let mut statements = String::new();
+    for table in manifest.tables.iter().filter(|table| !is_kept(&table.name)) {
+        let _ = write!(statements, "DROP TABLE {};", sql::path(&[catalog, &manifest.schema, &table.name]));
     }
-    if gone.is_empty() {
-        return Ok(());
-    }
-    engine.run(&format!("CHECKPOINT {}", sql::ident(catalog)), |_| ()).map(drop)
+    statements
 }
 
 fn attach(engine: &Engine, plan: &Plan, staged: &Staged, to: &str) -> Result<(), ExportError> {

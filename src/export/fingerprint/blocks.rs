@@ -105,7 +105,7 @@ fn hash_pieces(file: &File, pieces: &[(u64, u64)], limits: &Limits, cancel: &Can
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut hashed: Vec<(usize, u128)> = work()?;
         for other in others {
-            hashed.extend(other.join().map_err(|_| io::Error::other("a thread that hashed blocks panicked"))??);
+            hashed.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         io::Result::Ok(hashed)
     })?;

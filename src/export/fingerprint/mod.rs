@@ -16,6 +16,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -51,10 +53,7 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
         below.push(lineage.below(&plan.schema, table)?);
     }
     let wanted: BTreeSet<&TableName> = below.iter().flatten().flat_map(|below| &below.tables).collect();
-    let mut outlines = BTreeMap::new();
-    for name in wanted {
-        outlines.insert(name, segments::outline(engine, &plan.catalog, name)?);
-    }
+    let outlines = outlines(engine, plan, wanted)?;
     let blocks = outlines.values().flatten().flat_map(Outline::blocks).collect();
     let blocks = match Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(ExportError::Interrupted),
@@ -81,6 +80,29 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
         Ok(text.digest())
     };
     Ok(plan.tables.iter().zip(&below).map(of).collect())
+}
+
+/// How these tables are stored; looked at side by side, as DuckDB tells it on one thread for each.
+fn outlines<'a>(
+    engine: &Engine,
+    plan: &Plan,
+    names: BTreeSet<&'a TableName>,
+) -> Result<BTreeMap<&'a TableName, Result<Outline, String>>, ExportError> {
+    let next = Mutex::new(names.into_iter());
+    let work = |engine: &Engine| {
+        let mut outlines = Vec::new();
+        loop {
+            let Some(name) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else { return Ok(outlines) };
+            outlines.push((name, segments::outline(engine, &plan.catalog, name)?));
+        }
+    };
+    let (work, beside) = (&work, engine.beside()?);
+    thread::scope(|scope| {
+        let other = scope.spawn(move || work(&beside));
+        let mut outlines: BTreeMap<_, _> = work(engine)?.into_iter().collect();
+        outlines.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        Ok(outlines)
+    })
 }
 
 fn nothing_known(plan: &Plan, why: &str) -> Vec<Fingerprint> {

@@ -19,8 +19,7 @@ pub(super) struct Outline {
 
 /// A part of a column.
 struct Segment {
-    /// Which column and rows, how they are compressed, and between which values they are. A segment of one value has no block: its value
-    /// is here.
+    /// Which column and rows, and how they are compressed. A segment of one value has no block: its value is here.
     outline: String,
     /// Its blocks, the one it begins in first.
     blocks: Vec<u64>,
@@ -44,7 +43,8 @@ fn look(engine: &Engine, catalog: &str, (schema, name): &TableName) -> Result<Re
     let table = sql::path(&[catalog, schema, name]);
     // Rows come in the order of row groups and columns, whatever the number of threads.
     let query = "
-        SELECT concat_ws(' ', row_group_id, column_id, column_path, segment_id, segment_type, start, count, compression, block_offset, stats::VARCHAR),
+        SELECT concat_ws(' ', row_group_id, column_id, column_path, segment_id, segment_type, start, count, compression, block_offset,
+                         CASE WHEN block_id < 0 THEN stats::VARCHAR END),
                persistent AND NOT has_updates, block_id, array_to_string(additional_block_ids, ' ')
         FROM pragma_storage_info(?)";
     let Some(segments) = engine.rows(query, &[&table], Segment::read)?.into_iter().collect() else {
