@@ -3,7 +3,10 @@
 //! DuckDB's parser gives the names, and [`Lineage`] what they can mean in the lakehouse. Where a name can mean several things, all of
 //! them count: one too many costs a copy, one too few would serve old data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value;
 
@@ -62,8 +65,8 @@ pub(super) struct Lineage<'a> {
     catalog: String,
     /// By lower-case name.
     relations: BTreeMap<String, Vec<Relation>>,
-    /// By lower-case name; everything that any overload is.
-    functions: BTreeMap<String, BTreeSet<Function>>,
+    /// By lower-case name; everything that any overload is. Asked for when the first one is met: most views have none.
+    functions: OnceCell<BTreeMap<String, BTreeSet<Function>>>,
     /// The user's own types: a cast to one depends on it.
     types: String,
 }
@@ -71,8 +74,9 @@ pub(super) struct Lineage<'a> {
 struct Relation {
     schema: String,
     name: String,
-    /// The statement that made it, for a view.
-    view: Option<String>,
+    is_view: bool,
+    /// The statement that made it.
+    sql: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,20 +100,44 @@ pub(super) struct Below {
 impl<'a> Lineage<'a> {
     pub(super) fn of(engine: &'a Engine, catalog: &str) -> Result<Self, ExportError> {
         let query = "
-            SELECT schema_name, table_name, NULL FROM duckdb_tables() WHERE database_name = $1 AND NOT temporary
+            SELECT schema_name, table_name, false, sql FROM duckdb_tables() WHERE database_name = $1 AND NOT temporary
             UNION ALL
-            SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT temporary AND NOT internal";
+            SELECT schema_name, view_name, true, sql FROM duckdb_views() WHERE database_name = $1 AND NOT temporary AND NOT internal";
         let mut relations = BTreeMap::<String, Vec<Relation>>::new();
-        for relation in engine.rows(query, &[catalog], |row| Ok(Relation { schema: row.get(0)?, name: row.get(1)?, view: row.get(2)? }))? {
+        let read = |row: &duckdb::Row<'_>| {
+            let sql: Option<String> = row.get(3)?;
+            Ok(Relation { schema: row.get(0)?, name: row.get(1)?, is_view: row.get(2)?, sql: sql.unwrap_or_default() })
+        };
+        for relation in engine.rows(query, &[catalog], read)? {
             relations.entry(relation.name.to_lowercase()).or_default().push(relation);
+        }
+        let query = "SELECT concat_ws(' ', schema_name, type_name, logical_type, labels::VARCHAR) FROM duckdb_types() WHERE database_name = ? AND NOT internal ORDER BY 1";
+        let types = engine.texts(query, &[catalog])?.join("; ");
+        Ok(Self { engine, catalog: catalog.to_owned(), relations, functions: OnceCell::new(), types })
+    }
+
+    /// The statement that made a table.
+    pub(super) fn declared(&self, (schema, name): &TableName) -> &str {
+        let relations = self.relations.get(&name.to_lowercase()).into_iter().flatten();
+        relations
+            .filter(|relation| relation.schema == *schema && relation.name == *name)
+            .map(|relation| relation.sql.as_str())
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// Everything that the overloads of a function are, in the lakehouse and in DuckDB.
+    fn functions(&self) -> Result<&BTreeMap<String, BTreeSet<Function>>, ExportError> {
+        if let Some(functions) = self.functions.get() {
+            return Ok(functions);
         }
         let query = "
             SELECT function_name, CASE WHEN function_type LIKE '%macro' THEN macro_definition END, function_type IN ('scalar', 'aggregate', 'window') AND stability = 'CONSISTENT'
             FROM duckdb_functions() WHERE database_name IN ($1, 'system') AND function_type <> 'pragma'";
         let mut functions = BTreeMap::<String, BTreeSet<Function>>::new();
-        for (name, definition, consistent) in engine
-            .rows(query, &[catalog], |row| Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?)))?
-        {
+        for (name, definition, consistent) in self.engine.rows(query, &[&self.catalog], |row| {
+            Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?))
+        })? {
             let consistent = consistent == Some(true) && !NOT_CONSISTENT.contains(&name.as_str());
             let function = match definition {
                 Some(definition) => Function::Macro(definition),
@@ -118,9 +146,7 @@ impl<'a> Lineage<'a> {
             };
             functions.entry(name).or_default().insert(function);
         }
-        let query = "SELECT concat_ws(' ', schema_name, type_name, logical_type, labels::VARCHAR) FROM duckdb_types() WHERE database_name = ? AND NOT internal ORDER BY 1";
-        let types = engine.texts(query, &[catalog])?.join("; ");
-        Ok(Self { engine, catalog: catalog.to_lowercase(), relations, functions, types })
+        Ok(self.functions.get_or_init(|| functions))
     }
 
     /// Everything below a relation of the serving schema, or why it may come out differently although all of that is the same.
@@ -131,7 +157,7 @@ impl<'a> Lineage<'a> {
             below.tables.insert((schema.to_owned(), table.name.clone()));
         } else {
             let own = self.relations.get(&table.name.to_lowercase()).into_iter().flatten().filter(|relation| relation.schema == schema);
-            queries.extend(own.filter_map(|relation| relation.view.clone()));
+            queries.extend(own.filter(|relation| relation.is_view).map(|relation| relation.sql.clone()));
         }
         if !table.order_by.is_empty() {
             queries.push(format!("SELECT 1 ORDER BY {}", table.order_by.join(", ")));
@@ -153,14 +179,15 @@ impl<'a> Lineage<'a> {
                     return Ok(Err(format!("it reads {}, which is not in the lakehouse", name.table)));
                 }
                 for relation in meant {
-                    match &relation.view {
-                        Some(view) => queries.push(view.clone()),
-                        None => drop(below.tables.insert((relation.schema.clone(), relation.name.clone()))),
+                    if relation.is_view {
+                        queries.push(relation.sql.clone());
+                    } else {
+                        below.tables.insert((relation.schema.clone(), relation.name.clone()));
                     }
                 }
             }
             for name in &found.functions {
-                let Some(meant) = self.functions.get(name) else { return Ok(Err(format!("it uses {name}(), which is not known"))) };
+                let Some(meant) = self.functions()?.get(name) else { return Ok(Err(format!("it uses {name}(), which is not known"))) };
                 for function in meant {
                     match function {
                         Function::Consistent => {}
@@ -179,9 +206,10 @@ impl<'a> Lineage<'a> {
 
     fn can_mean(&self, name: &Name, relation: &Relation) -> bool {
         let schema = relation.schema.to_lowercase();
-        let in_catalog = name.catalog.is_empty() || name.catalog == self.catalog;
+        let own = self.catalog.to_lowercase();
+        let in_catalog = name.catalog.is_empty() || name.catalog == own;
         // In `a.b`, `a` may be the catalog.
-        in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == self.catalog))
+        in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == own))
     }
 
     /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.

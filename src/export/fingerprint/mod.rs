@@ -53,6 +53,7 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
         below.push(lineage.below(&plan.schema, table)?);
     }
     let wanted: BTreeSet<&TableName> = below.iter().flatten().flat_map(|below| &below.tables).collect();
+    let wanted = wanted.into_iter().map(|name| (name, lineage.declared(name))).collect();
     let outlines = outlines(engine, plan, wanted)?;
     let blocks = outlines.values().flatten().flat_map(Outline::blocks).collect();
     let blocks = match Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel) {
@@ -82,18 +83,18 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
     Ok(plan.tables.iter().zip(&below).map(of).collect())
 }
 
-/// How these tables are stored; looked at side by side, as DuckDB tells it on one thread for each.
+/// How these tables, each with its statement, are stored; looked at side by side, as DuckDB tells it on one thread for each.
 fn outlines<'a>(
     engine: &Engine,
     plan: &Plan,
-    names: BTreeSet<&'a TableName>,
+    tables: Vec<(&'a TableName, &str)>,
 ) -> Result<BTreeMap<&'a TableName, Result<Outline, String>>, ExportError> {
-    let next = Mutex::new(names.into_iter());
+    let next = Mutex::new(tables.into_iter());
     let work = |engine: &Engine| {
         let mut outlines = Vec::new();
         loop {
-            let Some(name) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else { return Ok(outlines) };
-            outlines.push((name, segments::outline(engine, &plan.catalog, name)?));
+            let Some((name, declared)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else { return Ok(outlines) };
+            outlines.push((name, segments::outline(engine, &plan.catalog, name, declared)?));
         }
     };
     let (work, beside) = (&work, engine.beside()?);

@@ -26,17 +26,15 @@ struct Segment {
 }
 
 /// Looks at how a table is stored; why that says nothing about its content, where it does not.
-pub(super) fn outline(engine: &Engine, catalog: &str, table: &TableName) -> Result<Result<Outline, String>, ExportError> {
-    match look(engine, catalog, table) {
+pub(super) fn outline(engine: &Engine, catalog: &str, table: &TableName, declared: &str) -> Result<Result<Outline, String>, ExportError> {
+    match look(engine, catalog, table, declared) {
         // What is wrong with the table is told best by DuckDB, when it copies.
         Err(ExportError::Engine { source, .. }) => Ok(Err(format!("how it is stored cannot be looked at: {}", reason(&source)))),
         looked => looked,
     }
 }
 
-fn look(engine: &Engine, catalog: &str, (schema, name): &TableName) -> Result<Result<Outline, String>, ExportError> {
-    let declared = "SELECT sql FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?";
-    let declared = engine.texts(declared, &[catalog, schema, name])?.pop().unwrap_or_default();
+fn look(engine: &Engine, catalog: &str, (schema, name): &TableName, declared: &str) -> Result<Result<Outline, String>, ExportError> {
     if declared.contains(" GENERATED ALWAYS AS") {
         return Ok(Err(format!("{schema}.{name} has generated columns")));
     }
@@ -52,7 +50,7 @@ fn look(engine: &Engine, catalog: &str, (schema, name): &TableName) -> Result<Re
     };
     let alive = format!("SELECT count(*), coalesce(bit_xor(hash(rowid)), 0)::VARCHAR FROM {table}");
     let alive = engine.rows(&alive, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.pop().unwrap_or_default();
-    Ok(Ok(Outline { declared, segments, alive }))
+    Ok(Ok(Outline { declared: declared.to_owned(), segments, alive }))
 }
 
 impl Segment {
