@@ -51,14 +51,27 @@ impl Layout {
 }
 
 /// Hashes of some of a file's blocks.
+#[derive(Debug, Default)]
 pub(super) struct Blocks(BTreeMap<u64, u128>);
 
 impl Blocks {
-    /// Reads and hashes the blocks with these numbers.
-    pub(super) fn read(file: &File, layout: Layout, ids: &BTreeSet<u64>, limits: &Limits, cancel: &Cancel) -> io::Result<Self> {
+    /// Reads and hashes the blocks with these numbers that are not known yet.
+    pub(super) fn add(
+        &mut self,
+        file: &File,
+        layout: Layout,
+        ids: impl Iterator<Item = u64>,
+        threads: usize,
+        cancel: &Cancel,
+    ) -> io::Result<()> {
+        let ids: BTreeSet<_> = ids.filter(|id| !self.0.contains_key(id)).collect();
         let pieces: Vec<_> = ids.iter().map(|id| (FIRST_BLOCK + id * layout.block, layout.block)).collect();
-        let hashes = hash_pieces(file, &pieces, limits, cancel)?;
-        Ok(Self(ids.iter().copied().zip(hashes).collect()))
+        self.0.extend(ids.into_iter().zip(hash_pieces(file, &pieces, threads, cancel)?));
+        Ok(())
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     pub(super) fn hash(&self, id: u64) -> Option<u128> {
@@ -66,21 +79,26 @@ impl Blocks {
     }
 }
 
+/// How many threads may hash.
+pub(super) fn threads(limits: &Limits) -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    limits.threads.unwrap_or(processors).min(processors)
+}
+
 /// A hash of every byte of a file.
 pub(in crate::export) fn hash_file(file: &File, limits: &Limits, cancel: &Cancel) -> io::Result<String> {
     let bytes = file.metadata()?.len();
     let pieces: Vec<_> = (0..bytes.div_ceil(PIECE)).map(|at| (at * PIECE, PIECE.min(bytes - at * PIECE))).collect();
-    let hashes = hash_pieces(file, &pieces, limits, cancel)?;
+    let hashes = hash_pieces(file, &pieces, threads(limits), cancel)?;
     let together: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
     Ok(format!("{:032x}", xxh3_128(&together)))
 }
 
-/// Hashes pieces of a file, each an offset and a length, on as many threads as there are processors.
-fn hash_pieces(file: &File, pieces: &[(u64, u64)], limits: &Limits, cancel: &Cancel) -> io::Result<Vec<u128>> {
+/// Hashes pieces of a file, each an offset and a length.
+fn hash_pieces(file: &File, pieces: &[(u64, u64)], threads: usize, cancel: &Cancel) -> io::Result<Vec<u128>> {
     /// Taken at a time, so that threads read what lies together.
     const RUN: usize = 16;
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = limits.threads.unwrap_or(processors).min(processors).min(pieces.len().div_ceil(RUN)).max(1);
+    let threads = threads.min(pieces.len().div_ceil(RUN)).max(1);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut hashed = Vec::new();

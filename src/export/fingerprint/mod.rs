@@ -16,7 +16,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -54,14 +57,16 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
     }
     let wanted: BTreeSet<&TableName> = below.iter().flatten().flat_map(|below| &below.tables).collect();
     let wanted = wanted.into_iter().map(|name| (name, lineage.declared(name))).collect();
-    let outlines = outlines(engine, plan, wanted)?;
-    let blocks = outlines.values().flatten().flat_map(Outline::blocks).collect();
-    let blocks = match Blocks::read(lakehouse, layout, &blocks, &job.limits, &job.cancel) {
+    let mut stored = Stored::look(engine, plan, lakehouse, layout, wanted, job)?;
+    let ids: Vec<_> = stored.outlines.values().flatten().flat_map(Outline::blocks).collect();
+    let hashed = stored.blocks.add(lakehouse, layout, ids.into_iter(), blocks::threads(&job.limits), &job.cancel);
+    match hashed {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(ExportError::Interrupted),
         // What is wrong with the file is told best by DuckDB, when it copies.
         Err(error) => return Ok(nothing_known(plan, &format!("its blocks cannot be read: {error}"))),
-        Ok(blocks) => blocks,
-    };
+        Ok(()) => {}
+    }
+    let Stored { outlines, blocks } = stored;
     let tables: BTreeMap<_, _> =
         outlines.into_iter().map(|(name, outline)| (name, outline.and_then(|outline| outline.digest(&blocks)))).collect();
     let of = |(table, below): (&TablePlan, &Result<Below, String>)| {
@@ -83,27 +88,51 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
     Ok(plan.tables.iter().zip(&below).map(of).collect())
 }
 
-/// How these tables, each with its statement, are stored; looked at side by side, as DuckDB tells it on one thread for each.
-fn outlines<'a>(
-    engine: &Engine,
-    plan: &Plan,
-    tables: Vec<(&'a TableName, &str)>,
-) -> Result<BTreeMap<&'a TableName, Result<Outline, String>>, ExportError> {
-    let next = Mutex::new(tables.into_iter());
-    let work = |engine: &Engine| {
-        let mut outlines = Vec::new();
-        loop {
-            let Some((name, declared)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else { return Ok(outlines) };
-            outlines.push((name, segments::outline(engine, &plan.catalog, name, declared)?));
-        }
-    };
-    let (work, beside) = (&work, engine.beside()?);
-    thread::scope(|scope| {
-        let other = scope.spawn(move || work(&beside));
-        let mut outlines: BTreeMap<_, _> = work(engine)?.into_iter().collect();
-        outlines.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        Ok(outlines)
-    })
+/// How tables are stored, and some of their blocks.
+#[derive(Default)]
+struct Stored<'a> {
+    outlines: BTreeMap<&'a TableName, Result<Outline, String>>,
+    blocks: Blocks,
+}
+
+impl<'a> Stored<'a> {
+    /// Looks at these tables, each with its statement, on two threads: DuckDB uses one for each table, and for a large one it takes as long
+    /// as for all others. Whoever is done first reads blocks until the other one is.
+    fn look(
+        engine: &Engine,
+        plan: &Plan,
+        lakehouse: &File,
+        layout: Layout,
+        tables: Vec<(&'a TableName, &str)>,
+        job: &Job,
+    ) -> Result<Self, ExportError> {
+        let (next, looking) = (Mutex::new(tables.into_iter()), AtomicUsize::new(2));
+        let work = |engine: &Engine| {
+            let mut stored = Self::default();
+            while let Some((name, declared)) = take(&next) {
+                stored.outlines.insert(name, segments::outline(engine, &plan.catalog, name, declared)?);
+            }
+            if looking.fetch_sub(1, Ordering::SeqCst) == 2 {
+                let ids: Vec<_> = stored.outlines.values().flatten().flat_map(Outline::blocks).collect();
+                // A block that cannot be read is tried again, and told, when all others are.
+                let _ = stored.blocks.add(lakehouse, layout, ids.into_iter(), 1, &job.cancel);
+            }
+            Ok(stored)
+        };
+        let (work, beside) = (&work, engine.beside()?);
+        thread::scope(|scope| {
+            let other = scope.spawn(move || work(&beside));
+            let mut stored: Self = work(engine)?;
+            let other: Self = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            stored.outlines.extend(other.outlines);
+            stored.blocks.merge(other.blocks);
+            Ok(stored)
+        })
+    }
+}
+
+fn take<T>(from: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    from.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 fn nothing_known(plan: &Plan, why: &str) -> Vec<Fingerprint> {
