@@ -26,7 +26,10 @@ mod turn;
 mod watch;
 mod work;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 pub use audit::{Audit, Verdict};
 pub use cancel::Cancel;
@@ -72,12 +75,17 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
             Read::Unchanged(served) => return confirm(job, served, &work, record, watch),
             Read::Staged(read) => read,
         };
-        let StagedRead { plan, mut staged, basis, read_at, fingerprints } = *read;
+        let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints } = *read;
         record.tables = table_records(&staged, previous.as_ref());
 
         watch.step(Step::Audit);
         let auditing = Instant::now();
-        let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, previous.as_ref(), job, &work)?;
+        let (verdict, basis) = thread::scope(|scope| {
+            let basis = scope.spawn(|| reuse::basis(&staged, recipe, stamp, job));
+            let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, previous.as_ref(), job, &work);
+            (verdict, basis.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (verdict, basis) = (verdict?, basis?);
         record.audit_ms = ms_since(auditing);
         if let Err(refused) = record.judge(&verdict, job.force) {
             set_aside(job, &mut staged, watch);

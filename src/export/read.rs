@@ -13,7 +13,7 @@ use super::{
     fingerprint::{self, Fingerprint},
     lakehouse::Lakehouse,
     plan::Plan,
-    reuse::{self, Basis, Decision, Stamp, Treatment},
+    reuse::{self, Decision, Stamp, Treatment},
     snapshot::{How, Snapshot, ms, ms_since},
     stage::{self, Staged, Start},
     watch::{Step, Watch},
@@ -34,7 +34,10 @@ pub(super) struct StagedRead {
     pub(super) staged: Staged,
     /// In the plan's order.
     pub(super) fingerprints: Vec<Fingerprint>,
-    pub(super) basis: Basis,
+    /// What tables' contents depend on besides the lakehouse.
+    pub(super) recipe: String,
+    /// What tells whether the lakehouse was written since, where anything does.
+    pub(super) stamp: Option<String>,
     /// When the data was read.
     pub(super) read_at: Timestamp,
 }
@@ -112,8 +115,7 @@ pub(super) fn read<'a>(
         Err(unchanged) => return Ok(Read::Unchanged(unchanged)),
     };
     record.bytes = staged.bytes;
-    let basis = reuse::basis(&staged, recipe, stamp, job)?;
-    Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, basis, read_at })))
+    Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, recipe, stamp, read_at })))
 }
 
 fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
@@ -148,9 +150,9 @@ fn stage_all(
     thread::scope(|scope| {
         let recognised = scope.spawn(move || snapshot.with_file(|file| fingerprint::all(&beside, plan, file, job)));
         let treatments = Decision::Full(why).treatments(plan, &[]);
-        let staged = stage::stage(engine, plan, &treatments, Start::Empty(job.target.staged()), watch);
+        let staged = stage::fill(engine, plan, &treatments, Start::Empty(job.target.staged()), watch);
         let fingerprints = recognised.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((staged?, fingerprints?))
+        Ok((stage::close(engine, plan, staged?, watch)?, fingerprints?))
     })
 }
 
@@ -170,7 +172,8 @@ fn stage_as(
             None => "the served file is not what was published",
             Some(copy) => {
                 let treatments = decision.treatments(plan, fingerprints);
-                let staged = stage::stage(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;
+                let staged = stage::fill(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;
+                let staged = stage::close(engine, plan, staged, watch)?;
                 if !reuse::is_too_loose(&staged) {
                     return Ok(staged);
                 }
@@ -180,5 +183,6 @@ fn stage_as(
         watch.notice(&format!("everything is copied: {why}"));
         decision = Decision::Full(why.to_owned());
     }
-    stage::stage(engine, plan, &decision.treatments(plan, fingerprints), Start::Empty(path), watch)
+    let staged = stage::fill(engine, plan, &decision.treatments(plan, fingerprints), Start::Empty(path), watch)?;
+    stage::close(engine, plan, staged, watch)
 }

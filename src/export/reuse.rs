@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -199,7 +200,7 @@ fn fingerprint_of<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a String> 
     manifest.table(name)?.fingerprint.as_ref()
 }
 
-/// Copies the served generation to the staged path; `None` where what was copied is not what was published.
+/// Copies the served generation to the staged path; `None` where it is not what was published. It is read for that while it is copied.
 pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<Option<Staged>, ExportError> {
     let staged = Staged::begin(to);
     let from = job.target.generation(&manifest.id);
@@ -208,9 +209,14 @@ pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<O
         _ => ExportError::io("copy the served generation to", &staged.path, source),
     };
     let source = File::open(&from).map_err(|source| ExportError::io("open", &from, source))?;
-    let copy = File::options().read(true).write(true).create_new(true).open(&staged.path).map_err(problem)?;
-    snapshot::reflink(&source, &copy).or_else(|_| snapshot::copy_bytes(&source, &copy, &job.cancel)).map_err(problem)?;
-    let content = blocks::hash_file(&copy, &job.limits, &job.cancel).map_err(problem)?;
+    let copy = File::create_new(&staged.path).map_err(problem)?;
+    let content = thread::scope(|scope| {
+        let hashing = scope.spawn(|| blocks::hash_file(&source, &job.limits, &job.cancel));
+        let copied = snapshot::reflink(&source, &copy).or_else(|_| snapshot::copy_bytes(&source, &copy, &job.cancel));
+        let content = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        copied.and(content)
+    });
+    let content = content.map_err(problem)?;
     let as_published = manifest.basis.as_ref().is_some_and(|basis| basis.content == content);
     Ok(as_published.then_some(staged))
 }

@@ -73,8 +73,8 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     COMPANIONS.iter().try_for_each(|ending| files::remove_if_there(&files::with_suffix(path, ending)))
 }
 
-/// Copies every table that is not taken over, attached to attached, and closes the staged file. The lakehouse stays attached.
-pub(super) fn stage(
+/// Copies every table that is not taken over, attached to attached. The staged file is then to be closed.
+pub(super) fn fill(
     engine: &Engine,
     plan: &Plan,
     treatments: &[Treatment],
@@ -111,6 +111,13 @@ pub(super) fn stage(
         };
         staged.tables.push(StagedTable { rows, ms, treatment: treatment.clone() });
     }
+    Ok(staged)
+}
+
+/// Writes the staged file out and closes it. Nothing else may be under way in this DuckDB: it could be looking at every catalog there is,
+/// and keep this one from being written out. The lakehouse stays attached.
+pub(super) fn close(engine: &Engine, plan: &Plan, mut staged: Staged, watch: &mut dyn Watch) -> Result<Staged, ExportError> {
+    let to = catalog_beside(&plan.catalog);
     watch.step(Step::Checkpoint);
     engine.run("COMMIT", |_| ())?;
     engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
