@@ -30,6 +30,11 @@ class DataSet:
             fresh = f"""CASE WHEN rowid = {turn} THEN NULL ELSE "{column}" END::{kind} AS "{column}\""""
             connection.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * REPLACE ({fresh}) FROM "{table}"')
 
+    def touch(self):
+        """What a pipeline run does that finds nothing new: writes something of its own, and nothing that is served."""
+        with duckdb.connect(self.path) as connection:
+            connection.execute("CREATE OR REPLACE TABLE main.pipeline_state AS SELECT now() AS finished")
+
     def sizes(self):
         with duckdb.connect(self.path, read_only=True) as connection:
             names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1", [SCHEMA]).fetchall()]

@@ -93,11 +93,16 @@ def incremental(part, materia, scratch):
     target = os.path.join(folder, "analytics.duckdb")
     measure.export(materia, source.path, target, limits, scratch)
     turns = iter(range(10_000))
-    for name, table in [("nothing changed", None), (f"{source.small} changed", source.small), (f"{source.large} changed", source.large)]:
+    changes = {
+        "nothing written": lambda: None,
+        "written, but no served table": source.touch,
+        f"{source.small} changed": lambda: source.change(source.small, next(turns)),
+        f"{source.large} changed": lambda: source.change(source.large, next(turns)),
+    }
+    for name, change in changes.items():
 
-        def after(table=table):
-            if table:
-                source.change(table, next(turns))
+        def after(change=change):
+            change()
             return measure.export(materia, source.path, target, limits, scratch)
 
         again = lambda: measure.export(materia, source.path, target, limits, scratch, "--full")
