@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ExportError, Job, Manifest,
     engine::Engine,
-    fingerprint::{Fingerprint, Text, blocks},
+    fingerprint::{Fingerprint, MADE, Text, blocks},
     lakehouse::{COMPANIONS, Lakehouse},
     plan::{Plan, TablePlan},
     snapshot,
@@ -78,7 +78,9 @@ pub struct Treatment {
 pub(super) fn recipe(engine: &Engine, job: &Job) -> Result<String, ExportError> {
     let engine = engine.texts("SELECT concat_ws(' ', version(), current_setting('TimeZone'))", &[])?;
     let mut text = Text::new();
-    for part in [env!("CARGO_PKG_VERSION"), &engine.join(" "), &job.schema.to_lowercase(), &format!("{:?}", job.storage_version)] {
+    for part in
+        [env!("CARGO_PKG_VERSION"), &MADE.to_string(), &engine.join(" "), &job.schema.to_lowercase(), &format!("{:?}", job.storage_version)]
+    {
         text.add(part);
     }
     Ok(text.digest())

@@ -157,6 +157,18 @@ fn another_row_that_was_deleted_from_the_same_file_is_noticed() {
 }
 
 #[test]
+fn a_column_called_rowid_does_not_hide_which_rows_were_deleted() {
+    let site = Site::with("CREATE SCHEMA serving; CREATE TABLE serving.z AS SELECT 1 AS rowid, i AS a FROM range(10) t(i);");
+    let kept = fs::read(site.lakehouse()).unwrap();
+    site.change("DELETE FROM serving.z WHERE a = 3");
+    site.ok(&["export"]);
+    fs::write(site.lakehouse(), kept).unwrap();
+    site.change("DELETE FROM serving.z WHERE a = 4");
+    site.ok(&["export"]);
+    assert_eq!(site.number("SELECT sum(a)::BIGINT FROM serving.z"), 45 - 4);
+}
+
+#[test]
 fn what_lies_in_a_killed_writers_log_is_exported_and_what_does_not_is_not_copied_for_it() {
     let site = site();
     site.ok(&["export"]);
@@ -179,14 +191,18 @@ fn what_may_come_out_differently_is_always_copied_and_what_cannot_is_not() {
         ("clock_word", "SELECT current_date AS t", "it uses current_date"),
         ("ages", "SELECT age(TIMESTAMP '2020-01-01') AS t", "it uses age(), which may differ each time"),
         ("lots", "SELECT id FROM lakehouse.phys.a WHERE random() < 2", "it uses random(), which may differ each time"),
-        ("by_macro", "SELECT lakehouse.main.late() AS t", "it uses today(), which may differ each time"),
+        ("by_macro", "SELECT lakehouse.main.late() AS t", "it uses the lakehouse's own late()"),
         ("sampled", "SELECT * FROM lakehouse.phys.a TABLESAMPLE 50%", "it takes a sample"),
         ("first_rows", "SELECT * FROM lakehouse.phys.a LIMIT 3", "it has a LIMIT"),
         ("one_each", "SELECT DISTINCT ON (id % 3) id FROM lakehouse.phys.a", "it uses DISTINCT ON"),
         ("outside", "SELECT * FROM read_csv('numbers.csv')", "it uses read_csv(), which may differ each time"),
-        ("outside_file", "SELECT * FROM 'numbers.csv'", "it reads numbers.csv, which is not in the lakehouse"),
+        ("outside_file", "SELECT * FROM 'numbers.csv'", "it reads numbers.csv, which may be outside the lakehouse"),
         ("catalog", "SELECT count(*) AS n FROM duckdb_tables()", "it uses duckdb_tables(), which may differ each time"),
         ("above", "SELECT * FROM lakehouse.serving.clock", "it uses now(), which may differ each time"),
+        ("local_clock", "SELECT current_localtimestamp() AS t", "it uses current_localtimestamp(), which may differ each time"),
+        ("doubled", "SELECT lakehouse.main.twice(id) AS t FROM lakehouse.phys.a", "it uses the lakehouse's own twice()"),
+        ("own_type", "SELECT (id::lakehouse.main.money)::VARCHAR AS m FROM lakehouse.phys.a", "it uses the lakehouse's own type money"),
+        ("all_tables", "SELECT count(*) AS n FROM duckdb_tables", "it reads duckdb_tables, which may be outside the lakehouse"),
     ];
     let same = [
         ("plain", "SELECT * FROM lakehouse.phys.a"),
@@ -200,10 +216,7 @@ fn what_may_come_out_differently_is_always_copied_and_what_cannot_is_not() {
             "made",
             "SELECT i, [i, 2] AS l, {'a': i} AS s, CASE WHEN i > 1 THEN 'x' END AS c FROM range(5) t(i) UNION ALL SELECT 1, [2, 3], {'a': 4}, NULL",
         ),
-        (
-            "repeated",
-            "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 5) SELECT i, lakehouse.main.twice(i) AS t FROM r",
-        ),
+        ("repeated", "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 5) SELECT i, i + i AS t FROM r"),
         ("turned", "SELECT * FROM (PIVOT (SELECT id % 2 AS k, id FROM lakehouse.phys.a) ON k IN (0, 1) USING count(*))"),
         (
             "cast",
@@ -217,7 +230,7 @@ fn what_may_come_out_differently_is_always_copied_and_what_cannot_is_not() {
         views += &format!("CREATE VIEW serving.{name} AS {sql};");
     }
     let folder = site.folder().display();
-    site.change(&format!("SET file_search_path = '{folder}'; CREATE MACRO late() AS today(); CREATE MACRO twice(x) AS x + x; {views}"));
+    site.change(&format!("SET file_search_path = '{folder}'; CREATE MACRO late() AS today(); CREATE MACRO twice(x) AS x + x; CREATE TYPE money AS DECIMAL(10, 2); {views}"));
     site.ok(&["export"]);
     site.change("UPDATE phys.b SET s = 'new' WHERE id = 1");
     // A sample may well be empty.

@@ -19,8 +19,8 @@ use crate::export::{
 
 /// Table functions that read nothing outside their arguments.
 const OWN_TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
-/// Functions that DuckDB calls consistent although they look at the clock or draw lots.
-const NOT_CONSISTENT: [&str; 2] = ["age", "reservoir_quantile"];
+/// Functions that DuckDB calls consistent although they look at the clock, draw lots, or read what a text names.
+const NOT_CONSISTENT: [&str; 5] = ["age", "current_localtime", "current_localtimestamp", "json_serialize_plan", "reservoir_quantile"];
 /// Names without parentheses that are the time, unless a column is called so.
 const TIME_NAMES: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
 /// Parts of a statement whose meaning is known here. Anything else may be something that a later DuckDB knows and this code does not.
@@ -67,8 +67,11 @@ pub(super) struct Lineage<'a> {
     relations: BTreeMap<String, Vec<Relation>>,
     /// By lower-case name; everything that any overload is. Asked for when the first one is met: most views have none.
     functions: OnceCell<BTreeMap<String, BTreeSet<Function>>>,
-    /// The user's own types: a cast to one depends on it.
-    types: String,
+    /// The lakehouse's own types and functions, and DuckDB's own views, in lower case. What the first two mean is not all told by the catalog
+    /// (the parameters of a type, the defaults of a macro), and the last are about everything there is.
+    types: BTreeSet<String>,
+    own_functions: BTreeSet<String>,
+    system_views: BTreeSet<String>,
 }
 
 struct Relation {
@@ -111,9 +114,13 @@ impl<'a> Lineage<'a> {
         for relation in engine.rows(query, &[catalog], read)? {
             relations.entry(relation.name.to_lowercase()).or_default().push(relation);
         }
-        let query = "SELECT concat_ws(' ', schema_name, type_name, logical_type, labels::VARCHAR) FROM duckdb_types() WHERE database_name = ? AND NOT internal ORDER BY 1";
-        let types = engine.texts(query, &[catalog])?.join("; ");
-        Ok(Self { engine, catalog: catalog.to_owned(), relations, functions: OnceCell::new(), types })
+        let names = |query: &str, values: &[&str]| -> Result<BTreeSet<String>, ExportError> {
+            Ok(engine.texts(query, values)?.into_iter().collect())
+        };
+        let types = names("SELECT lower(type_name) FROM duckdb_types() WHERE database_name = ? AND NOT internal", &[catalog])?;
+        let own_functions = names("SELECT lower(function_name) FROM duckdb_functions() WHERE database_name = ?", &[catalog])?;
+        let system_views = names("SELECT lower(view_name) FROM duckdb_views() WHERE internal", &[])?;
+        Ok(Self { engine, catalog: catalog.to_owned(), relations, functions: OnceCell::new(), types, own_functions, system_views })
     }
 
     /// The statement that made a table.
@@ -126,18 +133,19 @@ impl<'a> Lineage<'a> {
             .unwrap_or_default()
     }
 
-    /// Everything that the overloads of a function are, in the lakehouse and in DuckDB.
+    /// Everything that the overloads of DuckDB's own functions are.
     fn functions(&self) -> Result<&BTreeMap<String, BTreeSet<Function>>, ExportError> {
         if let Some(functions) = self.functions.get() {
             return Ok(functions);
         }
         let query = "
             SELECT function_name, CASE WHEN function_type LIKE '%macro' THEN macro_definition END, function_type IN ('scalar', 'aggregate', 'window') AND stability = 'CONSISTENT'
-            FROM duckdb_functions() WHERE database_name IN ($1, 'system') AND function_type <> 'pragma'";
+            FROM duckdb_functions() WHERE database_name = 'system' AND function_type <> 'pragma'";
         let mut functions = BTreeMap::<String, BTreeSet<Function>>::new();
-        for (name, definition, consistent) in self.engine.rows(query, &[&self.catalog], |row| {
-            Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?))
-        })? {
+        for (name, definition, consistent) in self
+            .engine
+            .rows(query, &[], |row| Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?)))?
+        {
             let consistent = consistent == Some(true) && !NOT_CONSISTENT.contains(&name.as_str());
             let function = match definition {
                 Some(definition) => Function::Macro(definition),
@@ -171,7 +179,17 @@ impl<'a> Lineage<'a> {
             if let Some(why) = found.different {
                 return Ok(Err(why));
             }
+            if let Some(name) = found.types.iter().find(|name| self.types.contains(*name)) {
+                return Ok(Err(format!("it uses the lakehouse's own type {name}")));
+            }
             for name in &found.tables {
+                // DuckDB's own view, or a file, whatever else is called so.
+                if (name.schema.is_empty() || ["main", "pg_catalog"].contains(&name.schema.as_str()))
+                    && self.system_views.contains(&name.table)
+                    || name.schema.is_empty() && name.table.contains(['.', '/', ':'])
+                {
+                    return Ok(Err(format!("it reads {}, which may be outside the lakehouse", name.table)));
+                }
                 let mut meant =
                     self.relations.get(&name.table).into_iter().flatten().filter(|relation| self.can_mean(name, relation)).peekable();
                 let is_own = name.schema.is_empty() && found.own_names.contains(&name.table);
@@ -187,6 +205,9 @@ impl<'a> Lineage<'a> {
                 }
             }
             for name in &found.functions {
+                if self.own_functions.contains(name) {
+                    return Ok(Err(format!("it uses the lakehouse's own {name}()")));
+                }
                 let Some(meant) = self.functions()?.get(name) else { return Ok(Err(format!("it uses {name}(), which is not known"))) };
                 for function in meant {
                     match function {
@@ -197,9 +218,6 @@ impl<'a> Lineage<'a> {
                 }
             }
             below.texts.insert(text);
-        }
-        if !below.texts.is_empty() {
-            below.texts.insert(self.types.clone());
         }
         Ok(Ok(below))
     }
@@ -257,6 +275,7 @@ struct Name {
 struct Found {
     tables: BTreeSet<Name>,
     functions: BTreeSet<String>,
+    types: BTreeSet<String>,
     /// What `WITH` calls its parts.
     own_names: BTreeSet<String>,
     /// Why the statement may come out differently each time.
@@ -286,6 +305,9 @@ impl Found {
         let lower = |field: &str| text(field).to_lowercase();
         if !text("function_name").is_empty() {
             self.functions.insert(lower("function_name"));
+        }
+        for field in ["type_name", "user_type_name"] {
+            self.types.insert(lower(field));
         }
         if !text("cte_name").is_empty() {
             self.own_names.insert(lower("cte_name"));

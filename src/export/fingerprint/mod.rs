@@ -37,7 +37,7 @@ use super::{
 };
 
 /// Changes whenever a fingerprint is made in another way, so that those of an older materia are not taken for ours.
-const MADE: u32 = 1;
+pub(super) const MADE: u32 = 2;
 
 /// What a relation's content is recognised by, or why it cannot be.
 pub(super) type Fingerprint = Result<String, String>;

@@ -43,10 +43,10 @@ fn look(engine: &Engine, catalog: &str, (schema, name): &TableName, declared: &s
     let query = "
         SELECT concat_ws(' ', row_group_id, column_id, column_path, segment_id, segment_type, start, count, compression, block_offset,
                          CASE WHEN block_id < 0 THEN stats::VARCHAR END),
-               persistent AND NOT has_updates, block_id, array_to_string(additional_block_ids, ' ')
+               persistent AND NOT has_updates AND lower(column_name) <> 'rowid', block_id, array_to_string(additional_block_ids, ' ')
         FROM pragma_storage_info(?)";
     let Some(segments) = engine.rows(query, &[&table], Segment::read)?.into_iter().collect() else {
-        return Ok(Err(format!("{schema}.{name} is partly in the log that its last writer left")));
+        return Ok(Err(format!("{schema}.{name} is partly in the log that its last writer left, or has a column called rowid")));
     };
     let alive = format!("SELECT count(*), coalesce(bit_xor(hash(rowid)), 0)::VARCHAR FROM {table}");
     let alive = engine.rows(&alive, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.pop().unwrap_or_default();
