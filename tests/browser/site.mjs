@@ -148,7 +148,7 @@ try {
     const before = await page.evaluate(() => document.body.dataset.generation);
     await look(true);
     await eventually('nobody listens', async () => (await listeners()) === 0);
-    run('export');
+    run('export', '--full');
     assert((await page.evaluate(() => document.body.dataset.generation)) === before, 'it went on listening');
     await look(false);
     await eventually('the page catches up', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
