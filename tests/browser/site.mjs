@@ -92,6 +92,8 @@ try {
     const current = await select.inputValue();
     await select.selectOption(values.find((value) => value !== current));
     await eventually('the address follows', async () => page.url() !== address);
+    // Otherwise what is on screen before going back would pass for what is shown after it, and the page be loaded in the next promise.
+    await eventually('something else is shown', async () => (await page.locator('#panels').innerText()) !== shown);
     await page.goBack();
     await eventually('what was shown is shown again', async () => page.url() === address && (await page.locator('#panels').innerText()) === shown);
   });
