@@ -58,7 +58,7 @@ impl Life {
         connection
             .execute_batch(
                 "CREATE VIEW serving.sums AS SELECT k, count(*) AS n, sum(v) AS total FROM lakehouse.phys.t0 GROUP BY k;
-                 CREATE VIEW serving.above AS SELECT n, weigh(total) AS twice FROM lakehouse.serving.sums WHERE n > 0;
+                 CREATE VIEW serving.above AS SELECT n, total * 2 AS twice FROM lakehouse.serving.sums WHERE n > 0;
                  CREATE VIEW serving.both AS WITH old AS (SELECT id, k FROM lakehouse.phys.t1) SELECT old.id, t2.s FROM old JOIN lakehouse.phys.t2 USING (id);
                  CREATE TABLE serving.own AS FROM lakehouse.phys.t2;
                  CREATE TABLE serving.empty (a INTEGER, b VARCHAR);
@@ -66,7 +66,8 @@ impl Life {
             )
             .unwrap();
         if rng.bool() {
-            let always_copied = "CREATE VIEW serving.dated AS SELECT id, current_date AS today FROM lakehouse.phys.t3;
+            let always_copied = "CREATE VIEW serving.weighed AS SELECT id, weigh(v) AS twice FROM lakehouse.phys.t3;
+                 CREATE VIEW serving.dated AS SELECT id, current_date AS today FROM lakehouse.phys.t3;
                  CREATE VIEW serving.few AS SELECT * FROM lakehouse.phys.t3 ORDER BY id LIMIT 5;";
             connection.execute_batch(always_copied).unwrap();
         }
