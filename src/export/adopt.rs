@@ -9,10 +9,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Cancel, ExportError, Limits, Manifest, Record, TableManifest, audit,
+    Cancel, ExportError, Limits, Manifest, Record, TableManifest,
     engine::Engine,
-    generations,
-    plan::Kind,
+    generations, header,
+    plan::{self, Kind, STAGED},
     publish::{link_or_copy, make_folder, write_manifest},
     watch::Watch,
 };
@@ -102,7 +102,7 @@ fn id_of_age(target: &Target, record: &Record) -> io::Result<GenerationId> {
 
 fn is_duckdb(path: &Path) -> bool {
     let mut start = [0_u8; 12];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start[8..] == b"DUCK"
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && header::is_duckdb(&start)
 }
 
 /// Writes the manifest that a generation lacks by looking into it: at every value, since counting rows reads none, and half a file
@@ -111,7 +111,7 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
     let path = target.generation(id);
     let engine = Engine::alone(&path, &Limits::default(), &target.work().join("spill"), cancel)?;
     let mut tables = Vec::new();
-    for (name, columns) in audit::contents(&engine, schema)? {
+    for (name, columns) in plan::columns(&engine, STAGED, schema)? {
         let read_all = format!("SELECT count(*), max(hash(COLUMNS(*))) FROM {}", sql::path(&[schema, &name]));
         let rows = engine.rows(&read_all, &[], |row| row.get(0))?.first().copied().unwrap_or_default();
         tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns, fingerprint: None });

@@ -10,7 +10,7 @@ use super::{
     engine::Engine,
     error::reason,
     generations::{Manifest, TableManifest},
-    plan::{Column, Plan, STAGED, TablePlan},
+    plan::{self, Column, Plan, STAGED, TablePlan},
     work::Work,
 };
 use crate::{
@@ -112,7 +112,7 @@ pub(super) fn make(
     work: &Work,
 ) -> Result<Verdict, ExportError> {
     let engine = Engine::alone(path, &job.limits, &work.spill(), &job.cancel)?;
-    let found = contents(&engine, &plan.schema)?;
+    let found = plan::columns(&engine, STAGED, &plan.schema)?;
     let counted = count(&engine, &plan.schema, found.keys())?;
     let mut audit = Auditor { engine: &engine, schema: &plan.schema, verdict: Verdict::default() };
     for (table, rows) in plan.tables.iter().zip(rows) {
@@ -132,22 +132,6 @@ pub(super) fn make(
     drop(engine);
     verdict.audits.extend(dashboards::audit(path, &plan.schema, job, work)?);
     Ok(verdict)
-}
-
-/// Columns of every table in the staged file.
-pub(super) fn contents(engine: &Engine, schema: &str) -> Result<BTreeMap<String, Vec<Column>>, ExportError> {
-    let query = "
-        SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns()
-        WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index";
-    let columns = engine.rows(query, &[schema], |row| {
-        let column = Column { name: row.get(1)?, data_type: row.get(2)?, nullable: row.get(3)?, comment: row.get(4)? };
-        Ok((row.get::<_, String>(0)?, column))
-    })?;
-    let mut tables = BTreeMap::<String, Vec<Column>>::new();
-    for (table, column) in columns {
-        tables.entry(table).or_default().push(column);
-    }
-    Ok(tables)
 }
 
 /// Rows of every table, many to a question: a question for each would cost more than the counting.

@@ -255,8 +255,13 @@ pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
 /// # Errors
 /// The history is there and cannot be read.
 pub fn confirmed(target: &Target, id: &GenerationId) -> io::Result<Option<jiff::Timestamp>> {
-    let is_confirmation = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(id);
-    Ok(newest(target)?.iter().rev().find(is_confirmation).map(|record| record.started_at))
+    Ok(confirmation(&newest(target)?, id))
+}
+
+/// When one of these attempts, oldest first, last confirmed a generation.
+pub(super) fn confirmation(records: &[Record], id: &GenerationId) -> Option<jiff::Timestamp> {
+    let confirms = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(id);
+    records.iter().rev().find(confirms).map(|record| record.started_at)
 }
 
 /// Adds one line, durably. A line that an earlier crash tore is removed first.

@@ -8,17 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Cancel, ExportError, Unreadable, watch::Event, watch::Watch};
+use super::{Cancel, ExportError, Unreadable, header, watch::Event, watch::Watch};
 use crate::{
     files::{self, FileId},
     lock::{self, Mode},
 };
-
-/// The newest storage version that the linked DuckDB 2.0 reads.
-const NEWEST_STORAGE: u64 = 69;
-
-/// What files of storage version 69 and later have in the main header: the version stands in the database headers.
-const STORAGE_IN_DATABASE_HEADER: u64 = 999;
 
 /// Names that DuckDB keeps for catalogs of its own.
 const RESERVED_STEMS: [&str; 3] = ["memory", "system", "temp"];
@@ -111,37 +105,26 @@ fn open(path: &Path) -> Result<File, ExportError> {
     }
 }
 
-/// Reads the main header, so that a file DuckDB would reject is rejected with the reason that helps.
-///
-/// Layout: 8 bytes checksum, `DUCK`, storage version, four words of flags (the first one's lowest bit: encrypted), each 8 bytes
-/// little-endian. Source: `MainHeader` in DuckDB's `storage_info.hpp`. The two database headers follow at 4,096 and 8,192.
+/// Looks into the headers, so that a file DuckDB would reject is rejected with the reason that helps.
 fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
     let unreadable = |why| Err(ExportError::Lakehouse { path: path.to_path_buf(), why });
-    let mut header = [0_u8; 28];
-    match file.read_exact_at(&mut header, 0) {
+    let mut start = [0_u8; 28];
+    match file.read_exact_at(&mut start, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             let empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
             return unreadable(if empty { Unreadable::Empty } else { Unreadable::NotDuckDb });
         }
         read => read.map_err(|source| ExportError::io("read", path, source))?,
     }
-    if &header[8..12] != b"DUCK" {
+    if !header::is_duckdb(&start) {
         return unreadable(Unreadable::NotDuckDb);
     }
-    let word = |at: u64| {
-        let mut bytes = [0_u8; 8];
-        file.read_exact_at(&mut bytes, at).map(|()| u64::from_le_bytes(bytes))
-    };
     // A header that cannot be read is that of a truncated file, which DuckDB will say.
-    if word(20).is_ok_and(|flags| flags & 1 == 1) {
+    if header::is_encrypted(file).is_ok_and(|encrypted| encrypted) {
         return unreadable(Unreadable::Encrypted);
     }
-    let version = match word(12) {
-        Ok(STORAGE_IN_DATABASE_HEADER) => word(4_096 + 56).ok().max(word(8_192 + 56).ok()),
-        version => version.ok(),
-    };
-    match version {
-        Some(version) if version > NEWEST_STORAGE => unreadable(Unreadable::Newer { version, newest: NEWEST_STORAGE }),
+    match header::storage_version(file) {
+        Ok(version) if version > header::NEWEST_STORAGE => unreadable(Unreadable::Newer { version, newest: header::NEWEST_STORAGE }),
         _ => Ok(()),
     }
 }

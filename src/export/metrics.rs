@@ -128,8 +128,7 @@ fn past(registry: &mut Registry, attempts: &[Record]) {
 
 /// What is served now, whatever the last attempt came to.
 fn served(registry: &mut Registry, manifest: &Manifest, attempts: &[Record]) {
-    let is_confirmation = |record: &&Record| record.outcome == Outcome::Unchanged && record.generation.as_ref() == Some(&manifest.id);
-    let confirmed = attempts.iter().rev().find(is_confirmation).map(|record| record.started_at);
+    let confirmed = history::confirmation(attempts, &manifest.id);
     let as_of = seconds(confirmed.map_or(manifest.exported_at, |confirmed| confirmed.max(manifest.exported_at)));
     let help = "When the served data was read from the lakehouse, or last found unchanged there";
     number(registry, "served_data_timestamp_seconds", help, as_of);

@@ -6,12 +6,14 @@
 mod adopt;
 mod attempt;
 mod audit;
+mod beside;
 mod cancel;
 mod dashboards;
 mod engine;
 mod error;
 mod fingerprint;
 mod generations;
+mod header;
 mod history;
 mod job;
 mod lakehouse;
@@ -26,10 +28,7 @@ mod turn;
 mod watch;
 mod work;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 pub use audit::{Audit, Verdict};
 pub use cancel::Cancel;
@@ -48,6 +47,7 @@ pub use watch::{Event, Step, Unwatched, Watch};
 
 use self::{
     attempt::attempt,
+    beside::side_by_side,
     engine::Engine,
     fingerprint::Fingerprint,
     lakehouse::Lakehouse,
@@ -80,11 +80,10 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
 
         watch.step(Step::Audit);
         let auditing = Instant::now();
-        let (verdict, basis) = thread::scope(|scope| {
-            let basis = scope.spawn(|| reuse::basis(&staged, recipe, stamp, job));
-            let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, previous.as_ref(), job, &work);
-            (verdict, basis.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
+        let (basis, verdict) = side_by_side(
+            || reuse::basis(&staged, recipe, stamp, job),
+            || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, previous.as_ref(), job, &work),
+        );
         let (verdict, basis) = (verdict?, basis?);
         record.audit_ms = ms_since(auditing);
         if let Err(refused) = record.judge(&verdict, job.force) {

@@ -1,6 +1,6 @@
 //! What there is to export: every relation of the serving schema, as it binds now.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -172,7 +172,7 @@ fn relations(engine: &Engine, catalog: &str, schema: &str, job: &Job) -> Result<
 
 /// Fills in every relation's columns. A view's are those it has when it is bound now: what was declared may be older than what is below it.
 fn bind_all(engine: &Engine, catalog: &str, schema: &str, relations: &mut [TablePlan]) -> Result<(), ExportError> {
-    let mut declared = declared_columns(engine, catalog, schema)?;
+    let mut declared = columns(engine, catalog, schema)?;
     for table in relations {
         let declared = declared.remove(&table.name).unwrap_or_default();
         table.columns = match table.kind {
@@ -198,12 +198,12 @@ fn bind(engine: &Engine, catalog: &str, schema: &str, view: &str, declared: &[Co
     })
 }
 
-/// Declared columns by relation, for the whole schema at once: asking for each relation would be quadratic.
-fn declared_columns(engine: &Engine, catalog: &str, schema: &str) -> Result<HashMap<String, Vec<Column>>, ExportError> {
+/// Columns by relation, as they are declared; for the whole schema at once: asking for each relation would be quadratic.
+pub(super) fn columns(engine: &Engine, catalog: &str, schema: &str) -> Result<BTreeMap<String, Vec<Column>>, ExportError> {
     let query = "
         SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns()
         WHERE database_name = ? AND schema_name = ? ORDER BY table_name, column_index";
-    let mut columns = HashMap::<String, Vec<Column>>::new();
+    let mut columns = BTreeMap::<String, Vec<Column>>::new();
     let read = |row: &duckdb::Row<'_>| {
         Ok((row.get::<_, String>(0)?, Column { name: row.get(1)?, data_type: row.get(2)?, nullable: row.get(3)?, comment: row.get(4)? }))
     };

@@ -1,14 +1,12 @@
 //! From the lakehouse to a closed staged file, or to the finding that nothing has changed.
 
-use std::{
-    thread,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
 use super::{
     ExportError, Job, Manifest, Record,
+    beside::side_by_side,
     engine::Engine,
     fingerprint::{self, Fingerprint},
     lakehouse::Lakehouse,
@@ -147,13 +145,12 @@ fn stage_all(
     watch: &mut dyn Watch,
 ) -> Result<(Staged, Vec<Fingerprint>), ExportError> {
     let beside = engine.beside()?;
-    thread::scope(|scope| {
-        let recognised = scope.spawn(move || snapshot.with_file(|file| fingerprint::all(&beside, plan, file, job)));
-        let treatments = Decision::Full(why).treatments(plan, &[]);
-        let staged = stage::fill(engine, plan, &treatments, Start::Empty(job.target.staged()), watch);
-        let fingerprints = recognised.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((stage::close(engine, plan, staged?, watch)?, fingerprints?))
-    })
+    let treatments = Decision::Full(why).treatments(plan, &[]);
+    let (fingerprints, staged) = side_by_side(
+        move || snapshot.with_file(|file| fingerprint::all(&beside, plan, file, job)),
+        || stage::fill(engine, plan, &treatments, Start::Empty(job.target.staged()), &mut *watch),
+    );
+    Ok((stage::close(engine, plan, staged?, watch)?, fingerprints?))
 }
 
 /// Stages what was decided. Where the served file is not what was published, or would leave too much space unused, everything is copied.

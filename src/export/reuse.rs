@@ -6,7 +6,6 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ExportError, Job, Manifest,
+    beside::side_by_side,
     engine::Engine,
     fingerprint::{Fingerprint, MADE, Text, blocks},
     lakehouse::{COMPANIONS, Lakehouse},
@@ -212,13 +212,11 @@ pub(super) fn take_over(job: &Job, manifest: &Manifest, to: PathBuf) -> Result<O
     };
     let source = File::open(&from).map_err(|source| ExportError::io("open", &from, source))?;
     let copy = File::create_new(&staged.path).map_err(problem)?;
-    let content = thread::scope(|scope| {
-        let hashing = scope.spawn(|| blocks::hash_file(&source, &job.limits, &job.cancel));
-        let copied = snapshot::reflink(&source, &copy).or_else(|_| snapshot::copy_bytes(&source, &copy, &job.cancel));
-        let content = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        copied.and(content)
-    });
-    let content = content.map_err(problem)?;
+    let (content, copied) = side_by_side(
+        || blocks::hash_file(&source, &job.limits, &job.cancel),
+        || snapshot::reflink(&source, &copy).or_else(|_| snapshot::copy_bytes(&source, &copy, &job.cancel)),
+    );
+    let content = copied.and(content).map_err(problem)?;
     let as_published = manifest.basis.as_ref().is_some_and(|basis| basis.content == content);
     Ok(as_published.then_some(staged))
 }

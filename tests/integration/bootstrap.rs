@@ -7,19 +7,22 @@ use crate::support::Ran;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/bootstrap_supervisor.sh");
 
-/// In a mount namespace of its own: `$LOWER` with a layer over it that is thrown away, the checkout at /mnt/materia and the built command at /mnt/build.
-/// Runs the bootstrap twice, and prints what each run left.
-const TWICE: &str = r#"
+/// `$LOWER` with a layer over it that is thrown away, the checkout at /mnt/materia and the built command at /mnt/build.
+const ROOM: &str = r#"
 work=$(mktemp -d)
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/work" "$work/root" "$work/build"
 cp "$BUILD/materia" "$BUILD"/libduckdb*.so "$work/build"
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$work/upper,workdir=$work/work" "$work/root"
 cd "$work/root"
-for at in proc dev; do mkdir -p $at; mount --rbind /$at $at; done
 mkdir -p mnt/materia mnt/build
 mount --bind "$CHECKOUT" mnt/materia
 mount --bind "$work/build" mnt/build
+"#;
+
+/// In a [`ROOM`]: runs the bootstrap twice, and prints what each run left.
+const TWICE: &str = r#"
+for at in proc dev; do mkdir -p $at; mount --rbind /$at $at; done
 cp --remove-destination /etc/resolv.conf etc/resolv.conf
 # What it downloads is not what is tried.
 [ -e usr/local/bin/uv ] || { printf '#!/bin/sh\n' > usr/local/bin/uv; chmod 755 usr/local/bin/uv; }
@@ -80,16 +83,8 @@ fn a_bare_server_becomes_a_running_one_and_a_second_run_changes_nothing() {
 
 /// As [`TWICE`], with systemd as the first process of a namespace of its own: `$LOWER` must have it. Prints what systemd says of the units when
 /// the bootstrap is done, and what they did.
-const BOOTED: &str = r#"
-work=$(mktemp -d)
-mount -t tmpfs tmpfs "$work"
-mkdir "$work/upper" "$work/work" "$work/root" "$work/build"
-cp "$BUILD/materia" "$BUILD"/libduckdb*.so "$work/build"
-mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$work/upper,workdir=$work/work" "$work/root"
-cd "$work/root"
-mkdir -p mnt/materia mnt/build old
-mount --bind "$CHECKOUT" mnt/materia
-mount --bind "$work/build" mnt/build
+const BOOTED: &str = r"
+mkdir -p old
 printf '#!/bin/sh\n' > usr/local/bin/uv; chmod 755 usr/local/bin/uv
 for at in run tmp dev; do mount -t tmpfs tmpfs $at; done
 for device in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do IFS=: read -r name major minor <<<$device; mknod -m 666 dev/$name c $major $minor; done
@@ -122,7 +117,7 @@ timeout --kill-after=5 120 unshare --pid --mount --fork --kill-child --cgroup --
     mount -t proc proc proc; pivot_root . old; cd /; umount -l old
     exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null' >&2 || true
 cat trial.log
-"#;
+";
 
 #[test]
 fn systemd_runs_the_units_of_a_new_server() {
@@ -151,11 +146,11 @@ fn systemd_runs_the_units_of_a_new_server() {
     }
 }
 
-/// Runs a script in a mount namespace of its own.
+/// Runs a script in a [`ROOM`], in a mount namespace of its own.
 fn in_namespace(script: &str, lower: &str) -> Ran {
     let build = Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--fork", "bash", "-euo", "pipefail", "-c", script]);
+    command.args(["--mount", "--fork", "bash", "-euo", "pipefail", "-c", &format!("{ROOM}{script}")]);
     command.env("LOWER", lower).env("BUILD", build).env("CHECKOUT", ROOT);
     Ran::of(&command.output().unwrap())
 }

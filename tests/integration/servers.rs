@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{
         Barrier,
@@ -16,6 +15,7 @@ use std::{
 use crate::{
     postgres::{PASSWORD, Postgres},
     support::{Ran, Site, eventually},
+    web::{ask, free_address},
 };
 
 /// One server.
@@ -41,7 +41,7 @@ impl Server {
 
     /// Does not wait until it answers.
     fn begin(site: &Site, url: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address();
         let log = File::options().create(true).append(true).open(site.path("web.log")).unwrap();
         let mut command = with_store(site.command(&["web"]), url);
         command.env("MATERIA_LISTEN", address.to_string()).env("MATERIA_REQUESTS_PER_MINUTE", "0").env("RUST_LOG", "debug");
@@ -51,8 +51,6 @@ impl Server {
 
     /// Nothing, where the connection breaks.
     fn try_ask(&self, method: &str, path: &str, cookie: &str, form: &str) -> Option<Answer> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
         let cookie = if cookie.is_empty() { String::new() } else { format!("{cookie}\r\n") };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: text/html\r\nSec-Fetch-Site: same-origin\r\n{cookie}\
@@ -60,10 +58,7 @@ impl Server {
             self.address,
             form.len()
         );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = ask(self.address, &request)?;
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some(Answer { status, head: head.to_owned(), body: body.to_owned() })

@@ -11,14 +11,10 @@ use std::{
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::export::{Cancel, Limits};
+use crate::export::{Cancel, Limits, header};
 
-/// Where the blocks begin, after the main header and two database headers of 4,096 bytes each.
-const FIRST_BLOCK: u64 = 12_288;
 /// Storage versions whose layout is known: DuckDB 0.9 to 2.0.
-const KNOWN_VERSIONS: std::ops::RangeInclusive<u64> = 64..=69;
-/// What the main header says where the version stands in the database headers.
-const VERSION_IN_DATABASE_HEADER: u64 = 999;
+const KNOWN_VERSIONS: std::ops::RangeInclusive<u64> = 64..=header::NEWEST_STORAGE;
 /// Pieces in which a whole file is hashed.
 const PIECE: u64 = 4 << 20;
 
@@ -31,21 +27,11 @@ pub(in crate::export) struct Layout {
 
 impl Layout {
     /// Reads the headers; `None` for a file whose layout is not known, or that is encrypted.
-    ///
-    /// A database header is 8 bytes checksum and then words of 8 bytes: iteration, metadata block, free list, number of blocks, bytes of
-    /// a block, size of a vector, storage version. The one with the higher iteration counts. Source: `DatabaseHeader` in DuckDB's
-    /// `storage_info.hpp`.
     pub(in crate::export) fn read(file: &File) -> io::Result<Option<Self>> {
-        let mut head = vec![0_u8; 12_288];
-        file.read_exact_at(&mut head, 0)?;
-        let word = |at: usize| head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
-        let current = if word(4_096 + 8) >= word(8_192 + 8) { 4_096 } else { 8_192 };
-        let version = match word(12) {
-            VERSION_IN_DATABASE_HEADER => word(current + 56),
-            version => version,
-        };
-        let block = word(current + 40);
-        let known = &head[8..12] == b"DUCK" && KNOWN_VERSIONS.contains(&version) && word(20) & 1 == 0;
+        let mut start = [0_u8; 12];
+        file.read_exact_at(&mut start, 0)?;
+        let known = header::is_duckdb(&start) && KNOWN_VERSIONS.contains(&header::storage_version(file)?) && !header::is_encrypted(file)?;
+        let block = header::block_bytes(file)?;
         Ok((known && block.is_power_of_two() && (4_096..=262_144).contains(&block)).then_some(Self { block }))
     }
 }
@@ -65,7 +51,7 @@ impl Blocks {
         cancel: &Cancel,
     ) -> io::Result<()> {
         let ids: BTreeSet<_> = ids.filter(|id| !self.0.contains_key(id)).collect();
-        let pieces: Vec<_> = ids.iter().map(|id| (FIRST_BLOCK + id * layout.block, layout.block)).collect();
+        let pieces: Vec<_> = ids.iter().map(|id| (header::BYTES + id * layout.block, layout.block)).collect();
         self.0.extend(ids.into_iter().zip(hash_pieces(file, &pieces, threads, cancel)?));
         Ok(())
     }

@@ -62,15 +62,15 @@ const KNOWN_EXPRESSIONS: [&str; 16] = [
 /// What names can mean in one lakehouse.
 pub(super) struct Lineage<'a> {
     engine: &'a Engine,
+    /// Its name, in lower case.
     catalog: String,
     /// By lower-case name.
     relations: BTreeMap<String, Vec<Relation>>,
     /// By lower-case name; everything that any overload is. Asked for when the first one is met: most views have none.
     functions: OnceCell<BTreeMap<String, BTreeSet<Function>>>,
-    /// The lakehouse's own types and functions, and DuckDB's own views, in lower case. What the first two mean is not all told by the catalog
-    /// (the parameters of a type, the defaults of a macro), and the last are about everything there is.
+    /// The lakehouse's own types and DuckDB's own views, in lower case. The catalog does not tell a type's parameters, and the views are about
+    /// everything there is.
     types: BTreeSet<String>,
-    own_functions: BTreeSet<String>,
     system_views: BTreeSet<String>,
 }
 
@@ -84,6 +84,8 @@ struct Relation {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Function {
+    /// A macro of the lakehouse's own, of which the catalog does not tell all: defaults are missing.
+    Own,
     /// The same for the same arguments.
     Consistent,
     /// Something else another time, or something that reads outside.
@@ -118,9 +120,8 @@ impl<'a> Lineage<'a> {
             Ok(engine.texts(query, values)?.into_iter().collect())
         };
         let types = names("SELECT lower(type_name) FROM duckdb_types() WHERE database_name = ? AND NOT internal", &[catalog])?;
-        let own_functions = names("SELECT lower(function_name) FROM duckdb_functions() WHERE database_name = ?", &[catalog])?;
         let system_views = names("SELECT lower(view_name) FROM duckdb_views() WHERE internal", &[])?;
-        Ok(Self { engine, catalog: catalog.to_owned(), relations, functions: OnceCell::new(), types, own_functions, system_views })
+        Ok(Self { engine, catalog: catalog.to_lowercase(), relations, functions: OnceCell::new(), types, system_views })
     }
 
     /// The statement that made a table.
@@ -133,21 +134,21 @@ impl<'a> Lineage<'a> {
             .unwrap_or_default()
     }
 
-    /// Everything that the overloads of DuckDB's own functions are.
+    /// Everything that the overloads of a function are, in the lakehouse and in DuckDB.
     fn functions(&self) -> Result<&BTreeMap<String, BTreeSet<Function>>, ExportError> {
         if let Some(functions) = self.functions.get() {
             return Ok(functions);
         }
         let query = "
-            SELECT function_name, CASE WHEN function_type LIKE '%macro' THEN macro_definition END, function_type IN ('scalar', 'aggregate', 'window') AND stability = 'CONSISTENT'
-            FROM duckdb_functions() WHERE database_name = 'system' AND function_type <> 'pragma'";
+            SELECT lower(function_name), lower(database_name) = $1, CASE WHEN function_type LIKE '%macro' THEN macro_definition END,
+                   function_type IN ('scalar', 'aggregate', 'window') AND stability = 'CONSISTENT'
+            FROM duckdb_functions() WHERE lower(database_name) IN ($1, 'system') AND function_type <> 'pragma'";
+        let read = |row: &duckdb::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<bool>>(3)?));
         let mut functions = BTreeMap::<String, BTreeSet<Function>>::new();
-        for (name, definition, consistent) in self
-            .engine
-            .rows(query, &[], |row| Ok((row.get::<_, String>(0)?.to_lowercase(), row.get(1)?, row.get::<_, Option<bool>>(2)?)))?
-        {
+        for (name, own, definition, consistent) in self.engine.rows(query, &[&self.catalog], read)? {
             let consistent = consistent == Some(true) && !NOT_CONSISTENT.contains(&name.as_str());
             let function = match definition {
+                _ if own => Function::Own,
                 Some(definition) => Function::Macro(definition),
                 None if consistent || OWN_TABLE_FUNCTIONS.contains(&name.as_str()) => Function::Consistent,
                 None => Function::Volatile,
@@ -205,12 +206,11 @@ impl<'a> Lineage<'a> {
                 }
             }
             for name in &found.functions {
-                if self.own_functions.contains(name) {
-                    return Ok(Err(format!("it uses the lakehouse's own {name}()")));
-                }
                 let Some(meant) = self.functions()?.get(name) else { return Ok(Err(format!("it uses {name}(), which is not known"))) };
+                // In their order: what the lakehouse calls so comes first.
                 for function in meant {
                     match function {
+                        Function::Own => return Ok(Err(format!("it uses the lakehouse's own {name}()"))),
                         Function::Consistent => {}
                         Function::Volatile => return Ok(Err(format!("it uses {name}(), which may differ each time"))),
                         Function::Macro(definition) => queries.push(definition.clone()),
@@ -224,10 +224,9 @@ impl<'a> Lineage<'a> {
 
     fn can_mean(&self, name: &Name, relation: &Relation) -> bool {
         let schema = relation.schema.to_lowercase();
-        let own = self.catalog.to_lowercase();
-        let in_catalog = name.catalog.is_empty() || name.catalog == own;
+        let in_catalog = name.catalog.is_empty() || name.catalog == self.catalog;
         // In `a.b`, `a` may be the catalog.
-        in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == own))
+        in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == self.catalog))
     }
 
     /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.

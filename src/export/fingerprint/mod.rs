@@ -20,7 +20,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
 };
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -32,11 +31,12 @@ use self::{
 };
 use super::{
     ExportError, Job,
+    beside::side_by_side,
     engine::Engine,
     plan::{Kind, Plan, TablePlan},
 };
 
-/// Changes whenever a fingerprint is made in another way, so that those of an older materia are not taken for ours.
+/// Changes whenever a fingerprint is made in another way, so that those of an older materia are not taken for ours: a part of the recipe.
 pub(super) const MADE: u32 = 2;
 
 /// What a relation's content is recognised by, or why it cannot be.
@@ -72,7 +72,6 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
     let of = |(table, below): (&TablePlan, &Result<Below, String>)| {
         let below = below.as_ref().map_err(Clone::clone)?;
         let mut text = Text::new();
-        text.add(&MADE.to_string());
         text.add(&described(table));
         below.texts.iter().for_each(|below| text.add(below));
         for name in &below.tables {
@@ -120,14 +119,11 @@ impl<'a> Stored<'a> {
             Ok(stored)
         };
         let (work, beside) = (&work, engine.beside()?);
-        thread::scope(|scope| {
-            let other = scope.spawn(move || work(&beside));
-            let mut stored: Self = work(engine)?;
-            let other: Self = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            stored.outlines.extend(other.outlines);
-            stored.blocks.merge(other.blocks);
-            Ok(stored)
-        })
+        let (other, own): (Result<Self, ExportError>, _) = side_by_side(move || work(&beside), || work(engine));
+        let (mut stored, other) = (own?, other?);
+        stored.outlines.extend(other.outlines);
+        stored.blocks.merge(other.blocks);
+        Ok(stored)
     }
 }
 
