@@ -7,6 +7,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod download;
 pub mod export;
+pub mod extensions;
 pub mod files;
 pub mod lock;
 pub mod pipeline;

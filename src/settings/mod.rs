@@ -44,6 +44,8 @@ pub struct Settings {
     pub serving: PathBuf,
     /// Where pipelines' logs are kept. `logs`; default `analytics.logs` beside the served file.
     pub logs: Option<PathBuf>,
+    /// Where DuckDB's extensions are kept, which a DuckLake needs. `extensions` / `MATERIA_EXTENSIONS`; default `extensions`.
+    pub extensions: PathBuf,
     /// How exports are made.
     pub export: ExportSettings,
     /// What fills the lakehouse.
@@ -81,6 +83,7 @@ struct File {
     lakehouse: Option<PathBuf>,
     serving: Option<PathBuf>,
     logs: Option<PathBuf>,
+    extensions: Option<PathBuf>,
     export: ExportSettings,
     pipelines: PipelinesSettings,
     status: StatusSettings,
@@ -150,11 +153,13 @@ impl Settings {
         let serving = path("SERVING_DUCKDB_PATH")
             .or_else(|| file.serving.map(|path| folder.join(path)))
             .unwrap_or_else(|| Self::serving_beside(&lakehouse));
+        let extensions = path("MATERIA_EXTENSIONS").unwrap_or_else(|| folder.join(file.extensions.unwrap_or_else(|| "extensions".into())));
         let accounts = AccountsSettings::load(&folder, env);
         Ok(Self {
             lakehouse,
             serving,
             logs: file.logs.map(|path| folder.join(path)),
+            extensions,
             export: file.export,
             pipelines: file.pipelines,
             status: file.status,
@@ -233,6 +238,7 @@ mod tests {
         let settings = Settings::load(Some((Path::new("etc/materia.toml"), text)), &env).unwrap();
         assert_eq!(settings.lakehouse, Path::new("etc/lake.duckdb"));
         assert_eq!(settings.serving, Path::new("etc/analytics.duckdb"));
+        assert_eq!(settings.extensions, Path::new("etc/extensions"));
         assert_eq!(settings.export.keep, 7);
         assert_eq!(settings.export.wait, Duration::from_mins(1));
         assert_eq!(settings.export.schema, "serving");
