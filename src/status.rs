@@ -32,7 +32,7 @@ pub struct Place {
 /// Everything that files and locks tell about a served file at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// The served path.
+    /// The served path, or the lake's address.
     pub served: PathBuf,
     /// What stands there.
     pub what: Served,
@@ -74,12 +74,15 @@ impl Status {
         let info = generation.filter(|_| problem.is_none());
         let (history, history_lost) = export::history_with_losses(target)?;
         Ok(Self {
-            served: target.served_path().to_path_buf(),
-            what: target.served()?,
+            served: target.name(),
+            what: export::served(target)?,
             unreadable: problem.map(|problem| problem.reason),
             generation: info.as_ref().and_then(|info| info.id.clone()),
-            exported_at: info.and_then(|info| info.as_of()),
-            bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+            exported_at: info.as_ref().and_then(|info| info.as_of()),
+            bytes: match target.lake() {
+                Some(_) => info.map(|info| info.bytes),
+                None => std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+            },
             generations: export::generations(target)?,
             history,
             history_lost,

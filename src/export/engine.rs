@@ -9,7 +9,7 @@ use std::{
 use duckdb::{Config, Connection, Row};
 
 use super::{Cancel, ExportError, plan::STAGED};
-use crate::sql;
+use crate::{lake::Lake, sql};
 
 /// How often a running statement is asked for its progress and whether it should stop.
 const PULSE: Duration = Duration::from_millis(100);
@@ -90,6 +90,14 @@ impl Engine {
             drop(done);
             result
         })
+    }
+
+    /// Attaches a lake that will be written, and makes it where there is none.
+    pub(super) fn attach_lake(&self, lake: &Lake, alias: &str) -> Result<(), ExportError> {
+        self.cancel.check()?;
+        let attached = lake.attach(&self.connection, alias);
+        self.cancel.check()?;
+        Ok(attached?)
     }
 
     /// Runs statements that are over at once.

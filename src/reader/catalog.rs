@@ -7,10 +7,7 @@ use duckdb::arrow::{
 };
 
 use super::{Limits, Pin, Query, ReaderError};
-use crate::{
-    export::{self, Manifest},
-    sql,
-};
+use crate::{export::Manifest, sql};
 
 /// The tables of a generation, by name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -93,13 +90,10 @@ impl Pin {
         Ok(Catalog { tables })
     }
 
-    /// What is known about the newest kept generation that is older than this one.
+    /// What is known about the newest generation that was kept when this one was opened and is older.
     #[must_use]
     pub fn before(&self) -> Option<Manifest> {
-        let target = &self.reader.shared.target;
-        let this = self.generation().id.as_ref()?;
-        let older = target.generation_ids().ok()?.into_iter().filter(|id| id < this).max()?;
-        export::manifest(target, &older)
+        self.generation.before.as_deref().cloned()
     }
 
     /// About how many bytes of the file a table takes: the blocks it has data in. A block may hold data of several small tables.
