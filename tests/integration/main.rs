@@ -28,6 +28,8 @@ mod histories;
 mod incremental;
 mod input;
 mod kept;
+mod lake;
+mod lake_extensions;
 mod metrics;
 mod names;
 mod operations;
