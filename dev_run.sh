@@ -17,6 +17,8 @@ cd "$(dirname "$0")"
 cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/materia
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 demo=${MATERIA_DEMO:-demo}
+# The newest DuckDB whose extensions for a DuckLake there are as Python wheels.
+lake_duckdb=1.5.5
 
 say() { printf '\n== %s\n' "$*"; }
 need() { command -v "$1" >/dev/null 2>&1 || { printf 'dev_run.sh: %s is missing; install it with: %s\n' "$1" "$2" >&2; exit 1; }; }
@@ -57,6 +59,31 @@ pythons() {
     [ -z "$python" ] || export MATERIA_TEST_PYTHON=$python
     python=$(python_with python-api duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 pyarrow==26.0.1 openpyxl==3.1.5 schemathesis==4.32.5)
     [ -z "$python" ] || export MATERIA_TEST_API_PYTHON=$python
+    python=$(python_with python-lake "duckdb==$lake_duckdb")
+    [ -z "$python" ] || export MATERIA_TEST_LAKE_PYTHON=$python
+}
+
+# The S3 server of the tests, built once; nothing where that fails.
+s3_server() {
+    local place=$cache/s3s-fs-0.14.1
+    if [ ! -x "$place/bin/s3s-fs" ]; then
+        say "an S3 server for the tests" >&2
+        env --unset=CARGO_TARGET_DIR cargo install s3s-fs --version 0.14.1 --locked --features binary --root "$place" >&2 || return 0
+    fi
+    printf '%s\n' "$place/bin/s3s-fs"
+}
+
+# DuckLakes: with the newest DuckDB whose extensions there are, and the command that was built for another. A test that misses something says that it is skipped.
+lake_tests() {
+    local library server
+    if ! library=$(infra/libduckdb.sh "$lake_duckdb") || ! MATERIA_TEST_EXTENSIONS=$(infra/extensions.sh "$lake_duckdb"); then
+        printf 'dev_run.sh: DuckDB %s or its extensions cannot be had; the tests of DuckLakes are skipped\n' "$lake_duckdb" >&2
+        return 0
+    fi
+    export MATERIA_TEST_EXTENSIONS
+    server=$(s3_server)
+    [ -z "$server" ] || export MATERIA_TEST_S3=$server
+    cargo test --locked --config "target.'cfg(unix)'.runner=['env', 'LD_LIBRARY_PATH=$library']" --test integration -- lake:: lake_
 }
 
 # What the browser tests want, where there is Node: exactly what the lock file says.
@@ -79,6 +106,8 @@ run_tests() {
     browser_tests
     # A snapshot that differs is a failure here, never an update.
     INSTA_UPDATE=no cargo test --locked -- --skip soak:: --skip browser::
+    say "DuckLake, on DuckDB $lake_duckdb"
+    INSTA_UPDATE=no lake_tests
     # Alone: the browser's promises look at the clock, and the soak leaves no processor to others.
     say "browser"
     cargo test --locked --test integration -- --nocapture browser::

@@ -153,6 +153,7 @@ environment() {
         [[ ${!name:-} != *[\'$'\n']* ]] || die "$name has a quote or a second line, which no settings file can hold; write it by hand after this"
     done
     local -A here_is=([DUCKDB_PATH]=$data/lakehouse.duckdb [SERVING_DUCKDB_PATH]=$data/analytics.duckdb
+        [MATERIA_EXTENSIONS]=$data/extensions
         [DATABASE_URL]=sqlite://$data/accounts/accounts.db [LANDING]=$data/landing
         [MATERIA_METRICS_FILE]=$data/metrics/materia_export.prom [MATERIA_METRICS]=127.0.0.1:9464)
     while IFS= read -r line; do

@@ -114,17 +114,17 @@ pub enum ExtensionError {
         why: String,
     },
     /// The folder or a file cannot be read or written.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {why}", path.display())]
     Files {
         /// What was tried.
         doing: &'static str,
         /// With what.
         path: PathBuf,
         /// The operating system's reason.
-        source: io::Error,
+        why: io::Error,
     },
     /// DuckDB itself does not start or answer.
-    #[error("DuckDB does not start: {0}")]
+    #[error(transparent)]
     Engine(#[from] duckdb::Error),
 }
 
@@ -358,7 +358,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 fn at<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ExtensionError + use<'a> {
-    move |source| ExtensionError::Files { doing, path: path.to_path_buf(), source }
+    move |why| ExtensionError::Files { doing, path: path.to_path_buf(), why }
 }
 
 #[cfg(test)]

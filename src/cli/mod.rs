@@ -8,6 +8,7 @@ mod context;
 mod dashboards;
 mod demo;
 mod export;
+mod extensions;
 mod generations;
 mod history;
 mod man;
@@ -77,6 +78,7 @@ enum Verb {
     Dashboards(dashboards::Args),
     Web(web::Args),
     Users(users::Args),
+    Extensions(extensions::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -152,6 +154,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Dashboards(args) => dashboards::run(&context, &args),
         Verb::Web(args) => web::run(context, &args),
         Verb::Users(args) => users::run(&context, &args),
+        Verb::Extensions(args) => extensions::run(&context, &args),
         Verb::Completions(_) | Verb::Man(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -20,8 +20,9 @@ fn assert_shows(name: &str, site: &Site, args: &[&str]) -> Ran {
     ran
 }
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "export",
+    "extensions",
     "status",
     "history",
     "rollback",
@@ -70,6 +71,9 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_users_suspend", &site, &["users", "suspend", "--help"]);
     assert_shows("help_users_backup", &site, &["users", "backup", "--help"]);
     assert_shows("help_users_seed", &site, &["users", "seed", "--help"]);
+    assert_shows("help_extensions", &site, &["extensions", "--help"]);
+    assert_shows("help_extensions_install", &site, &["extensions", "install", "--help"]);
+    assert_shows("help_extensions_list", &site, &["extensions", "list", "--help"]);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! A DuckLake as the target. It wants a DuckDB whose extensions can be had: `MATERIA_TEST_EXTENSIONS` names their folder, `LD_LIBRARY_PATH` the DuckDB
+//! that they are for; `dev_run.sh test` sets both. Elsewhere these tests are skipped with a printed reason.
+
+use std::{
+    env, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use duckdb::Connection;
+use materia::extensions::{Extension, Extensions};
+
+use crate::{
+    s3::{BUCKET, S3, SECRET},
+    wire::Wire,
+};
+
+/// The folder of the extensions for the DuckDB that runs, or `None`, with the reason printed.
+pub(crate) fn extensions() -> Option<PathBuf> {
+    let Some(folder) = env::var_os("MATERIA_TEST_EXTENSIONS").map(PathBuf::from) else {
+        println!("skipped: MATERIA_TEST_EXTENSIONS does not name a folder of DuckDB's extensions");
+        return None;
+    };
+    let version: String = Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap();
+    if !folder.join(&version).is_dir() {
+        println!("skipped: {} has no extensions for DuckDB {version}, which runs", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// The names in a folder with what tells one file from another.
+pub(crate) fn stamps(folder: &Path) -> Vec<(String, u64)> {
+    let stamp = |name: String| (name.clone(), fs::metadata(folder.join(name)).unwrap().ino());
+    crate::support::names(folder).into_iter().map(stamp).collect()
+}
+
+#[test]
+fn a_ducklake_is_written_and_read_with_what_is_in_the_folder() {
+    let Some(folder) = extensions() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    Extensions::new(folder).load(&connection, &[Extension::DuckLake, Extension::Sqlite]).unwrap();
+    let attach = format!("ATTACH 'ducklake:sqlite:{0}/catalog.db' AS lake (DATA_PATH '{0}/data/')", place.path().display());
+    connection.execute_batch(&attach).unwrap();
+    connection.execute_batch("CREATE TABLE lake.numbers AS FROM range(100_000) t(i)").unwrap();
+    let sum: i64 = connection.query_row("SELECT sum(i)::BIGINT FROM lake.numbers", [], |row| row.get(0)).unwrap();
+    assert_eq!(sum, 4_999_950_000);
+}
+
+#[test]
+fn storage_that_stops_hangs_or_refuses_is_an_error_and_has_everything_when_it_is_back() {
+    let Some(folder) = extensions() else { return };
+    let Some(mut server) = S3::start() else { return };
+    let mut wire = Wire::to(server.port());
+    let place = tempfile::tempdir().unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    Extensions::new(folder).load(&connection, &[Extension::DuckLake, Extension::Sqlite, Extension::Httpfs]).unwrap();
+    // DuckDB's other client gives up on a write only after ten seconds more.
+    connection.execute_batch("SET http_timeout = 1; SET http_retries = 0; SET httpfs_client_implementation = 'httplib'").unwrap();
+    connection.execute_batch(&S3::secret(wire.port())).unwrap();
+    let attach = format!("ATTACH 'ducklake:sqlite:{}/catalog.db' AS lake (DATA_PATH 's3://{BUCKET}/data/')", place.path().display());
+    connection.execute_batch(&attach).unwrap();
+    let write = || connection.execute_batch("CREATE OR REPLACE TABLE lake.numbers AS FROM range(100_000) t(i)");
+    // Written anew each time, so that nothing is answered from what was read before.
+    let works = || write().and_then(|()| connection.query_row("SELECT count(*) FROM lake.numbers", [], |row| row.get::<_, i64>(0)));
+    let fails = || {
+        let error = write().unwrap_err().to_string();
+        assert!(!error.contains(SECRET), "{error}");
+    };
+    assert_eq!(works().unwrap(), 100_000);
+    let stored = server.objects();
+    assert!(stored.len() == 1 && stored[0].starts_with("data/main/numbers/"), "{stored:?}");
+
+    server.end();
+    fails();
+    server.begin();
+    assert_eq!(works().unwrap(), 100_000);
+    server.signal("STOP");
+    fails();
+    server.signal("CONT");
+    assert_eq!(works().unwrap(), 100_000);
+    wire.hang();
+    fails();
+    wire.refuse();
+    fails();
+    wire.restore();
+    assert_eq!(works().unwrap(), 100_000);
+    assert!(stored.iter().all(|object| server.objects().contains(object)));
+}
