@@ -152,12 +152,12 @@ impl Lake {
         match inner.address.catalog {
             CatalogPlace::Sqlite(_) => options.extend(["META_JOURNAL_MODE 'WAL'".to_owned(), "META_BUSY_TIMEOUT 10000".to_owned()]),
             CatalogPlace::Postgres(_) if inner.address.password.is_some() => {
-                options.push(format!("META_SECRET '{}'", access::CATALOG_SECRET))
+                options.push(format!("META_SECRET '{}'", access::CATALOG_SECRET));
             }
             CatalogPlace::Postgres(_) | CatalogPlace::DuckDb(_) => {}
         }
         let statement = format!("ATTACH {} AS {} ({})", sql::literal(&inner.address.lake()), sql::ident(alias), options.join(", "));
-        self.patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))
+        Self::patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))
     }
 
     /// Prepares a DuckDB for a frozen catalog.
@@ -225,12 +225,12 @@ impl Lake {
             CatalogPlace::DuckDb(_) => {}
         }
         let statement = format!("ATTACH {} AS {CATALOG} ({})", sql::literal(&address.database()), options.join(", "));
-        self.patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))?;
+        Self::patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))?;
         Ok(connection)
     }
 
     /// Opens a catalog, again and again while it is a DuckDB file that somebody else has open: nobody has it for long.
-    fn patiently(&self, open: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
+    fn patiently(open: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
         let begun = Instant::now();
         loop {
             let opened = open();

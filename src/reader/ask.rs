@@ -182,7 +182,7 @@ impl Pin {
         // A sender of its own would keep the stream from ever ending.
         let expired = batches.downgrade();
         let until = Instant::now() + limits.wait;
-        let own = limits.clone();
+        let own = limits;
         let give_up = move |why| drop(expired.upgrade().map(|batches| batches.try_send(Err(given_up(why, &own)))));
         let ticket = Ticket::queued(until, &self.reader.shared.watchdog, Box::new(give_up));
         let key = Key { query, limits };
@@ -244,7 +244,7 @@ fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> (Arc<As
         return (asking, None);
     }
     let (sender, outcome) = watch::channel(None);
-    let (told, limits) = (sender.clone(), key.limits.clone());
+    let (told, limits) = (sender.clone(), key.limits);
     let give_up = move |why| {
         told.send_if_modified(|outcome| {
             let first = outcome.is_none();

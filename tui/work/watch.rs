@@ -205,10 +205,7 @@ impl Looking {
                     Err(error) => Err(error),
                 }
             }
-            None => {
-                self.asked = Some(Instant::now());
-                Status::look(place, state)
-            }
+            None => Status::look(place, state).inspect(|_| self.asked = Some(Instant::now())),
         };
         self.files = files;
         match looked {
