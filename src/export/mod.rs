@@ -39,6 +39,7 @@ pub use error::{ExportError, Unreadable};
 pub use generations::{Generation, Manifest, TableManifest, before, find, list as generations, manifest, pin, unpin, what as served};
 pub use history::{Outcome, Record, Source, TableRecord, confirmed, read as history, read_with_losses as history_with_losses};
 pub use job::{Finished, Job, Rehearsal};
+pub use lake::migrate;
 pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
 pub use reuse::{Basis, Treatment};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use duckdb::Connection;
 use tempfile::TempDir;
 
-use super::{CATALOG, Lake, LakeError, access, catalog::Commit};
+use super::{CATALOG, Lake, LakeError, SCHEME, access, catalog::Commit};
 use crate::sql;
 
 /// What the file is attached as while it is written.
@@ -35,8 +35,13 @@ impl Frozen {
         self.files.iter().any(|file| access::is_remote(file))
     }
 
+    /// What DuckLake attaches.
+    pub(crate) fn address(&self) -> String {
+        format!("{SCHEME}{}", self.path().display())
+    }
+
     /// Where the file is.
-    pub(crate) fn path(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.folder.path().join("catalog.ducklake")
     }
 }

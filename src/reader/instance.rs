@@ -6,7 +6,7 @@ use duckdb::{Config, Connection};
 
 use super::ReaderLimits;
 use crate::{
-    lake::{Frozen, Lake, SCHEME},
+    lake::{Frozen, Lake},
     sql, values,
 };
 
@@ -74,7 +74,7 @@ impl Blank {
         let set = set_if_known(&self.connections[0], "validate_external_file_cache", "'NO_VALIDATION'")
             .and_then(|()| self.connections[0].execute_batch(&format!("SET allowed_paths = [{files}]")));
         set.map_err(|error| error.to_string())?;
-        self.enter(&format!("{SCHEME}{}", frozen.path().display()), catalog, &frozen.schema).map_err(|error| error.to_string())
+        self.enter(&frozen.address(), catalog, &frozen.schema).map_err(|error| error.to_string())
     }
 
     fn enter(self, what: &str, catalog: &str, schema: &str) -> duckdb::Result<Attached> {

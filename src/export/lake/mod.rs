@@ -5,12 +5,14 @@
 //! next one, which finds the file as it should be and the lake behind it.
 
 mod keep;
+mod migrate;
 mod types;
 mod writer;
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 pub(super) use self::keep::{generations, prune};
+pub use self::migrate::migrate;
 use self::writer::Writer;
 use super::{
     Cancel, ExportError, Job, Limits, Manifest, Outcome, Plan, Record, Step, TableRecord, Watch, engine,
@@ -43,61 +45,72 @@ pub(super) fn export(job: &Job, lake: &Lake, record: &mut Record, watch: &mut dy
     }
     let publishing = Instant::now();
     let manifest = Manifest { id: record.id.clone(), ..made.clone() };
-    ship(job, lake, &made.id, &manifest, served.as_ref(), &work, record, watch)?;
+    let shipment =
+        Shipment { job, lake, file: &job.target.generation(&made.id), manifest: &manifest, served: served.as_ref(), compare_all: false };
+    shipment.ship(&work, record, watch)?;
     record.publish_ms += ms_since(publishing);
     record.generation = Some(manifest.id);
     Ok(Outcome::Published)
 }
 
-/// Copies a generation's file into the lake as the generation that `manifest` describes, as far as the lake does not hold it already.
-#[expect(clippy::too_many_arguments, reason = "what is shipped, from where, and what was there before")]
-fn ship(
-    job: &Job,
-    lake: &Lake,
-    file: &GenerationId,
-    manifest: &Manifest,
-    served: Option<&Manifest>,
-    work: &Work,
-    record: &mut Record,
-    watch: &mut dyn Watch,
-) -> Result<(), ExportError> {
-    types::check(manifest)?;
-    watch.step(Step::Upload);
-    let found = lake.find(&manifest.schema)?;
-    let now = found.as_ref().and_then(|found| found.served.as_ref());
-    if now.map(|commit| &commit.manifest.id) != served.map(|served| &served.id) {
-        // What the checks compared with is not what is served any more.
-        let by = now.map(|commit| format!(" (generation {})", commit.manifest.id)).unwrap_or_default();
-        return Err(ExportError::Overtaken { lake: job.target.name(), by });
-    }
-    let writer = Writer::begin(lake, &manifest.schema, found.as_ref(), (&job.limits, &work.spill(), &job.cancel))?;
-    writer.engine.quick(&engine::attach(&job.target.generation(file), STAGED, "READ_ONLY"))?;
-    let plan = Plan::of(manifest);
-    let treated: Vec<_> = manifest.tables.iter().map(|table| (&table.name, why(job, &table.name, manifest, found.as_ref()))).collect();
-    let of = treated.iter().filter(|(_, why)| why.is_err()).count();
-    let (mut written, mut records) = (Vec::new(), Vec::new());
-    for (table, (name, why)) in plan.tables.iter().zip(&treated) {
-        let before = served.and_then(|served| served.table(name));
-        let mut line = TableRecord { name: (*name).clone(), previous_rows: before.map(|before| before.rows), ..TableRecord::default() };
-        match why {
-            Ok(same) => (line.rows, line.reused, line.why) = (before.map_or(0, |before| before.rows), true, same.clone()),
-            Err(differs) => {
-                let from = sql::path(&[STAGED, &manifest.schema, name]);
-                (line.rows, line.ms) = writer.replace(table, &from, (written.len(), of), watch)?;
-                line.why.clone_from(differs);
-                written.push(((*name).clone(), from));
-            }
+/// A generation's file on its way into a lake.
+struct Shipment<'a> {
+    job: &'a Job,
+    lake: &'a Lake,
+    file: &'a Path,
+    /// The generation that it becomes.
+    manifest: &'a Manifest,
+    /// The one that it was checked against.
+    served: Option<&'a Manifest>,
+    /// Compares the values of tables too that are in the lake already.
+    compare_all: bool,
+}
+
+impl Shipment<'_> {
+    /// Copies it, as far as the lake does not hold it already, and commits.
+    fn ship(&self, work: &Work, record: &mut Record, watch: &mut dyn Watch) -> Result<(), ExportError> {
+        let Self { job, lake, manifest, served, .. } = *self;
+        types::check(manifest)?;
+        watch.step(Step::Upload);
+        let found = lake.find(&manifest.schema)?;
+        let now = found.as_ref().and_then(|found| found.served.as_ref());
+        if now.map(|commit| &commit.manifest.id) != served.map(|served| &served.id) {
+            // What the checks compared with is not what is served any more.
+            let by = now.map(|commit| format!(" (generation {})", commit.manifest.id)).unwrap_or_default();
+            return Err(ExportError::Overtaken { lake: job.target.name(), by });
         }
-        records.push(line);
+        let writer = Writer::begin(lake, &manifest.schema, found.as_ref(), (&job.limits, &work.spill(), &job.cancel))?;
+        writer.engine.quick(&engine::attach(self.file, STAGED, "READ_ONLY"))?;
+        let plan = Plan::of(manifest);
+        let treated: Vec<_> = manifest.tables.iter().map(|table| (&table.name, why(job, &table.name, manifest, found.as_ref()))).collect();
+        let of = treated.iter().filter(|(_, why)| why.is_err()).count();
+        let (mut written, mut compared, mut records) = (0, Vec::new(), Vec::new());
+        for (table, (name, why)) in plan.tables.iter().zip(&treated) {
+            let from = sql::path(&[STAGED, &manifest.schema, name]);
+            let before = served.and_then(|served| served.table(name));
+            let mut line = TableRecord { name: (*name).clone(), previous_rows: before.map(|before| before.rows), ..TableRecord::default() };
+            match why {
+                Ok(same) => (line.rows, line.reused, line.why) = (before.map_or(0, |before| before.rows), true, same.clone()),
+                Err(differs) => {
+                    (line.rows, line.ms) = writer.replace(table, &from, (written, of), watch)?;
+                    line.why.clone_from(differs);
+                    written += 1;
+                }
+            }
+            if why.is_err() || self.compare_all {
+                compared.push(((*name).clone(), from));
+            }
+            records.push(line);
+        }
+        for name in writer.tables()?.iter().filter(|name| manifest.table(name).is_none()) {
+            writer.remove(name)?;
+        }
+        watch.step(Step::Verify);
+        writer.verify(manifest, &compared)?;
+        record.tables = records;
+        record.bytes = manifest.bytes;
+        writer.commit(manifest, watch)
     }
-    for name in writer.tables()?.iter().filter(|name| manifest.table(name).is_none()) {
-        writer.remove(name)?;
-    }
-    watch.step(Step::Verify);
-    writer.verify(manifest, &written)?;
-    record.tables = records;
-    record.bytes = manifest.bytes;
-    writer.commit(manifest, watch)
 }
 
 /// Why a table is left as it is in the lake, or why not.

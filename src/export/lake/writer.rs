@@ -7,7 +7,7 @@ use crate::{
         Cancel, Event, ExportError, Limits, Manifest, TablePlan, Verdict, Watch, audit::Auditor, engine::Engine, plan, snapshot::ms_since,
         stage, watch::Step,
     },
-    lake::{AUTHOR, Found, Frozen, Lake, MARK, SCHEME},
+    lake::{AUTHOR, Found, Frozen, Lake, MARK},
     sql,
 };
 
@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
     /// Attaches an older snapshot beside what is written. Asking the lake itself for it would not do: in this transaction a table that has been
     /// replaced is the new one, whatever version of it is asked for.
     pub(super) fn attach_old(&self, frozen: &Frozen) -> Result<(), ExportError> {
-        self.engine.quick(&format!("ATTACH {} AS {OLD} (READ_ONLY)", sql::literal(&format!("{SCHEME}{}", frozen.path().display()))))
+        self.engine.quick(&format!("ATTACH {} AS {OLD} (READ_ONLY)", sql::literal(&frozen.address())))
     }
 
     /// Removes a table.
@@ -108,11 +108,8 @@ impl<'a> Writer<'a> {
         if failed.is_empty() { Ok(()) } else { Err(ExportError::Broken { failed }) }
     }
 
-    /// How many rows, and a sum over every value that does not depend on their order.
     fn digest(&self, from: &str) -> Result<(u64, String), ExportError> {
-        let query = format!("SELECT count(*), coalesce(sum(hash(every)::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS every");
-        let mut rows = self.engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.pop().unwrap_or_default())
+        digest(&self.engine, from)
     }
 
     /// Makes it the newest generation.
@@ -151,6 +148,13 @@ impl<'a> Writer<'a> {
     fn path(&self, table: &str) -> String {
         sql::path(&[LAKE, &self.schema, table])
     }
+}
+
+/// How many rows there are, and a sum over every value that does not depend on their order.
+pub(super) fn digest(engine: &Engine, from: &str) -> Result<(u64, String), ExportError> {
+    let query = format!("SELECT count(*), coalesce(sum(hash(every)::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS every");
+    let mut rows = engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.pop().unwrap_or_default())
 }
 
 /// What an older snapshot is attached as.
