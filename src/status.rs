@@ -84,6 +84,8 @@ impl Status {
             }
             Err(error) => return Err(error),
         };
+        // A lake that others fill is served as it is.
+        let what = if target.lake().is_some() && what == Served::Missing && info.is_some() { Served::Foreign } else { what };
         Ok(Self {
             served: target.name(),
             what,

@@ -152,7 +152,9 @@ impl<'a> Writer<'a> {
 
 /// How many rows there are, and a sum over every value that does not depend on their order.
 pub(super) fn digest(engine: &Engine, from: &str) -> Result<(u64, String), ExportError> {
-    let query = format!("SELECT count(*), coalesce(sum(hash(every)::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS every");
+    // Not a name that a column could have: it would be taken for that one.
+    const ROW: &str = "\"materia: a whole row\"";
+    let query = format!("SELECT count(*), coalesce(sum(hash({ROW})::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS {ROW}");
     let mut rows = engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.pop().unwrap_or_default())
 }
