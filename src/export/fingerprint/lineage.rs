@@ -232,7 +232,7 @@ impl<'a> Lineage<'a> {
     /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.
     fn parse(&self, text: &str) -> Result<Option<Value>, ExportError> {
         for query in [text.to_owned(), format!("SELECT {text}")] {
-            let parsed = match self.engine.texts("SELECT json_serialize_sql(?)::VARCHAR", &[&query]) {
+            let parsed = match self.engine.texts("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", &[&query]) {
                 Err(ExportError::Engine { .. }) => None,
                 parsed => parsed?.pop(),
             };
