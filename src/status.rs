@@ -32,12 +32,14 @@ pub struct Place {
 /// Everything that files and locks tell about a served file at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// The served path.
+    /// The served path, or the lake's address.
     pub served: PathBuf,
     /// What stands there.
     pub what: Served,
     /// Why it cannot be read, where it cannot.
     pub unreadable: Option<String>,
+    /// Why the catalog of a lake cannot be asked; what only it knows is missing then.
+    pub unreachable: Option<String>,
     /// The generation readers have now, where it is what stands at the served path.
     pub generation: Option<GenerationId>,
     /// When its data was read from the lakehouse, or last found unchanged there.
@@ -72,15 +74,30 @@ impl Status {
         let reader::State { generation, problem } = state;
         // A reader falls back to a kept generation; what is told here is what stands at the served path.
         let info = generation.filter(|_| problem.is_none());
-        let (history, history_lost) = export::history_with_losses(target)?;
+        let around = (|| Ok((export::history_with_losses(target)?, export::served(target)?, export::generations(target)?)))();
+        let (unreachable, ((history, history_lost), what, generations)) = match around {
+            Ok(around) => (None, around),
+            // The catalog of a lake is on another machine: what is known without it is told, and that it is away.
+            Err(error) if target.lake().is_some() => {
+                let error: io::Error = error;
+                (Some(error.to_string()), (export::history_with_losses(&target.file())?, Served::Missing, Vec::new()))
+            }
+            Err(error) => return Err(error),
+        };
+        // A lake that others fill is served as it is.
+        let what = if target.lake().is_some() && what == Served::Missing && info.is_some() { Served::Foreign } else { what };
         Ok(Self {
-            served: target.served_path().to_path_buf(),
-            what: target.served()?,
+            served: target.name(),
+            what,
+            unreachable,
             unreadable: problem.map(|problem| problem.reason),
             generation: info.as_ref().and_then(|info| info.id.clone()),
-            exported_at: info.and_then(|info| info.as_of()),
-            bytes: std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
-            generations: export::generations(target)?,
+            exported_at: info.as_ref().and_then(|info| info.as_of()),
+            bytes: match target.lake() {
+                Some(_) => info.map(|info| info.bytes),
+                None => std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
+            },
+            generations,
             history,
             history_lost,
             running: export::running(target)?,
@@ -129,6 +146,7 @@ impl Status {
         let mut find = |condition, text| findings.push(Finding { condition, text });
         let served = self.served.display();
         match (&self.what, &self.unreadable) {
+            _ if self.unreachable.is_some() => find(Condition::NotServed, self.unreachable.clone().unwrap_or_default()),
             (Served::Foreign | Served::Generation(_), Some(why)) => {
                 find(Condition::NotServed, format!("{served} cannot be read; run `materia export` or `materia rollback`: {why}"));
             }

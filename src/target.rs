@@ -20,7 +20,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, FileId};
+use crate::{
+    files::{self, FileId},
+    lake::Lake,
+};
 
 /// One published version: `20261121T021038123Z`, the UTC time it was begun, to the millisecond. Sorts as it follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,9 +73,12 @@ impl std::fmt::Display for GenerationId {
 }
 
 /// The served file's place, with links followed, and the names of everything around it.
+///
+/// Where a lake is served, this is the file that it is filled from, which nobody else reads: made and audited as if it were served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     served: PathBuf,
+    lake: Option<Lake>,
 }
 
 /// What stands at the served path now.
@@ -92,7 +98,31 @@ impl Target {
     /// # Errors
     /// A loop of links, or a folder on the way that cannot be read.
     pub fn new(path: &Path) -> io::Result<Self> {
-        files::follow_links(path).map(|served| Self { served })
+        files::follow_links(path).map(|served| Self { served, lake: None })
+    }
+
+    /// The same with a lake that is filled from the file, and served in its place.
+    #[must_use]
+    pub fn with_lake(self, lake: Lake) -> Self {
+        Self { lake: Some(lake), ..self }
+    }
+
+    /// The lake that is served, where one is.
+    #[must_use]
+    pub fn lake(&self) -> Option<&Lake> {
+        self.lake.as_ref()
+    }
+
+    /// The file alone, whoever is served from it.
+    #[must_use]
+    pub fn file(&self) -> Self {
+        Self { served: self.served.clone(), lake: None }
+    }
+
+    /// What it is called: the file's path, or the lake's address without a password.
+    #[must_use]
+    pub fn name(&self) -> PathBuf {
+        self.lake.as_ref().map_or_else(|| self.served.clone(), |lake| PathBuf::from(lake.name()))
     }
 
     /// The file readers open.

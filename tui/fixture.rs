@@ -193,6 +193,7 @@ pub(crate) fn setup() -> Setup {
 pub(crate) fn generation_info() -> Arc<GenerationInfo> {
     Arc::new(GenerationInfo {
         sequence: 1,
+        snapshot: None,
         id: Some(id(2)),
         exported_at: id(2).time(),
         confirmed_at: None,

@@ -57,7 +57,7 @@ pub(crate) enum StartError {
 pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let address = settings.web.listen;
     accounts::check_debug(&settings.web).map_err(AccountsError::from)?;
-    let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::default())?;
+    let reader = Reader::follow(&settings.target()?, &settings.export.schema, ReaderLimits::default())?;
     let clock = Clock::System;
     let accounts = Accounts::open_patiently(&settings, &clock).await?;
     let dashboards = Dashboards::load(&settings.dashboards)?;
@@ -67,7 +67,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     };
     let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);
     let listener = listen(address).await?;
-    tracing::info!(address = %listener.local_addr()?, served = %app.settings.serving.display(), "serving");
+    tracing::info!(address = %listener.local_addr()?, served = %app.settings.target()?.name().display(), "serving");
     if let Some(address) = app.settings.web.metrics {
         let operators = serve::serve(listen(address).await?, router::operators(&app), std::future::pending());
         tokio::spawn(operators);

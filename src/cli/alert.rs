@@ -35,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let settings = &context.settings;
     let target = target(context)?;
-    let receiver = Receiver::new(&settings.brand.name, &target.served_path().display().to_string());
+    let receiver = Receiver::new(&settings.brand.name, &target.name().display().to_string());
     if args.test {
         return test(settings.alerts.webhook.as_ref(), &receiver);
     }
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure { message: "another materia alert is at work".to_owned(), code: Failure::BUSY });
     };
     let (mut state, now) = (State::load(&target)?, Timestamp::now());
-    let reader = Reader::open(target.served_path(), &settings.export.schema, ReaderLimits::small())?;
+    let reader = Reader::follow(&target, &settings.export.schema, ReaderLimits::small())?;
     let place = Place { target: target.clone(), lakehouse: settings.lakehouse.clone(), max_age: settings.status.max_age };
     let status = Status::look(&place, reader.state())?;
     state.see_holder(status.lakehouse_held_by.as_ref(), now);

@@ -64,12 +64,14 @@ impl Context {
             }
             settings.lakehouse = lakehouse;
         }
-        settings.serving = files.to.unwrap_or(settings.serving);
+        if let Some(place) = files.to {
+            settings.serve_at(&place, Path::new("")).map_err(|problem| anyhow::anyhow!("--to: {problem}"))?;
+        }
         Ok(Self { settings })
     }
 
     pub(super) fn target(&self) -> anyhow::Result<Target> {
-        Target::new(&self.settings.serving).with_context(|| format!("cannot follow {}", self.settings.serving.display()))
+        self.settings.target().with_context(|| format!("cannot follow {}", self.settings.serving.display()))
     }
 }
 

@@ -184,7 +184,8 @@ fn published(finished: &Finished, job: &Job) -> String {
     }
     let took = words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms)));
     let blocked = words::duration(Duration::from_millis(record.blocked_ms));
-    let served = job.target.served_path().display();
+    let served = job.target.name();
+    let served = served.display();
     if record.outcome == Outcome::Unchanged {
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(
@@ -220,7 +221,7 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
         job.lakehouse.display(),
         words::bytes(rehearsal.lakehouse.bytes),
         plan.lakehouse_version,
-        job.target.served_path().display()
+        job.target.name().display()
     );
     for (table, treatment) in plan.tables.iter().zip(&rehearsal.treatments) {
         let done = if treatment.reused { "kept" } else { "copied" };

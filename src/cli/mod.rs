@@ -12,6 +12,7 @@ mod extensions;
 mod generations;
 mod history;
 mod man;
+mod migrate;
 mod pipeline;
 mod progress;
 mod signals;
@@ -73,6 +74,7 @@ enum Verb {
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
     Unpin(generations::PinArgs),
+    Migrate(migrate::Args),
     Pipeline(pipeline::Args),
     Alert(alert::Args),
     Dashboards(dashboards::Args),
@@ -141,6 +143,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         // It tells by itself when the settings are wrong, and when they are right again.
         return tui::run(files, args);
     }
+    if let Verb::Migrate(args) = &cli.verb {
+        // What --to names is not what is served yet.
+        return migrate::run(&files, args);
+    }
     let context = Context::load(files.clone()).map_err(|error| Failure::usage(format!("{error:#}")))?;
     match cli.verb {
         Verb::Export(args) => export::run(context, args),
@@ -155,7 +161,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Web(args) => web::run(context, &args),
         Verb::Users(args) => users::run(&context, &args),
         Verb::Extensions(args) => extensions::run(&context, &args),
-        Verb::Completions(_) | Verb::Man(_) | Verb::Demo(_) | Verb::Tui(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions(_) | Verb::Man(_) | Verb::Demo(_) | Verb::Tui(_) | Verb::Migrate(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Report, Failure> {
-    let reader = Reader::open(target.served_path(), &context.settings.export.schema, ReaderLimits::small())?;
+    let reader = Reader::follow(target, &context.settings.export.schema, ReaderLimits::small())?;
     let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
     let place = target.clone();
     let status = Status::look(&Place { target: place, lakehouse: context.settings.lakehouse.clone(), max_age }, reader.state())?;

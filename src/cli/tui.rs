@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{ValueEnum, builder::PossibleValue};
-use materia::{status::Place, target::Target};
+use materia::status::Place;
 
 use super::{Context, Failure, Files};
 use crate::tui::{self, Depth, Look, Options, Setup, Source, TerminalScreen, Theme};
@@ -105,7 +105,7 @@ pub(super) fn run(files: Files, args: Args) -> Result<ExitCode, Failure> {
 /// What the settings say now.
 fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
     let settings = Context::load(files.clone()).map_err(|error| format!("{error:#}"))?.settings;
-    let target = Target::new(&settings.serving).map_err(|error| format!("cannot follow {}: {error}", settings.serving.display()))?;
+    let target = settings.target().map_err(|error| format!("cannot follow {}: {error}", settings.serving.display()))?;
     let mut shown: Vec<String> = settings.tui.logs.clone();
     shown.extend(logs.iter().cloned());
     Ok(Setup {

@@ -21,25 +21,39 @@ use crate::{
     target::{GenerationId, Served, Target},
 };
 
-/// The manifest of what was served last. A served file that materia did not publish is kept as a generation first.
+/// What was served last.
+pub(super) struct Previous {
+    /// The generation that stands at the served path.
+    pub(super) served: Option<GenerationId>,
+    /// The manifest of it; where the served file is gone or damaged, the last good generation's, which the next one is held against.
+    pub(super) manifest: Option<Manifest>,
+}
+
+impl Previous {
+    /// The manifest of what stands at the served path.
+    pub(super) fn served(&self) -> Option<&Manifest> {
+        self.manifest.as_ref().filter(|manifest| self.served.as_ref() == Some(&manifest.id))
+    }
+}
+
+/// What was served last. A served file that materia did not publish is kept as a generation first.
 pub(super) fn previous(
     target: &Target,
     schema: &str,
     cancel: &Cancel,
-    record: &mut Record,
+    record: &Record,
     watch: &mut dyn Watch,
-) -> Result<Option<Manifest>, ExportError> {
-    record.previous = match generations::served(target)? {
+) -> Result<Previous, ExportError> {
+    let served = match generations::served(target)? {
         Served::Generation(id) => complete(target, id, schema, cancel, watch)?,
         Served::Missing => None,
         Served::Foreign => adopt(target, schema, cancel, record, watch)?,
     };
-    // Where the served file is gone or damaged, the last good generation is what the next one is held against.
-    let id = match &record.previous {
+    let id = match &served {
         Some(id) => Some(id.clone()),
         None => generations::ids(target)?.pop(),
     };
-    Ok(id.and_then(|id| super::manifest(target, &id)))
+    Ok(Previous { served, manifest: id.and_then(|id| super::manifest(target, &id)) })
 }
 
 /// Keeps a foreign served file as a generation of its own, so that it can be brought back.

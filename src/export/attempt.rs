@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history,
+    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history, lake,
     snapshot::ms_since,
     turn::{self, Announcing, Turn},
 };
@@ -54,12 +54,22 @@ pub(super) fn attempt(
     let mut watch = Announcing::new(turn, Running::begin(target, &record.id, generation, now), watch);
     let watch: &mut dyn Watch = &mut watch;
     watch.step(Step::Recover);
-    let result = generations::recover(target).and_then(|()| work(watch, &mut record));
+    let result = generations::recover(&target.file()).and_then(|()| work(watch, &mut record));
     watch.step(Step::Record);
     let finished = conclude(target, record, result, begun);
     if let Some(job) = job.filter(|_| finished.error.is_none()) {
         watch.step(Step::Prune);
-        if let Err(error) = generations::prune(target, job.keep) {
+        let pruned = match target.lake() {
+            None => {
+                generations::prune(target, job.keep).map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))
+            }
+            // Of the file that it is filled from, only what the next export begins with.
+            Some(lake) => lake::prune(target, lake, job.keep).and_then(|()| {
+                let kept = generations::prune(&target.file(), 1);
+                kept.map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))
+            }),
+        };
+        if let Err(error) = pruned {
             watch.notice(&format!("old generations could not be removed: {error}"));
         }
     }
@@ -82,7 +92,7 @@ fn conclude(target: &Target, mut record: Record, result: Result<Outcome, ExportE
 ///
 /// Where the clock went backwards there is still room for one just before it: for what is found being served, see [`super::adopt`].
 fn next_id(target: &Target, now: Timestamp) -> GenerationId {
-    let kept = target.generation_ids().unwrap_or_default().pop();
+    let kept = generations::ids(target).unwrap_or_default().pop().max(target.generation_ids().unwrap_or_default().pop());
     let tried = history::newest(target).unwrap_or_default().into_iter().map(|record| record.id).max();
     let trying = turn::running(target).ok().flatten().map(|running| running.id);
     let room = kept.max(tried).max(trying).map(|newest| GenerationId::after(Timestamp::UNIX_EPOCH, Some(&newest)));

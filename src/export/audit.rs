@@ -146,14 +146,15 @@ fn count<'a>(engine: &Engine, schema: &str, tables: impl Iterator<Item = &'a Str
     Ok(counted)
 }
 
-struct Auditor<'a> {
-    engine: &'a Engine,
-    schema: &'a str,
-    verdict: Verdict,
+/// Makes checks and takes down what comes of them.
+pub(super) struct Auditor<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) schema: &'a str,
+    pub(super) verdict: Verdict,
 }
 
 impl Auditor<'_> {
-    fn note(&mut self, name: &str, table: Option<&str>, passed: bool, found: String) {
+    pub(super) fn note(&mut self, name: &str, table: Option<&str>, passed: bool, found: String) {
         self.verdict.audits.push(Audit {
             name: name.to_owned(),
             table: table.map(str::to_owned),
@@ -168,7 +169,7 @@ impl Auditor<'_> {
     }
 
     /// Every relation is there, with the columns it has in the lakehouse and as many rows as were read from it.
-    fn against_lakehouse(&mut self, table: &TablePlan, read: u64, found: Option<(&Vec<Column>, &u64)>) {
+    pub(super) fn against_lakehouse(&mut self, table: &TablePlan, read: u64, found: Option<(&Vec<Column>, &u64)>) {
         let name = Some(table.name.as_str());
         let Some((columns, &rows)) = found else {
             self.note("present", name, false, "is not in the staged file".to_owned());

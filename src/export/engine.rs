@@ -9,7 +9,10 @@ use std::{
 use duckdb::{Config, Connection, Row};
 
 use super::{Cancel, ExportError, plan::STAGED};
-use crate::sql;
+use crate::{
+    lake::{Frozen, Lake},
+    sql,
+};
 
 /// How often a running statement is asked for its progress and whether it should stop.
 const PULSE: Duration = Duration::from_millis(100);
@@ -90,6 +93,20 @@ impl Engine {
             drop(done);
             result
         })
+    }
+
+    /// Attaches a lake that will be written, and makes it where there is none.
+    pub(super) fn attach_lake(&self, lake: &Lake, alias: &str) -> Result<(), ExportError> {
+        self.cancel.check()?;
+        let attached = lake.attach(&self.connection, alias);
+        self.cancel.check()?;
+        Ok(attached?)
+    }
+
+    /// Attaches one snapshot of a lake for reading.
+    pub(super) fn open_frozen(&self, lake: &Lake, frozen: &Frozen, alias: &str) -> Result<(), ExportError> {
+        lake.prepare_reader(&self.connection, frozen.is_remote())?;
+        self.quick(&format!("ATTACH {} AS {alias} (READ_ONLY)", sql::literal(&frozen.address())))
     }
 
     /// Runs statements that are over at once.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Audit, history::Outcome};
-use crate::{lock::Holder, target::GenerationId, words};
+use crate::{lake::LakeError, lock::Holder, target::GenerationId, words};
 
 /// Why an attempt did not publish. Whatever it is, what was served before is still served.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +165,23 @@ pub enum ExportError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// The lake that is served cannot be reached or used.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Another exporter committed to the lake first.
+    #[error("{} was written by somebody else meanwhile{by}; nothing was published, and what is served is whole. Run it again", lake.display())]
+    Overtaken {
+        /// The lake.
+        lake: PathBuf,
+        /// By whom, where that is known.
+        by: String,
+    },
+    /// A lake would change the values.
+    #[error("a DuckLake cannot hold {} exactly; cast in the pipeline, for example HUGEINT to DECIMAL(38, 0), or to VARCHAR", columns.join(", "))]
+    Unholdable {
+        /// Table, column and type of each.
+        columns: Vec<String>,
     },
     /// DuckDB refused something.
     #[error("DuckDB could not {doing}: {}{}", reason(source), engine_advice(source))]

@@ -1,6 +1,7 @@
 //! The kept generations: manifests, pins, pruning, and putting a killed exporter's leftovers in order.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ExportError, Verdict,
     history::Source,
+    lake,
     plan::{Column, Kind},
     reuse::Basis,
     stage, work,
@@ -75,6 +77,17 @@ impl Manifest {
         self.tables.iter().find(|table| table.name == name)
     }
 
+    /// Whether both hold the same, value for value, as far as their tables can be recognised.
+    pub(super) fn holds_as(&self, other: &Self) -> bool {
+        let recipe = |manifest: &Self| manifest.basis.as_ref().map(|basis| basis.recipe.clone());
+        self.id == other.id
+            || (self.schema == other.schema
+                && recipe(self).is_some()
+                && recipe(self) == recipe(other)
+                && self.tables == other.tables
+                && self.tables.iter().all(|table| table.fingerprint.is_some()))
+    }
+
     /// The rows of all its tables.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -100,6 +113,9 @@ pub struct Generation {
 /// # Errors
 /// The folder of generations or the served file cannot be looked at.
 pub fn list(target: &Target) -> io::Result<Vec<Generation>> {
+    if let Some(lake) = target.lake() {
+        return lake::generations(lake);
+    }
     let served = target.served()?;
     let mut ids = target.generation_ids()?;
     ids.reverse();
@@ -115,7 +131,25 @@ pub fn list(target: &Target) -> io::Result<Vec<Generation>> {
 /// One generation's manifest, if it can be read.
 #[must_use]
 pub fn manifest(target: &Target, id: &GenerationId) -> Option<Manifest> {
+    if let Some(lake) = target.lake() {
+        return lake.commits().ok()?.into_iter().rfind(|commit| commit.manifest.id == *id).map(|commit| commit.manifest);
+    }
     serde_json::from_slice(&fs::read(target.manifest(id)).ok()?).ok()
+}
+
+/// What is known about the newest kept generation that is older than this one.
+#[must_use]
+pub fn before(target: &Target, id: &GenerationId) -> Option<Manifest> {
+    match target.lake() {
+        Some(lake) => lake
+            .commits()
+            .ok()?
+            .into_iter()
+            .map(|commit| commit.manifest)
+            .filter(|manifest| manifest.id < *id)
+            .max_by(|one, other| one.id.cmp(&other.id)),
+        None => manifest(target, &ids(target).ok()?.into_iter().filter(|older| older < id).max()?),
+    }
 }
 
 /// Finds a generation by its id or by a beginning that only one id has.
@@ -136,6 +170,9 @@ pub fn find(target: &Target, asked: &str) -> Result<GenerationId, ExportError> {
 /// # Errors
 /// There is no such generation, or its mark cannot be written.
 pub fn pin(target: &Target, id: &GenerationId) -> Result<(), ExportError> {
+    if let Some(lake) = target.lake() {
+        return Ok(lake.pin(id)?);
+    }
     let mark = target.pin_mark(id);
     fs::write(&mark, b"").map_err(|source| ExportError::io("write", &mark, source))?;
     // An export may have pruned it just before the mark was there.
@@ -151,16 +188,39 @@ pub fn pin(target: &Target, id: &GenerationId) -> Result<(), ExportError> {
 /// # Errors
 /// Its mark cannot be removed.
 pub fn unpin(target: &Target, id: &GenerationId) -> Result<(), ExportError> {
+    if let Some(lake) = target.lake() {
+        return Ok(lake.unpin(id)?);
+    }
     let mark = target.pin_mark(id);
     files::remove_if_there(&mark).map_err(|source| ExportError::io("remove", &mark, source))
 }
 
+/// The ids of all generations that are kept, oldest first.
 pub(super) fn ids(target: &Target) -> Result<Vec<GenerationId>, ExportError> {
+    if let Some(lake) = target.lake() {
+        let ids: BTreeSet<_> = lake.commits()?.into_iter().map(|commit| commit.manifest.id).collect();
+        return Ok(ids.into_iter().collect());
+    }
     target.generation_ids().map_err(|source| ExportError::io("read", &target.generations(), source))
 }
 
+/// What is served now.
 pub(super) fn served(target: &Target) -> Result<Served, ExportError> {
+    if let Some(lake) = target.lake() {
+        return Ok(lake.served()?.map_or(Served::Missing, |commit| Served::Generation(commit.manifest.id)));
+    }
     target.served().map_err(|source| ExportError::io("look at", target.served_path(), source))
+}
+
+/// What is served now: a generation, something else, or nothing.
+///
+/// # Errors
+/// The served file, the folder of generations or the catalog of a lake cannot be looked at.
+pub fn what(target: &Target) -> io::Result<Served> {
+    served(target).map_err(|error| match error {
+        ExportError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    })
 }
 
 /// Removes all but the newest `keep` generations, the served one and the pinned ones; returns what was removed.

@@ -218,6 +218,16 @@ pub fn read(target: &Target) -> io::Result<Vec<Record>> {
 /// # Errors
 /// The file is there and cannot be read.
 pub fn read_with_losses(target: &Target) -> io::Result<(Vec<Record>, usize)> {
+    let (mut records, lost) = read_file(target)?;
+    let Some(lake) = target.lake() else { return Ok((records, lost)) };
+    let (told, untold) = lake.records()?;
+    // Beside the file stands only what could not be told to the lake.
+    records.extend(told);
+    records.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok((records, lost + untold))
+}
+
+fn read_file(target: &Target) -> io::Result<(Vec<Record>, usize)> {
     let mut text = Vec::new();
     match File::open(target.history()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -238,6 +248,9 @@ pub fn read_with_losses(target: &Target) -> io::Result<(Vec<Record>, usize)> {
 /// # Errors
 /// The file is there and cannot be read.
 pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
+    if target.lake().is_some() {
+        return read(target);
+    }
     let mut file = match File::open(target.history()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
@@ -255,7 +268,10 @@ pub(super) fn newest(target: &Target) -> io::Result<Vec<Record>> {
 /// # Errors
 /// The history is there and cannot be read.
 pub fn confirmed(target: &Target, id: &GenerationId) -> io::Result<Option<jiff::Timestamp>> {
-    Ok(confirmation(&newest(target)?, id))
+    match target.lake() {
+        Some(lake) => Ok(lake.confirmed(id)?),
+        None => Ok(confirmation(&newest(target)?, id)),
+    }
 }
 
 /// When one of these attempts, oldest first, last confirmed a generation.
@@ -264,8 +280,16 @@ pub(super) fn confirmation(records: &[Record], id: &GenerationId) -> Option<jiff
     records.iter().rev().find(confirms).map(|record| record.started_at)
 }
 
-/// Adds one line, durably. A line that an earlier crash tore is removed first.
+/// Adds one attempt, durably. What a lake does not take down stands beside the file that it is filled from, and is told with the rest.
 pub(super) fn append(target: &Target, record: &Record) -> io::Result<()> {
+    match target.lake().map(|lake| lake.append(record)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => append_line(target, record),
+    }
+}
+
+/// Adds one line, durably. A line that an earlier crash tore is removed first.
+fn append_line(target: &Target, record: &Record) -> io::Result<()> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     let mut file = locked(&target.history())?;
@@ -295,7 +319,7 @@ pub(super) fn remember(target: &Target, running: &Running, watch: &mut dyn Watch
 fn recall(target: &Target, running: &Running) -> io::Result<Option<(Target, Record)>> {
     // It may have worked on another served file of this folder, and have named it from somewhere else.
     let name = running.target.file_name().unwrap_or_default();
-    let target = Target::new(&target.folder().join(name))?;
+    let target = if target.served_path().file_name() == Some(name) { target.clone() } else { Target::new(&target.folder().join(name))? };
     if read(&target)?.iter().any(|record| record.id == running.id) {
         return Ok(None);
     }
@@ -303,7 +327,8 @@ fn recall(target: &Target, running: &Running) -> io::Result<Option<(Target, Reco
     record.ended_at = jiff::Timestamp::now();
     let is_rollback = running.generation != running.id;
     // A rollback to what was being served already was going to be refused.
-    let served = target.served()? == Served::Generation(running.generation.clone()) && (!is_rollback || running.step.may_have_swapped());
+    let served = generations::served(&target).map_err(io::Error::other)? == Served::Generation(running.generation.clone())
+        && (!is_rollback || running.step.may_have_swapped());
     if served {
         record.outcome = if is_rollback { Outcome::RolledBack } else { Outcome::Published };
         record.error = Some(format!("killed (pid {}) after the swap; recorded by the next attempt", running.pid));

@@ -55,7 +55,7 @@ impl Job {
         let export = settings.export.clone();
         Ok(Self {
             lakehouse: settings.lakehouse.clone(),
-            target: Target::new(&settings.serving)?,
+            target: settings.target()?,
             schema: export.schema,
             wait: export.wait,
             snapshot: export.snapshot,

@@ -52,12 +52,12 @@ fn render(target: &Target, last: &Record) -> io::Result<String> {
     let mut registry = Registry::with_prefix("materia_export");
     attempt(&mut registry, last);
     past(&mut registry, &attempts);
-    let kept = target.generation_ids()?.len();
+    let kept = generations::list(target)?.len();
     number(&mut registry, "generations", "Generations that are kept", kept as f64);
     if let Ok(left) = files::space_left(target.folder()) {
         number(&mut registry, "space_left_bytes", "Bytes left where exports are written", left as f64);
     }
-    if let Served::Generation(id) = target.served()? {
+    if let Served::Generation(id) = generations::what(target)? {
         let generation = Family::<OfGeneration, Number>::default();
         generation.get_or_create(&OfGeneration { generation: id.to_string() }).set(1.0);
         registry.register("served_info", "The generation that is served", generation);

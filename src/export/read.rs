@@ -56,18 +56,17 @@ pub(super) fn foresee(
     Ok(decision.treatments(plan, &fingerprints))
 }
 
-/// Reads the lakehouse. `previous` is what was served last.
+/// Reads the lakehouse. `served` is what stands at the served path.
 pub(super) fn read<'a>(
     job: &Job,
     work: &Work,
-    previous: Option<&'a Manifest>,
+    served: Option<&'a Manifest>,
     record: &mut Record,
     watch: &mut dyn Watch,
 ) -> Result<Read<'a>, ExportError> {
     // Starting DuckDB takes a while: not while the pipeline is kept out.
     let engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
     let recipe = reuse::recipe(&engine, job)?;
-    let served = previous.filter(|manifest| record.previous.as_ref() == Some(&manifest.id));
     let usable = reuse::usable(job, served, &recipe);
     let lakehouse = wait(job, record, watch)?;
     let stamp = Stamp::of(&lakehouse, job);

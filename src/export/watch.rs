@@ -36,6 +36,12 @@ pub enum Step {
     Rename,
     /// Making the swap durable.
     SyncFolder,
+    /// Copying what changed into a lake.
+    Upload,
+    /// Comparing it there with what was audited.
+    Verify,
+    /// Committing it: the swap of a lake.
+    Commit,
     /// Writing the history.
     Record,
     /// Removing generations that need not be kept.
@@ -56,6 +62,9 @@ impl Step {
             Self::Checkpoint => "writing out",
             Self::Audit => "auditing",
             Self::Sync | Self::Manifest | Self::Link | Self::Rename | Self::SyncFolder => "publishing",
+            Self::Upload => "uploading",
+            Self::Verify => "verifying",
+            Self::Commit => "committing",
             Self::Record => "recording",
             Self::Prune => "pruning",
         }
@@ -63,10 +72,10 @@ impl Step {
 
     /// Whether an attempt that had come this far may have changed what is served.
     pub(super) fn may_have_swapped(self) -> bool {
-        matches!(self, Self::Rename | Self::SyncFolder | Self::Record | Self::Prune)
+        matches!(self, Self::Rename | Self::SyncFolder | Self::Commit | Self::Record | Self::Prune)
     }
 
-    /// Every step, in order.
+    /// Every step of an export to a file, in order. Where a lake is served, what is between `SyncFolder` and `Record` follows.
     pub const ALL: [Self; 15] = [
         Self::Turn,
         Self::Recover,

@@ -182,8 +182,9 @@ impl Pin {
         // A sender of its own would keep the stream from ever ending.
         let expired = batches.downgrade();
         let until = Instant::now() + limits.wait;
-        let expire = move || drop(expired.upgrade().map(|batches| batches.try_send(Err(busy(limits.wait)))));
-        let ticket = Ticket::queued(until, &self.reader.shared.watchdog, Box::new(expire));
+        let own = limits;
+        let give_up = move |why| drop(expired.upgrade().map(|batches| batches.try_send(Err(given_up(why, &own)))));
+        let ticket = Ticket::queued(until, &self.reader.shared.watchdog, Box::new(give_up));
         let key = Key { query, limits };
         self.generation.watch_stream(&ticket);
         let job =
@@ -222,6 +223,10 @@ impl Drop for Stream {
     }
 }
 
+fn given_up(why: Why, limits: &Limits) -> ReaderError {
+    if why == Why::TimedOut { ReaderError::TimedOut { limit: limits.time } } else { busy(limits.wait) }
+}
+
 fn busy(waited: Duration) -> ReaderError {
     ReaderError::Busy { retry_after: waited.max(Duration::from_secs(1)) }
 }
@@ -239,17 +244,17 @@ fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> (Arc<As
         return (asking, None);
     }
     let (sender, outcome) = watch::channel(None);
-    let (expired, wait) = (sender.clone(), key.limits.wait);
-    let expire = move || {
-        expired.send_if_modified(|outcome| {
+    let (told, limits) = (sender.clone(), key.limits);
+    let give_up = move |why| {
+        told.send_if_modified(|outcome| {
             let first = outcome.is_none();
             if first {
-                *outcome = Some(Err(busy(wait)));
+                *outcome = Some(Err(given_up(why, &limits)));
             }
             first
         });
     };
-    let ticket = Ticket::queued(Instant::now() + wait, &shared.watchdog, Box::new(expire));
+    let ticket = Ticket::queued(Instant::now() + key.limits.wait, &shared.watchdog, Box::new(give_up));
     let asking = Arc::new(Asking { ticket: ticket.clone(), outcome });
     under_way.retain(|_, asking| asking.strong_count() > 0);
     under_way.insert(key.clone(), Arc::downgrade(&asking));
@@ -326,7 +331,10 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
         }
         (Err(_), Some(Why::TimedOut)) => job.fail(ReaderError::TimedOut { limit }),
         (Err(_), Some(Why::Retired)) => job.fail(Generation::gone()),
-        (Err(error), None) => job.fail(error),
+        (Err(error), None) => {
+            let error = if shared.target.lake().is_some() { error.of_a_lake() } else { error };
+            job.fail(error);
+        }
     }
 }
 

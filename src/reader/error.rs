@@ -52,6 +52,17 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
+    /// What went wrong on the way to a lake's data is no fault of the question, and passes.
+    pub(super) fn of_a_lake(self) -> Self {
+        match self {
+            Self::Engine { message } if ["IO Error", "HTTP Error", "Connection Error"].iter().any(|kind| message.starts_with(kind)) => {
+                let reason = format!("the storage of the lake does not answer: {}", message.lines().next().unwrap_or_default());
+                Self::Unavailable { since: Timestamp::now(), reason }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn engine(error: &duckdb::Error) -> Self {
         Self::Engine { message: error.to_string() }
     }

@@ -26,25 +26,30 @@ use super::{
     watchdog::lock,
 };
 use crate::{
-    export,
+    export::{self, Manifest},
     files::FileId,
+    lake::Lake,
     target::{GenerationId, Served},
 };
+
+/// How often a lake's catalog is asked at most.
+const LAKE_LOOK: Duration = Duration::from_millis(400);
 
 /// How often a file that could not be opened is tried again although it looks the same: permissions are not seen in it.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Enough to tell that something else stands at the served path, or that it was changed in place.
+/// Enough to tell that something else is served, or that a file was changed in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    id: FileId,
-    bytes: u64,
-    modified: Option<SystemTime>,
+pub(super) enum Seen {
+    /// A file.
+    File { id: FileId, bytes: u64, modified: Option<SystemTime> },
+    /// A lake's snapshot.
+    Snapshot(i64),
 }
 
 impl Seen {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
-        Self { id: FileId::of(metadata), bytes: metadata.size(), modified: metadata.modified().ok() }
+        Self::File { id: FileId::of(metadata), bytes: metadata.size(), modified: metadata.modified().ok() }
     }
 }
 
@@ -74,16 +79,28 @@ impl Alarm {
 pub(super) struct Follower {
     shared: Arc<Shared>,
     /// Made ahead, so that a swap only has to attach.
-    spares: Receiver<duckdb::Result<Blank>>,
+    spares: Receiver<Result<Blank, String>>,
     /// When the last attempt to open failed, and what it was about.
     failed: Option<(Option<Seen>, Instant)>,
     /// The history when it was last looked into.
-    history: Option<Seen>,
+    history: Option<History>,
+    /// What is followed where it is no file: with a connection of its own, so that nobody else's question keeps this thread waiting.
+    lake: Option<Lake>,
+    /// The newest confirmation that the lake told of.
+    confirmed: Option<GenerationId>,
+}
+
+/// Enough to tell that there is another attempt in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum History {
+    File(Seen),
+    Confirmed(GenerationId),
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, spares: Receiver<duckdb::Result<Blank>>) -> Self {
-        Self { shared, spares, failed: None, history: None }
+    pub(super) fn new(shared: Arc<Shared>, spares: Receiver<Result<Blank, String>>) -> Self {
+        let lake = shared.target.lake().map(Lake::apart);
+        Self { shared, spares, failed: None, history: None, lake, confirmed: None }
     }
 
     /// Follows until the reader is gone.
@@ -91,17 +108,14 @@ impl Follower {
         while !self.shared.over.load(Ordering::SeqCst) {
             self.look();
             self.retire();
-            self.shared.alarm.wait(self.shared.limits.look);
+            let look = self.shared.limits.look;
+            self.shared.alarm.wait(if self.lake.is_some() { look.max(LAKE_LOOK) } else { look });
         }
     }
 
     /// Looks at the served path and opens what is new there.
     pub(super) fn look(&mut self) {
-        let found = match fs::metadata(self.shared.target.served_path()) {
-            Ok(metadata) => Ok(Some(Seen::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.to_string()),
-        };
+        let found = self.see();
         let seen = found.as_ref().ok().copied().flatten();
         if found.is_ok() && seen.is_some() && seen == *lock(&self.shared.seen) {
             self.recovered(seen);
@@ -113,6 +127,7 @@ impl Follower {
         }
         let opened = match found {
             Ok(Some(seen)) => self.open(seen),
+            Ok(None) if self.lake.is_some() => Err(format!("{} holds nothing yet", self.shared.target.name().display())),
             Ok(None) => Err(format!("{} does not exist", self.shared.target.served_path().display())),
             Err(why) => Err(why),
         };
@@ -130,7 +145,21 @@ impl Follower {
         }
     }
 
-    /// The file that is being served already is back in its place.
+    /// Whether something else is served now: one `stat`, or one question to the catalog of a lake.
+    fn see(&mut self) -> Result<Option<Seen>, String> {
+        if let Some(lake) = &self.lake {
+            let newest = lake.newest().map_err(|error| error.to_string())?;
+            self.confirmed = newest.as_ref().and_then(|newest| newest.confirmed.clone());
+            return Ok(newest.map(|newest| Seen::Snapshot(newest.snapshot)));
+        }
+        match fs::metadata(self.shared.target.served_path()) {
+            Ok(metadata) => Ok(Some(Seen::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// What is being served already is back in its place.
     fn recovered(&mut self, seen: Option<Seen>) {
         if self.failed.take_if(|(about, _)| *about != seen).is_some() {
             let mut state = write(&self.shared.state);
@@ -141,7 +170,10 @@ impl Follower {
     /// An export that finds nothing changed leaves the served file and writes a line of history.
     fn confirm(&mut self) {
         let target = &self.shared.target;
-        let history = fs::metadata(target.history()).ok().map(|metadata| Seen::of(&metadata));
+        let history = match &self.lake {
+            Some(_) => self.confirmed.clone().map(History::Confirmed),
+            None => fs::metadata(target.history()).ok().map(|metadata| History::File(Seen::of(&metadata))),
+        };
         if history == self.history {
             return;
         }
@@ -160,6 +192,9 @@ impl Follower {
 
     /// Opens what stands at the served path, by a name that no later swap can give to another file where there is one.
     fn open(&mut self, seen: Seen) -> Result<Generation, String> {
+        if let Seen::Snapshot(snapshot) = seen {
+            return self.open_snapshot(snapshot);
+        }
         let target = &self.shared.target;
         let metadata = fs::metadata(target.served_path()).map_err(|error| error.to_string())?;
         if !metadata.is_file() {
@@ -181,7 +216,6 @@ impl Follower {
 
     fn open_file(&mut self, path: &PathBuf, id: Option<GenerationId>) -> Result<Generation, String> {
         let shared = &self.shared;
-        let limits = &shared.limits;
         let wrong = |error: duckdb::Error| error.to_string();
         let bytes = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
         let manifest = id.as_ref().and_then(|id| export::manifest(&shared.target, id));
@@ -190,27 +224,55 @@ impl Follower {
         }
         let schema = manifest.as_ref().map_or(shared.schema.as_str(), |manifest| manifest.schema.as_str());
         let catalog = catalog_name(shared.target.served_path(), schema);
-        let blank = self.spares.recv().map_err(|error| error.to_string())?.map_err(wrong)?;
+        let blank = self.spares.recv().map_err(|error| error.to_string())??;
         let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
         warm(&connections).map_err(wrong)?;
+        Ok(self.generation(connections, schema, (bytes, None), id, manifest))
+    }
+
+    /// Opens a lake's snapshot by a frozen catalog, whose file is needed no longer than that.
+    fn open_snapshot(&self, snapshot: i64) -> Result<Generation, String> {
+        let shared = &self.shared;
+        let Some(lake) = &self.lake else { return Err("there is no lake".to_owned()) };
+        let frozen = lake.freeze(snapshot, &shared.schema).map_err(|error| error.to_string())?;
+        let catalog = catalog_name(shared.target.served_path(), &frozen.schema);
+        let blank = self.spares.recv().map_err(|error| error.to_string())??;
+        let Attached { connections, schema } = blank.attach_lake(&frozen, &catalog)?;
+        warm(&connections).map_err(|error| error.to_string())?;
+        let manifest = frozen.commit.as_ref().map(|commit| commit.manifest.clone());
+        let id = manifest.as_ref().map(|manifest| manifest.id.clone());
+        Ok(self.generation(connections, schema, (frozen.bytes, Some(snapshot)), id, manifest))
+    }
+
+    fn generation(
+        &self,
+        connections: Vec<Connection>,
+        schema: String,
+        (bytes, snapshot): (u64, Option<i64>),
+        id: Option<GenerationId>,
+        manifest: Option<Manifest>,
+    ) -> Generation {
+        let shared = &self.shared;
         let confirmed_at = id.as_ref().and_then(|id| export::confirmed(&shared.target, id).ok().flatten());
         let info = GenerationInfo {
             sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,
             id,
+            snapshot,
             exported_at: manifest.map(|manifest| manifest.exported_at),
             confirmed_at,
             opened_at: Timestamp::now(),
             bytes,
             schema,
         };
-        Ok(Generation {
+        Generation {
+            before: info.id.as_ref().and_then(|id| export::before(&shared.target, id)).map(Arc::new),
             info: RwLock::new(Arc::new(info)),
             slots: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),
-            cache: Cache::with_weighter(1_000, limits.cache, ByBytes),
+            cache: Cache::with_weighter(1_000, shared.limits.cache, ByBytes),
             under_way: Mutex::default(),
             streams: Mutex::default(),
             reaper: shared.reaper.clone(),
-        })
+        }
     }
 
     /// The one pointer swap.
@@ -238,11 +300,13 @@ impl Follower {
     /// takes its place. The problem stays until the served path is whole again.
     fn replace_damaged(&mut self, seen: Option<Seen>) {
         let current = *lock(&self.shared.seen);
-        let damaged = current.zip(seen).filter(|(current, seen)| current.id == seen.id && current != seen);
-        let Some((_, seen)) = damaged else { return };
+        let (Some(Seen::File { id: before, .. }), Some(Seen::File { id: now, .. })) = (current, seen) else { return };
+        if before != now || current == seen {
+            return;
+        }
         for id in self.shared.target.generation_ids().unwrap_or_default().into_iter().rev() {
             let path = self.shared.target.generation(&id);
-            if FileId::at(&path).is_ok_and(|kept| kept != seen.id)
+            if FileId::at(&path).is_ok_and(|kept| kept != now)
                 && let Ok(generation) = self.open_file(&path, Some(id))
             {
                 self.swap(generation);
@@ -284,8 +348,8 @@ fn warm(connections: &[Connection]) -> duckdb::Result<()> {
 }
 
 /// Makes instances ahead: one waits in the channel, another one to get into it, so that two swaps in a row find theirs.
-pub(super) fn make_ahead(limits: &ReaderLimits, spares: &SyncSender<duckdb::Result<Blank>>) {
-    while spares.send(Blank::new(limits)).is_ok() {}
+pub(super) fn make_ahead(limits: &ReaderLimits, lake: Option<&Lake>, spares: &SyncSender<Result<Blank, String>>) {
+    while spares.send(Blank::new(limits, lake)).is_ok() {}
 }
 
 /// Closes what generations leave behind, until it is told to stop.

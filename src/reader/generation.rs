@@ -14,7 +14,7 @@ use super::{
     ask::{Key, UnderWay},
     watchdog::{Ticket, Why, lock},
 };
-use crate::target::GenerationId;
+use crate::{export::Manifest, target::GenerationId};
 
 /// What a reader knows about a generation without asking it anything.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +23,9 @@ pub struct GenerationInfo {
     pub sequence: u64,
     /// Its id; absent for a file that materia did not publish.
     pub id: Option<GenerationId>,
+    /// The lake's snapshot that it is; absent for a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<i64>,
     /// When its data was read from the lakehouse, where a manifest tells.
     pub exported_at: Option<Timestamp>,
     /// When an export last found that the lakehouse holds just what it does.
@@ -47,6 +50,8 @@ impl GenerationInfo {
 pub(super) struct Generation {
     /// Replaced when an export confirms it.
     pub(super) info: RwLock<Arc<GenerationInfo>>,
+    /// What is known about the newest kept generation that is older.
+    pub(super) before: Option<Arc<Manifest>>,
     /// One connection for each thread that answers; empty once the generation had to be closed.
     pub(super) slots: Vec<Mutex<Option<Connection>>>,
     pub(super) cache: Cache<Key, Arc<Answer>, ByBytes>,

@@ -17,6 +17,9 @@ pub(super) type Checked = Cache<Arc<str>, ()>;
 /// answers nobody any more), or run a text that nobody has looked at.
 const ACTING: [&str; 5] = ["disable_logging", "enable_logging", "json_execute_serialized_sql", "query", "truncate_duckdb_logs"];
 
+/// Functions that tell with which credentials a lake's storage is reached.
+const TELLING: [&str; 2] = ["duckdb_secrets", "which_secret"];
+
 /// Lets a text pass that is one `SELECT`, or an `EXPLAIN` of one.
 pub(super) fn check(connection: &Connection, sql: &Arc<str>, checked: &Checked) -> Result<(), ReaderError> {
     if checked.get(sql).is_some() {
@@ -31,9 +34,14 @@ pub(super) fn check(connection: &Connection, sql: &Arc<str>, checked: &Checked) 
             list_filter(json_extract_string(statement, '$..function_name'), lambda name: list_contains(string_split($2, ' '), lower(name)))[1]
         FROM parsed";
     let (problem, statements, acting): (Option<String>, Option<i32>, Option<String>) = connection
-        .query_row(query, [explained(sql), &ACTING.join(" ")], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row(query, [explained(sql), &[&ACTING[..], &TELLING[..]].concat().join(" ")], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .map_err(|error| ReaderError::engine(&error))?;
     let reason = match (problem, statements) {
+        (None, Some(1)) if acting.as_deref().is_some_and(|name| TELLING.contains(&name.to_lowercase().as_str())) => {
+            format!("{}() is not for questions", acting.unwrap_or_default())
+        }
         (None, Some(1)) if acting.is_some() => format!("{}() does more than answer; questions may not use it", acting.unwrap_or_default()),
         (None, Some(1)) => {
             checked.insert(sql.clone(), ());

@@ -5,14 +5,34 @@ use std::path::Path;
 use duckdb::{Config, Connection};
 
 use super::ReaderLimits;
-use crate::{sql, values};
+use crate::{
+    lake::{Frozen, Lake},
+    sql, values,
+};
 
 /// An instance that knows no file yet, with all its connections, each bounded in time and memory. Making one takes far longer than attaching
 /// a file to it, so one is always made ahead.
-pub(super) struct Blank(Vec<Connection>);
+pub(super) struct Blank {
+    connections: Vec<Connection>,
+    /// Whether it reaches what is not on this machine.
+    is_remote: bool,
+}
 
 impl Blank {
-    pub(super) fn new(limits: &ReaderLimits) -> duckdb::Result<Self> {
+    /// For a file, or for a lake, whose extensions and credentials it then has.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn new(limits: &ReaderLimits, lake: Option<&Lake>) -> Result<Self, String> {
+        let is_remote = lake.is_some_and(Lake::is_remote);
+        let connections = Self::connections(limits).map_err(|error| error.to_string())?;
+        if let Some(lake) = lake {
+            lake.prepare_reader(&connections[0], is_remote).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { connections, is_remote })
+    }
+
+    fn connections(limits: &ReaderLimits) -> duckdb::Result<Vec<Connection>> {
         let spill = limits.spill.as_ref().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let mut config = Config::default().enable_autoload_extension(false)?.with("temp_directory", spill)?;
         if let Some(threads) = limits.threads {
@@ -34,17 +54,33 @@ impl Blank {
         let mut connections: Vec<Connection> = (1..limits.slots()).map(|_| connection.try_clone()).collect::<Result<_, _>>()?;
         connections.push(connection);
         connections.iter().try_for_each(|connection| bound(connection, limits))?;
-        Ok(Self(connections))
+        Ok(connections)
     }
 
     /// Attaches a file under `catalog`, and nothing can be changed or reached any more: read-only, one file, settings locked.
     ///
     /// Table names are looked up in `schema`, where the file has it.
     pub(super) fn attach(self, path: &Path, catalog: &str, schema: &str) -> duckdb::Result<Attached> {
-        let Self(connections) = self;
+        self.enter(&path.to_string_lossy(), catalog, schema)
+    }
+
+    /// Attaches a frozen catalog in the same way: of what is outside, nothing is within reach but the files that it names.
+    pub(super) fn attach_lake(self, frozen: &Frozen, catalog: &str) -> Result<Attached, String> {
+        if !self.is_remote && frozen.is_remote() {
+            return Err("its data is on another machine than was thought; opened again".to_owned());
+        }
+        let files = frozen.files.iter().map(|file| sql::literal(file)).collect::<Vec<_>>().join(", ");
+        // Files of a lake never change: what has been read of one need not be looked at again.
+        let set = set_if_known(&self.connections[0], "validate_external_file_cache", "'NO_VALIDATION'")
+            .and_then(|()| self.connections[0].execute_batch(&format!("SET allowed_paths = [{files}]")));
+        set.map_err(|error| error.to_string())?;
+        self.enter(&frozen.address(), catalog, &frozen.schema).map_err(|error| error.to_string())
+    }
+
+    fn enter(self, what: &str, catalog: &str, schema: &str) -> duckdb::Result<Attached> {
+        let Self { connections, .. } = self;
         let first = &connections[0];
-        let file = sql::literal(&path.to_string_lossy());
-        first.execute_batch(&format!("ATTACH {file} AS {} (READ_ONLY)", sql::ident(catalog)))?;
+        first.execute_batch(&format!("ATTACH {} AS {} (READ_ONLY)", sql::literal(what), sql::ident(catalog)))?;
         let known: i64 = first.query_row(
             "SELECT count(*) FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?",
             [catalog, schema],
@@ -115,8 +151,8 @@ mod tests {
     #[test]
     fn two_generations_at_once_leave_half_of_the_memory_to_others() {
         let untold = Connection::open_in_memory().unwrap();
-        let generation = Blank::new(&ReaderLimits::default()).unwrap();
-        let share = 2.0 * memory(&generation.0[0]) / (memory(&untold) / 0.8);
+        let generation = Blank::new(&ReaderLimits::default(), None).unwrap();
+        let share = 2.0 * memory(&generation.connections[0]) / (memory(&untold) / 0.8);
         assert!((share - 0.5).abs() < 0.01, "{share}");
     }
 }

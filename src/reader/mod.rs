@@ -41,7 +41,7 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use ask::{Answer, Stream};
@@ -64,7 +64,10 @@ use self::{
     shared::Shared,
     watchdog::{Watchdog, lock},
 };
-use crate::target::Target;
+use crate::{lake::Lake, target::Target};
+
+/// How long a reader of a lake waits at its end for threads that the network holds.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What one reader may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +175,15 @@ impl Drop for Threads {
         for job in shared.lanes.close() {
             job.abandon();
         }
+        // Whoever waits for a machine that does not answer is not waited for.
+        let patience = shared.target.lake().map(|_| Instant::now() + GOODBYE);
         for handle in lock(&self.handles).drain(..) {
-            let _ = handle.join();
+            while patience.is_some_and(|until| Instant::now() < until) && !handle.is_finished() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if patience.is_none() || handle.is_finished() {
+                let _ = handle.join();
+            }
         }
         shared.watchdog.stop();
         drop(write(&shared.current).take());
@@ -190,9 +200,17 @@ impl Reader {
     /// # Errors
     /// The path is a loop of links, or the system has no more threads.
     pub fn open(served: &Path, schema: &str, limits: ReaderLimits) -> io::Result<Self> {
+        Self::follow(&Target::new(served)?, schema, limits)
+    }
+
+    /// As [`Reader::open`], for a file or a lake. It need not exist yet.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn follow(target: &Target, schema: &str, limits: ReaderLimits) -> io::Result<Self> {
         let (reaper, closing) = mpsc::channel();
         let shared = Arc::new(Shared {
-            target: Target::new(served)?,
+            target: target.clone(),
             schema: schema.to_owned(),
             lanes: Lanes::new(limits.queue),
             watchdog: Watchdog::start()?,
@@ -213,8 +231,8 @@ impl Reader {
         let reaper = thread::Builder::new().name("reader-reaper".to_owned()).spawn(move || follow::reap(&closing))?;
         let threads = Arc::new(Threads { shared: shared.clone(), handles: Mutex::default(), reaper: Some(reaper) });
         let (made, spares) = mpsc::sync_channel(1);
-        let own = shared.limits.clone();
-        threads.start("reader-ahead", move || follow::make_ahead(&own, &made))?;
+        let (own, lake) = (shared.limits.clone(), target.lake().map(Lake::apart));
+        threads.start("reader-ahead", move || follow::make_ahead(&own, lake.as_ref(), &made))?;
         let mut follower = Follower::new(shared.clone(), spares);
         // The first questions find a generation where there is one.
         follower.look();
@@ -235,9 +253,11 @@ impl Reader {
     /// # Errors
     /// [`ReaderError::Unavailable`] until there has been a generation.
     pub fn pin(&self) -> Result<Pin, ReaderError> {
-        let found = fs::metadata(self.shared.target.served_path()).ok().map(|metadata| Seen::of(&metadata));
-        if found.is_some() && found != *lock(&self.shared.seen) {
-            self.shared.alarm.ring();
+        if self.shared.target.lake().is_none() {
+            let found = fs::metadata(self.shared.target.served_path()).ok().map(|metadata| Seen::of(&metadata));
+            if found.is_some() && found != *lock(&self.shared.seen) {
+                self.shared.alarm.ring();
+            }
         }
         let current = read(&self.shared.current).clone();
         let pin = |generation: Arc<Generation>| {

@@ -10,6 +10,9 @@ use duckdb::InterruptHandle;
 /// DuckDB forgets an interrupt that arrives before the query has begun: it is repeated until the query has ended.
 const REPEAT: Duration = Duration::from_millis(10);
 
+/// What waits for a machine that does not answer hears no interrupt. Whoever asked is let go after this; the thread when the network gives up.
+const STUCK: Duration = Duration::from_millis(500);
+
 /// Why a question was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -29,8 +32,8 @@ pub(super) enum Why {
 pub(super) struct Ticket {
     state: Mutex<State>,
     watchdog: Arc<Watchdog>,
-    /// Tells the asker that nobody will take the question up.
-    expire: Box<dyn Fn() + Send + Sync>,
+    /// Tells the asker that nobody will take the question up, or that the engine does not let go of it.
+    give_up: Box<dyn Fn(Why) + Send + Sync>,
 }
 
 struct State {
@@ -45,9 +48,9 @@ enum Phase {
 }
 
 impl Ticket {
-    pub(super) fn queued(until: Instant, watchdog: &Arc<Watchdog>, expire: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+    pub(super) fn queued(until: Instant, watchdog: &Arc<Watchdog>, give_up: Box<dyn Fn(Why) + Send + Sync>) -> Arc<Self> {
         let state = State { phase: Phase::Queued { until }, why: None };
-        let ticket = Arc::new(Self { state: Mutex::new(state), watchdog: watchdog.clone(), expire });
+        let ticket = Arc::new(Self { state: Mutex::new(state), watchdog: watchdog.clone(), give_up });
         watchdog.add(&ticket, until);
         ticket
     }
@@ -105,7 +108,7 @@ impl Ticket {
             Phase::Queued { until } if *until > now && why.is_none() => Some(*until),
             Phase::Queued { .. } => {
                 if *why.get_or_insert(Why::Expired) == Why::Expired {
-                    (self.expire)();
+                    (self.give_up)(Why::Expired);
                 }
                 *phase = Phase::Over;
                 None
@@ -116,6 +119,9 @@ impl Ticket {
                 }
                 if why.is_none() && preempt.is_some_and(|preempt| preempt <= now) {
                     *why = Some(Why::Preempted);
+                }
+                if *why == Some(Why::TimedOut) && *deadline + STUCK <= now {
+                    (self.give_up)(Why::TimedOut);
                 }
                 if why.is_some() {
                     interrupt.interrupt();

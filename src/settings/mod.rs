@@ -5,6 +5,7 @@ mod alerts;
 mod brand;
 mod dashboards;
 mod export;
+mod lake;
 mod pipelines;
 mod tables;
 mod tui;
@@ -21,6 +22,7 @@ pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
 pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
+pub use lake::LakeSettings;
 pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
 use serde::{Deserialize, Deserializer};
 pub use tables::{TableRule, TableRules};
@@ -28,6 +30,7 @@ pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
 use crate::{
+    lake::{Address, Lake, Storage},
     toml_file::{self, FileError},
     words,
 };
@@ -40,8 +43,15 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Settings {
     /// The pipeline's file. `lakehouse` / `DUCKDB_PATH`; default `lakehouse.duckdb`.
     pub lakehouse: PathBuf,
-    /// What is served. `serving` / `SERVING_DUCKDB_PATH`; default `analytics.duckdb` beside the lakehouse.
+    /// The served file, or, where a lake is served, the file it is filled from. `serving` / `SERVING_DUCKDB_PATH`, a path or an address that begins with
+    /// `ducklake:`; default `analytics.duckdb` beside the lakehouse.
     pub serving: PathBuf,
+    /// The lake that is served, where one is.
+    pub lake: Option<Lake>,
+    /// What else is to be known about a lake.
+    pub lakes: LakeSettings,
+    /// What opens a lake's data.
+    pub storage: Storage,
     /// Where pipelines' logs are kept. `logs`; default `analytics.logs` beside the served file.
     pub logs: Option<PathBuf>,
     /// Where DuckDB's extensions are kept, which a DuckLake needs. `extensions` / `MATERIA_EXTENSIONS`; default `extensions`.
@@ -82,6 +92,7 @@ pub struct StatusSettings {
 struct File {
     lakehouse: Option<PathBuf>,
     serving: Option<PathBuf>,
+    lake: LakeSettings,
     logs: Option<PathBuf>,
     extensions: Option<PathBuf>,
     export: ExportSettings,
@@ -138,6 +149,7 @@ impl Settings {
         overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
         overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
 
+        file.lake.overlay(env, &folder)?;
         file.alerts.overlay(env)?;
         file.pipelines.locate(&folder);
         file.tui.locate(&folder);
@@ -150,14 +162,15 @@ impl Settings {
         file.export.metrics_file = path("MATERIA_METRICS_FILE").or_else(|| file.export.metrics_file.map(|path| folder.join(path)));
         let lakehouse =
             path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
-        let serving = path("SERVING_DUCKDB_PATH")
-            .or_else(|| file.serving.map(|path| folder.join(path)))
-            .unwrap_or_else(|| Self::serving_beside(&lakehouse));
         let extensions = path("MATERIA_EXTENSIONS").unwrap_or_else(|| folder.join(file.extensions.unwrap_or_else(|| "extensions".into())));
         let accounts = AccountsSettings::load(&folder, env);
-        Ok(Self {
+        let storage = Storage::load(env).map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
+        let mut settings = Self {
+            serving: Self::serving_beside(&lakehouse),
+            lake: None,
+            lakes: file.lake,
+            storage,
             lakehouse,
-            serving,
             logs: file.logs.map(|path| folder.join(path)),
             extensions,
             export: file.export,
@@ -170,7 +183,15 @@ impl Settings {
             web: file.web,
             brand: file.brand,
             accounts,
-        })
+        };
+        let wrong = |problem: String| SettingsError::Variable { variable: "SERVING_DUCKDB_PATH", problem };
+        match (path("SERVING_DUCKDB_PATH"), file.serving) {
+            (Some(place), _) => settings.serve_at(&place, Path::new("")).map_err(wrong)?,
+            (None, Some(place)) if Address::is_meant_by(&place.to_string_lossy()) => settings.serve_at(&place, &folder).map_err(wrong)?,
+            (None, Some(place)) => settings.serving = folder.join(place),
+            (None, None) => {}
+        }
+        Ok(settings)
     }
 
     /// Where a lakehouse's export is served unless told otherwise.

@@ -110,6 +110,7 @@ fn a_new_generation_asks_again_and_keeps_the_place() {
     let served = materia::reader::State {
         generation: Some(std::sync::Arc::new(materia::reader::GenerationInfo {
             sequence: 2,
+            snapshot: None,
             ..(*crate::tui::fixture::generation_info()).clone()
         })),
         problem: None,

@@ -79,9 +79,9 @@ impl Work {
         let queries = source.queries.clone();
         let watcher = Watcher::start(source, served.clone(), send.clone());
         let work = Self { send, served, lanes, threads, watcher, child: None, saving: None, logs: None, queries };
-        if let Some(path) = work.queries.clone() {
-            let send = work.send.clone();
-            thread::spawn(move || drop(send.send(Message::Asked(remember::read(&path)))));
+        // Before any key: a small file, and whoever asks for an earlier query at once must find it.
+        if let Some(path) = &work.queries {
+            drop(work.send.send(Message::Asked(remember::read(path))));
         }
         work
     }

@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use materia::{
@@ -23,6 +23,8 @@ use super::{Served, Source, site::Site};
 use crate::tui::message::{Message, Setup};
 
 const QUIET: Duration = Duration::from_millis(400);
+/// How often a lake's history and generations are asked for.
+const LAKE: Duration = Duration::from_secs(2);
 /// While an export is at work, or something else stands at the served path.
 const BUSY: Duration = Duration::from_millis(120);
 /// The reader does not look by itself as often: it is told when there is something to look at.
@@ -52,6 +54,7 @@ impl Watcher {
             dashboards: None,
             status: None,
             problem: None,
+            asked: None,
         };
         let thread = thread::spawn(move || {
             loop {
@@ -98,6 +101,8 @@ struct Looking {
     dashboards: Option<Vec<Mark>>,
     status: Option<Arc<Status>>,
     problem: Option<String>,
+    /// When everything was last looked at.
+    asked: Option<Instant>,
 }
 
 impl Looking {
@@ -156,8 +161,9 @@ impl Looking {
     /// Opens a reader for what is served by these settings.
     fn open(&self, setup: &Setup) -> Result<(), String> {
         let limits = ReaderLimits { short: 3, long: 2, streams: 2, cache: 32 << 20, look: READER, ..ReaderLimits::default() };
-        let path = setup.place.target.served_path();
-        let reader = Reader::open(path, &setup.schema, limits).map_err(|error| format!("cannot follow {}: {error}", path.display()))?;
+        let target = &setup.place.target;
+        let reader =
+            Reader::follow(target, &setup.schema, limits).map_err(|error| format!("cannot follow {}: {error}", target.name().display()))?;
         self.served.set(Some(reader));
         Ok(())
     }
@@ -179,7 +185,9 @@ impl Looking {
         let target = &place.target;
         let paths: [PathBuf; 3] = [target.served_path().to_path_buf(), target.history(), target.generations()];
         let files: Vec<_> = paths.iter().map(|path| mark(path)).collect();
-        let looked = match self.status.as_deref().filter(|_| !moved && files == self.files && self.problem.is_none()) {
+        // A lake's catalog has no date: it is asked now and then.
+        let is_due = target.lake().is_some() && self.asked.is_none_or(|asked| asked.elapsed() > LAKE);
+        let looked = match self.status.as_deref().filter(|_| !moved && !is_due && files == self.files && self.problem.is_none()) {
             // Only what no file's date tells.
             Some(before) => {
                 let now = export::running(target).map(|running| (running, status::holder(place), place.lakehouse.exists()));
@@ -197,7 +205,7 @@ impl Looking {
                     Err(error) => Err(error),
                 }
             }
-            None => Status::look(place, state),
+            None => Status::look(place, state).inspect(|_| self.asked = Some(Instant::now())),
         };
         self.files = files;
         match looked {
@@ -208,7 +216,7 @@ impl Looking {
                 let _ = self.send.send(Message::Status(Ok(status)));
             }
             Err(error) => {
-                let problem = format!("what is around {} cannot be read: {error}", target.served_path().display());
+                let problem = format!("what is around {} cannot be read: {error}", target.name().display());
                 if self.problem.as_ref() != Some(&problem) {
                     self.problem = Some(problem.clone());
                     let _ = self.send.send(Message::Status(Err(problem)));

@@ -103,6 +103,7 @@ pub(super) fn dashboard() -> DashboardData {
         }],
         generation: Arc::new(GenerationInfo {
             sequence: 7,
+            snapshot: None,
             id: GenerationId::parse("20261121T115500000Z"),
             exported_at: Some(noon() - jiff::SignedDuration::from_mins(5)),
             confirmed_at: None,

@@ -4,7 +4,6 @@ use axum::extract::{Path, State};
 use materia::{
     export::{self, Audit, Generation, Manifest, Record, Running},
     settings::Severity,
-    target::Target,
     words,
 };
 use maud::{Markup, html};
@@ -40,20 +39,13 @@ pub(super) struct ExportsPage {
 
 /// `GET /admin/exports`
 pub(crate) async fn exports(app: State<App>) -> Result<Page, WebError> {
-    let (served, problem) = (app.settings.serving.clone(), app.reader.state().problem.map(|problem| problem.reason));
+    let (target, problem) = (app.settings.target().map_err(WebError::internal)?, app.reader.state().problem.map(|problem| problem.reason));
     let view = on_files(move || {
-        let target = Target::new(&served)?;
         let mut attempts = export::history(&target)?;
         attempts.reverse();
         attempts.truncate(ATTEMPTS);
         let generations = export::generations(&target)?;
-        Ok(ExportsPage {
-            served: target.served_path().display().to_string(),
-            problem,
-            running: export::running(&target)?,
-            generations,
-            attempts,
-        })
+        Ok(ExportsPage { served: target.name().display().to_string(), problem, running: export::running(&target)?, generations, attempts })
     });
     Ok(frame::page(Section::Exports, "Exports", &view.await?))
 }
@@ -67,8 +59,8 @@ pub(crate) async fn generation(app: State<App>, id: Path<String>) -> Result<Page
 
 /// A kept generation by its whole id.
 pub(super) async fn kept(app: &App, id: String) -> Result<Generation, WebError> {
-    let served = app.settings.serving.clone();
-    let kept = on_files(move || export::generations(&Target::new(&served)?)).await?;
+    let target = app.settings.target().map_err(WebError::internal)?;
+    let kept = on_files(move || export::generations(&target)).await?;
     kept.into_iter().find(|generation| generation.id.as_str() == id).ok_or(WebError::NotFound)
 }
 

@@ -9,7 +9,6 @@ use axum::{
 };
 use materia::{
     export::{self, Cancel, Generation, Unwatched},
-    target::Target,
     words,
 };
 use maud::{Markup, html};
@@ -60,7 +59,7 @@ pub(crate) async fn roll_back(app: State<App>, who: SignedIn, visit: Visit, id: 
 
 /// Why it was not done, where it was not.
 async fn roll_back_and_record(app: App, actor: Actor, id: String) -> Result<Option<String>, WebError> {
-    let target = Target::new(&app.settings.serving).map_err(WebError::internal)?;
+    let target = app.settings.target().map_err(WebError::internal)?;
     let asked = id.clone();
     let work = move || export::rollback(&target, Some(&asked), WAIT, &Cancel::default(), &mut Unwatched);
     let finished = tokio::task::spawn_blocking(work).await.map_err(WebError::internal)?;

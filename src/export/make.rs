@@ -1,0 +1,161 @@
+//! A file that holds what the lakehouse does and has passed its checks: what is served, or what a lake is filled from.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{
+    ExportError, Job, Manifest, Plan, Record, Step, TableManifest, TableRecord, Verdict, Watch,
+    adopt::{self, Previous},
+    audit,
+    beside::side_by_side,
+    fingerprint::Fingerprint,
+    publish,
+    read::{self, Read, StagedRead},
+    reuse::{self, Basis},
+    snapshot::ms_since,
+    stage::{self, Staged},
+    turn,
+    work::Work,
+};
+
+/// What came of it.
+pub(super) enum Made {
+    /// The served file was such a file already.
+    Unchanged(Manifest),
+    /// It is a new one.
+    Published(Manifest),
+}
+
+/// What is served now, where it may be replaced at all.
+pub(super) fn previous(job: &Job, record: &Record, watch: &mut dyn Watch) -> Result<Previous, ExportError> {
+    publish::check_unheld(&job.target)?;
+    turn::check_name(&job.target, &job.schema)?;
+    adopt::previous(&job.target.file(), &job.schema, &job.cancel, record, watch)
+}
+
+/// Makes the file. Checks compare it with `against`, what its readers have now.
+pub(super) fn make(
+    job: &Job,
+    previous: &Previous,
+    against: Option<&Manifest>,
+    work: &Work,
+    record: &mut Record,
+    watch: &mut dyn Watch,
+) -> Result<Made, ExportError> {
+    let read = match read::read(job, work, previous.served(), record, watch)? {
+        Read::Unchanged(served) => return confirm(job, served, against, work, record, watch).map(Made::Unchanged),
+        Read::Staged(read) => read,
+    };
+    let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints } = *read;
+    record.tables = table_records(&staged, against);
+
+    watch.step(Step::Audit);
+    let auditing = Instant::now();
+    let (basis, verdict) = side_by_side(
+        || reuse::basis(&staged, recipe, stamp, job),
+        || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, against, job, work),
+    );
+    let (verdict, basis) = (verdict?, basis?);
+    record.audit_ms = ms_since(auditing);
+    if let Err(refused) = record.judge(&verdict, job.force) {
+        set_aside(job, &mut staged, watch);
+        return Err(refused);
+    }
+
+    let publishing = Instant::now();
+    let manifest = describe(record, &plan, &staged, &fingerprints, (read_at, basis), verdict);
+    job.cancel.check()?;
+    publish::publish(staged, &job.target, &manifest, watch)?;
+    record.publish_ms = ms_since(publishing);
+    Ok(Made::Published(manifest))
+}
+
+/// Ends an export that found nothing to copy: what the file holds is as fresh as the lakehouse. Checks are made again where they are others
+/// than those it passed, or may come out differently although the data is the same.
+fn confirm(
+    job: &Job,
+    served: &Manifest,
+    against: Option<&Manifest>,
+    work: &Work,
+    record: &mut Record,
+    watch: &mut dyn Watch,
+) -> Result<Manifest, ExportError> {
+    watch.step(Step::Audit);
+    let auditing = Instant::now();
+    let mut manifest = served.clone();
+    let was_judged_so =
+        served.basis.as_ref().is_some_and(|basis| basis.checks == job.checks()) && against.is_some_and(|against| against.holds_as(served));
+    let has_passed = was_judged_so && served.audits.refusals().next().is_none();
+    let job = if has_passed { job.with_passing_checks_only() } else { job.clone() };
+    record.audits_passed = served.audits.audits.iter().filter(|audit| audit.passed).count();
+    if !has_passed || !job.tables.is_empty() || !job.audits.is_empty() {
+        let path = job.target.generation(&served.id);
+        let verdict = audit::make(&path, served.tables.iter().map(|table| table.rows), &Plan::of(served), against, &job, work)?;
+        record.judge(&verdict, job.force)?;
+        if !has_passed {
+            (manifest.audits, manifest.forced) = (verdict, record.forced);
+        }
+    }
+    record.audit_ms = ms_since(auditing);
+    record.bytes = served.bytes;
+    Ok(manifest)
+}
+
+fn table_records(staged: &Staged, previous: Option<&Manifest>) -> Vec<TableRecord> {
+    let record = |table: &stage::StagedTable| TableRecord {
+        name: table.treatment.table.clone(),
+        rows: table.rows,
+        previous_rows: previous.and_then(|previous| previous.table(&table.treatment.table)).map(|before| before.rows),
+        ms: table.ms,
+        reused: table.treatment.reused,
+        why: table.treatment.why.clone(),
+    };
+    staged.tables.iter().map(record).collect()
+}
+
+fn describe(
+    record: &Record,
+    plan: &Plan,
+    staged: &Staged,
+    fingerprints: &[Fingerprint],
+    (read_at, basis): (Timestamp, Basis),
+    audits: Verdict,
+) -> Manifest {
+    let tables = plan.tables.iter().zip(&staged.tables).zip(fingerprints).map(|((table, copied), fingerprint)| TableManifest {
+        name: table.name.clone(),
+        kind: table.kind,
+        rows: copied.rows,
+        comment: table.comment.clone(),
+        columns: table.columns.clone(),
+        fingerprint: fingerprint.clone().ok(),
+    });
+    Manifest {
+        id: record.id.clone(),
+        exported_at: read_at,
+        lakehouse: record.lakehouse.clone(),
+        schema: plan.schema.clone(),
+        storage_version: Some(plan.storage_version.clone()),
+        bytes: staged.bytes,
+        tables: tables.collect(),
+        audits,
+        forced: record.forced,
+        materia: env!("CARGO_PKG_VERSION").to_owned(),
+        basis: Some(basis),
+    }
+}
+
+/// Keeps a refused file for inspection, where that was asked for.
+fn set_aside(job: &Job, staged: &mut Staged, watch: &mut dyn Watch) {
+    if !job.keep_refused {
+        return;
+    }
+    let aside = job.target.refused();
+    match std::fs::rename(&staged.path, &aside) {
+        Ok(()) => {
+            staged.keep();
+            watch.notice(&format!("the refused file is kept as {}", aside.display()));
+        }
+        Err(error) => watch.notice(&format!("the refused file could not be kept: {error}")),
+    }
+}

@@ -1,0 +1,146 @@
+//! One snapshot of a lake as a catalog of its own: a small DuckDB file that says everything about one schema at one moment, and nothing else.
+//!
+//! A reader that has it needs the real catalog for nothing: questions go on while PostgreSQL is away, no password is within their reach, and no
+//! statement finds a table, a snapshot or a file that is not of this generation. DuckLake calls such a file a frozen catalog.
+
+use std::path::{Path, PathBuf};
+
+use duckdb::Connection;
+use tempfile::TempDir;
+
+use super::{CATALOG, Lake, LakeError, SCHEME, access, catalog::Commit};
+use crate::sql;
+
+/// What the file is attached as while it is written.
+const FROZEN: &str = "frozen";
+/// Tables about which a reader need not know anything.
+const EMPTY: [&str; 2] = ["ducklake_snapshot_changes", "ducklake_files_scheduled_for_deletion"];
+
+/// A frozen catalog. Its file goes when this is dropped, which may be as soon as it has been attached.
+pub(crate) struct Frozen {
+    folder: TempDir,
+    /// The generation it is, where materia published it.
+    pub(crate) commit: Option<Commit>,
+    /// The schema that is in it.
+    pub(crate) schema: String,
+    /// Every file that its tables are made of, as DuckLake names it.
+    pub(crate) files: Vec<String>,
+    /// The bytes of those.
+    pub(crate) bytes: u64,
+}
+
+impl Frozen {
+    /// Whether its data is reached through the network.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.files.iter().any(|file| access::is_remote(file))
+    }
+
+    /// What DuckLake attaches.
+    pub(crate) fn address(&self) -> String {
+        format!("{SCHEME}{}", self.path().display())
+    }
+
+    /// Where the file is.
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("catalog.ducklake")
+    }
+}
+
+impl Lake {
+    /// Freezes one snapshot, with nothing in it but one schema: the one that was published, or, where materia did not make it, `schema`.
+    pub(crate) fn freeze(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
+        let folder = tempfile::Builder::new().prefix("materia-").tempdir();
+        let folder = folder
+            .map_err(|error| LakeError::Engine { doing: "make a folder for the frozen catalog".to_owned(), why: error.to_string() })?;
+        let commit = self.commits_at(snapshot)?;
+        // Not the connection that is kept: it may know the catalog's tables from before.
+        let connection = self.connect("READ_ONLY")?;
+        let schema = commit.as_ref().map_or(schema, |commit| commit.manifest.schema.as_str()).to_owned();
+        let mut frozen = Frozen { folder, commit, schema, files: Vec::new(), bytes: 0 };
+        self.copy(&connection, &frozen.path(), snapshot, &frozen.schema)
+            .and_then(|()| list(&connection, &mut frozen))
+            .map_err(|error| self.unreachable(&error))?;
+        Ok(frozen)
+    }
+
+    fn commits_at(&self, snapshot: i64) -> Result<Option<Commit>, LakeError> {
+        Ok(self.commits_where(&format!("AND snapshot_id = {snapshot}"))?.pop())
+    }
+
+    fn copy(&self, connection: &Connection, to: &Path, snapshot: i64, schema: &str) -> duckdb::Result<()> {
+        let file = sql::literal(&to.to_string_lossy());
+        connection.execute_batch(&format!("ATTACH {file} AS {FROZEN} (BLOCK_SIZE 16384); BEGIN"))?;
+        let alive = format!("begin_snapshot <= {snapshot} AND (end_snapshot IS NULL OR end_snapshot > {snapshot})");
+        let schemas = format!(
+            "SELECT schema_id FROM {} WHERE schema_name IN ({}, 'main') AND {alive}",
+            self.table("ducklake_schema"),
+            sql::literal(schema)
+        );
+        let tables = format!("SELECT table_id FROM {} WHERE schema_id IN ({schemas}) AND {alive}", self.table("ducklake_table"));
+        for (table, columns) in self.outline(connection)? {
+            let has = |name: &str| columns.iter().any(|column| column == name);
+            let mut conditions = Vec::new();
+            if EMPTY.contains(&table.as_str()) {
+                conditions.push("false".to_owned());
+            }
+            if table == "ducklake_snapshot" {
+                conditions.push(format!("snapshot_id = {snapshot}"));
+            }
+            if has("begin_snapshot") && has("end_snapshot") {
+                conditions.push(alive.clone());
+            }
+            if has("table_id") {
+                conditions.push(format!("(table_id IS NULL OR table_id IN ({tables}))"));
+            } else if has("schema_id") {
+                conditions.push(format!("schema_id IN ({schemas})"));
+            }
+            let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+            let to = sql::path(&[FROZEN, "main", &table]);
+            connection.execute_batch(&format!("CREATE TABLE {to} AS FROM {} {condition}", self.table(&table)))?;
+        }
+        // Small tables' rows can be in the catalog itself.
+        let inlined = format!("SELECT table_name FROM {}", sql::path(&[FROZEN, "main", "ducklake_inlined_data_tables"]));
+        let inlined: Vec<String> = connection.prepare(&inlined)?.query_map([], |row| row.get(0))?.collect::<duckdb::Result<_>>()?;
+        for table in inlined {
+            let to = sql::path(&[FROZEN, "main", &table]);
+            connection.execute_batch(&format!("CREATE TABLE {to} AS FROM {} WHERE {alive}", self.table(&table)))?;
+        }
+        connection.execute_batch("COMMIT")
+    }
+
+    /// The catalog's tables that are DuckLake's own and the same for every lake, and their columns.
+    fn outline(&self, connection: &Connection) -> duckdb::Result<Vec<(String, Vec<String>)>> {
+        let whole = self.table("x");
+        let schema = whole.split('.').nth(1).unwrap_or_default().trim_matches('"');
+        let query = "
+            SELECT table_name, string_agg(column_name, ',') FROM duckdb_columns()
+            WHERE database_name = ? AND schema_name = ? AND table_name LIKE 'ducklake\\_%' ESCAPE '\\' AND NOT regexp_matches(table_name, '^ducklake_inlined_data_[0-9]')
+            GROUP BY table_name ORDER BY table_name";
+        let read = |row: &duckdb::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?.split(',').map(str::to_owned).collect()));
+        connection.prepare(query)?.query_map([CATALOG, schema], read)?.collect()
+    }
+}
+
+/// Fills in which files it is made of, and lets go of the catalog's own file.
+fn list(connection: &Connection, frozen: &mut Frozen) -> duckdb::Result<()> {
+    let table = |name: &str| sql::path(&[FROZEN, "main", name]);
+    let joined = |of: &str| {
+        let within =
+            |parent: &str, of: &str| format!("CASE WHEN {of}.path_is_relative::BOOLEAN THEN {parent} || {of}.path ELSE {of}.path END");
+        let path = within(&within(&within("m.value", "s"), "t"), "f");
+        format!(
+            "SELECT {path} AS path, f.file_size_bytes AS bytes FROM {} f JOIN {} t USING (table_id) JOIN {} s USING (schema_id), {} m
+             WHERE m.key = 'data_path' AND m.scope IS NULL",
+            table(of),
+            table("ducklake_table"),
+            table("ducklake_schema"),
+            table("ducklake_metadata")
+        )
+    };
+    let query = format!("{} UNION ALL {}", joined("ducklake_data_file"), joined("ducklake_delete_file"));
+    let rows: Vec<(String, u64)> =
+        connection.prepare(&query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<duckdb::Result<_>>()?;
+    frozen.bytes = rows.iter().map(|(_, bytes)| bytes).sum();
+    frozen.files = rows.into_iter().map(|(path, _)| path).collect();
+    connection.execute_batch(&format!("DETACH {FROZEN}"))
+}

@@ -1,0 +1,286 @@
+//! A DuckLake as the place that is served: tables as Parquet in a folder or a bucket, their catalog in PostgreSQL, SQLite or a DuckDB file.
+//! Any number of machines read it.
+//!
+//! One commit that materia makes is one generation: a snapshot of DuckLake, signed with materia as its author, whose extra information is the
+//! generation's [`crate::export::Manifest`]. What is not data of a generation, the history and the pins, stands in two tables of the
+//! catalog's own database, `materia_history` and `materia_pins`, so that writing them makes no snapshot.
+//!
+//! The lake is written by `export/lake/` alone. Readers never attach it: they get a frozen catalog (see [`frozen`]).
+
+mod access;
+mod address;
+mod catalog;
+mod frozen;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+pub use access::Storage;
+pub use address::{Address, SCHEME};
+pub(crate) use catalog::{Commit, Found};
+use duckdb::{Config, Connection};
+pub(crate) use frozen::Frozen;
+
+use self::address::CatalogPlace;
+use crate::{
+    extensions::{ExtensionError, Extensions},
+    sql,
+};
+
+/// Who signs the snapshots that are generations.
+pub(crate) const AUTHOR: &str = "materia";
+/// A schema of the lake with one table of one row that every generation replaces, so that of two exporters at the same time one commits. It also tells
+/// whoever reads the lake without materia which generation it is.
+pub(crate) const MARK: [&str; 2] = ["materia", "generation"];
+/// What the catalog's own database is called while it is attached.
+const CATALOG: &str = "catalog";
+/// For how long a catalog in a file that somebody else has open is tried again.
+const HELD: Duration = Duration::from_secs(10);
+
+/// Why a lake cannot be used. Says no password.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// DuckDB lacks what a lake needs.
+    #[error(transparent)]
+    Extension(#[from] ExtensionError),
+    /// The catalog does not answer.
+    #[error("the catalog of {lake} cannot be reached: {why}")]
+    Unreachable {
+        /// The lake.
+        lake: String,
+        /// DuckDB's reason.
+        why: String,
+    },
+    /// There is no catalog yet.
+    #[error("{lake} holds no lake yet; the first `materia export` makes it")]
+    Missing {
+        /// The lake.
+        lake: String,
+    },
+    /// DuckDB could not do something.
+    #[error("cannot {doing}: {why}")]
+    Engine {
+        /// What was tried.
+        doing: String,
+        /// DuckDB's reason.
+        why: String,
+    },
+}
+
+impl LakeError {
+    pub(crate) fn engine(doing: &str, source: &duckdb::Error) -> Self {
+        Self::Engine { doing: doing.to_owned(), why: source.to_string() }
+    }
+}
+
+impl From<LakeError> for std::io::Error {
+    fn from(error: LakeError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// A lake: where its catalog is, where its data is, and what opens both. Cheap to clone; clones share one connection to the catalog.
+#[derive(Clone)]
+pub struct Lake(Arc<Inner>);
+
+struct Inner {
+    address: Address,
+    name: String,
+    data: Option<String>,
+    storage: Storage,
+    extensions: Extensions,
+    /// How long a reader may take to let go of a former generation, and how old data must be that belongs to none.
+    keeping: Keeping,
+    catalog: Mutex<Option<Connection>>,
+}
+
+/// How long what is not served any more is kept for those who may still need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// After another generation took its place, a generation is kept for this long whatever `keep` says: readers may be answering from it.
+    pub grace: Duration,
+    /// Data that belongs to no snapshot is removed when it is older: a killed exporter's, but also that of a transaction which is still under way.
+    pub orphans: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self { grace: Duration::from_hours(1), orphans: Duration::from_hours(24) }
+    }
+}
+
+impl Lake {
+    /// A lake whose catalog is at `address`. `data` is where its tables go, a folder or `s3://bucket/prefix/`, and must be named to make one.
+    #[must_use]
+    pub fn new(address: Address, data: Option<String>, storage: Storage, extensions: Extensions, keeping: Keeping) -> Self {
+        let name = address.to_string();
+        Self(Arc::new(Inner { address, name, data, storage, extensions, keeping, catalog: Mutex::new(None) }))
+    }
+
+    /// The same lake with a connection of its own, for somebody who must not wait for others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let inner = &self.0;
+        Self::new(inner.address.clone(), inner.data.clone(), inner.storage.clone(), inner.extensions.clone(), inner.keeping)
+    }
+
+    /// Its address, without a password.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.0.keeping
+    }
+
+    /// Attaches the lake to a DuckDB that will write it, and makes it where there is none.
+    pub(crate) fn attach(&self, connection: &Connection, alias: &str) -> Result<(), LakeError> {
+        let inner = &self.0;
+        access::open_catalog(connection, &inner.address, &inner.extensions)?;
+        let there = self.data_path()?;
+        let place = inner.data.clone().or_else(|| there.clone());
+        let Some(place) = place else {
+            let why = "it is to be made, and nobody says where its data goes; name a folder or a bucket as MATERIA_LAKE_DATA, or data under [lake] in materia.toml";
+            return Err(LakeError::Engine { doing: format!("make {}", inner.name), why: why.to_owned() });
+        };
+        access::open_storage(connection, &inner.storage, access::is_remote(&place), &inner.extensions)?;
+        let mut options = vec![format!("DATA_PATH {}", sql::literal(&place)), "DATA_INLINING_ROW_LIMIT 0".to_owned()];
+        match inner.address.catalog {
+            CatalogPlace::Sqlite(_) => options.extend(["META_JOURNAL_MODE 'WAL'".to_owned(), "META_BUSY_TIMEOUT 10000".to_owned()]),
+            CatalogPlace::Postgres(_) if inner.address.password.is_some() => {
+                options.push(format!("META_SECRET '{}'", access::CATALOG_SECRET));
+            }
+            CatalogPlace::Postgres(_) | CatalogPlace::DuckDb(_) => {}
+        }
+        let statement = format!("ATTACH {} AS {} ({})", sql::literal(&inner.address.lake()), sql::ident(alias), options.join(", "));
+        Self::patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))
+    }
+
+    /// Prepares a DuckDB for a frozen catalog.
+    pub(crate) fn prepare_reader(&self, connection: &Connection, is_remote: bool) -> Result<(), LakeError> {
+        access::open_storage(connection, &self.0.storage, is_remote, &self.0.extensions)
+    }
+
+    /// Whether its data is reached through the network; `false` where nobody knows yet.
+    pub(crate) fn is_remote(&self) -> bool {
+        let place = self.0.data.clone().or_else(|| self.data_path().ok().flatten());
+        place.is_some_and(|place| access::is_remote(&place))
+    }
+
+    /// Asks the catalog's own database. A connection that broke is made again.
+    fn ask<T>(&self, ask: impl Fn(&Connection) -> duckdb::Result<T>) -> Result<T, LakeError> {
+        let mut kept = self.0.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_open = kept.is_some();
+        let connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.connect("READ_ONLY")?,
+        };
+        match ask(&connection) {
+            Ok(answer) => {
+                // A DuckDB file that stays open keeps everybody out who wants to write it.
+                if !matches!(self.0.address.catalog, CatalogPlace::DuckDb(_)) {
+                    *kept = Some(connection);
+                }
+                Ok(answer)
+            }
+            Err(error) if is_missing(&error) => Err(LakeError::Missing { lake: self.0.name.clone() }),
+            Err(_) if was_open => {
+                drop(connection);
+                let connection = self.connect("READ_ONLY")?;
+                let answer = ask(&connection).map_err(|error| self.unreachable(&error))?;
+                *kept = Some(connection);
+                Ok(answer)
+            }
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
+    /// Writes to the catalog's own database, outside of any snapshot.
+    fn tell(&self, tell: impl Fn(&Connection) -> duckdb::Result<()>) -> Result<(), LakeError> {
+        let connection = self.connect("READ_WRITE")?;
+        tell(&connection)
+            .map_err(|error| if is_missing(&error) { LakeError::Missing { lake: self.0.name.clone() } } else { self.unreachable(&error) })
+    }
+
+    /// A connection to the catalog's own database alone.
+    fn connect(&self, mode: &str) -> Result<Connection, LakeError> {
+        let Inner { address, extensions, name, .. } = &*self.0;
+        let start = || Connection::open_in_memory_with_flags(Config::default().enable_autoload_extension(false)?.threads(1)?);
+        let connection = start().map_err(|source| LakeError::engine("start DuckDB", &source))?;
+        access::open_catalog(&connection, address, extensions)?;
+        let mut options = vec![mode.to_owned()];
+        match &address.catalog {
+            CatalogPlace::Postgres(_) => {
+                options.push("TYPE postgres".to_owned());
+                options.extend(address.password.as_ref().map(|_| format!("SECRET {}", access::CATALOG_SECRET)));
+            }
+            CatalogPlace::Sqlite(path) | CatalogPlace::DuckDb(path) if !path.exists() => {
+                return Err(LakeError::Missing { lake: name.clone() });
+            }
+            CatalogPlace::Sqlite(_) => options.extend(["TYPE sqlite".to_owned(), "BUSY_TIMEOUT 10000".to_owned()]),
+            CatalogPlace::DuckDb(_) => {}
+        }
+        let statement = format!("ATTACH {} AS {CATALOG} ({})", sql::literal(&address.database()), options.join(", "));
+        Self::patiently(|| connection.execute_batch(&statement)).map_err(|error| self.unreachable(&error))?;
+        Ok(connection)
+    }
+
+    /// Opens a catalog, again and again while it is a DuckDB file that somebody else has open: nobody has it for long.
+    fn patiently(open: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let opened = open();
+            let is_held = |error: &duckdb::Error| error.to_string().contains("Could not set lock on file");
+            if !opened.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
+                return opened;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn unreachable(&self, error: &duckdb::Error) -> LakeError {
+        LakeError::Unreachable { lake: self.0.name.clone(), why: error.to_string() }
+    }
+
+    /// A table of the catalog's own database.
+    fn table(&self, name: &str) -> String {
+        let schema = if matches!(self.0.address.catalog, CatalogPlace::Postgres(_)) { "public" } else { "main" };
+        sql::path(&[CATALOG, schema, name])
+    }
+}
+
+/// Whether the catalog's tables are not there, as against something that keeps them from being read.
+fn is_missing(error: &duckdb::Error) -> bool {
+    let text = error.to_string();
+    text.contains("Catalog Error") && text.contains("does not exist")
+}
+
+impl PartialEq for Lake {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.address == other.0.address && self.0.data == other.0.data
+    }
+}
+
+impl Eq for Lake {}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lake").field(&self.0.name).finish()
+    }
+}
+
+/// A data path as DuckLake keeps it: absolute, so that it means the same wherever it is read from.
+///
+/// # Errors
+/// The current folder is not there any more.
+pub fn data_path(text: &str, folder: &Path) -> std::io::Result<String> {
+    let slash = |text: String| if text.ends_with('/') { text } else { text + "/" };
+    if text.contains("://") {
+        return Ok(slash(text.to_owned()));
+    }
+    std::path::absolute(folder.join(text)).map(|path| slash(path.to_string_lossy().into_owned()))
+}
