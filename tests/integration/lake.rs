@@ -21,7 +21,7 @@ pub(crate) fn extensions() -> Option<PathBuf> {
         println!("skipped: MATERIA_TEST_EXTENSIONS does not name a folder of DuckDB's extensions");
         return None;
     };
-    let version: String = Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap();
+    let version = crate::support::duckdb_version();
     if !folder.join(&version).is_dir() {
         println!("skipped: {} has no extensions for DuckDB {version}, which runs", folder.display());
         return None;
