@@ -32,6 +32,10 @@ impl<'a> Writer<'a> {
     ) -> Result<Self, ExportError> {
         let engine = Engine::start(limits, spill, cancel)?;
         engine.attach_lake(lake, LAKE)?;
+        if found.is_none_or(|found| found.served.is_none()) {
+            // A first generation whose exporter dies right after the commit must be known as one: readers look for its history as well.
+            lake.prepare()?;
+        }
         engine.quick("BEGIN")?;
         let writer = Self { engine, lake, schema: schema.to_owned(), cancel: cancel.clone() };
         let begun = writer.engine.number(&format!("SELECT id FROM {LAKE}.current_snapshot()"))?;
@@ -49,7 +53,15 @@ impl<'a> Writer<'a> {
         ))?;
         let columns = "NULL::VARCHAR AS id, NULL::TIMESTAMP WITH TIME ZONE AS exported_at";
         writer.engine.quick(&format!("CREATE OR REPLACE TABLE {} AS SELECT {columns} LIMIT 0", sql::path(&[LAKE, schema, table])))?;
+        writer.remove_views()?;
         Ok(writer)
+    }
+
+    /// materia makes tables only: a view is somebody else's, and may have the name that a table is to get.
+    fn remove_views(&self) -> Result<(), ExportError> {
+        let query = "SELECT view_name FROM duckdb_views() WHERE database_name = ? AND schema_name = ?";
+        let views = self.engine.texts(query, &[LAKE, &self.schema])?;
+        views.iter().try_for_each(|view| self.engine.quick(&format!("DROP VIEW {}", self.path(view))))
     }
 
     /// Replaces a table by what `from` holds, and returns the rows and the milliseconds it took.
