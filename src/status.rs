@@ -38,6 +38,8 @@ pub struct Status {
     pub what: Served,
     /// Why it cannot be read, where it cannot.
     pub unreadable: Option<String>,
+    /// Why the catalog of a lake cannot be asked; what only it knows is missing then.
+    pub unreachable: Option<String>,
     /// The generation readers have now, where it is what stands at the served path.
     pub generation: Option<GenerationId>,
     /// When its data was read from the lakehouse, or last found unchanged there.
@@ -72,10 +74,22 @@ impl Status {
         let reader::State { generation, problem } = state;
         // A reader falls back to a kept generation; what is told here is what stands at the served path.
         let info = generation.filter(|_| problem.is_none());
-        let (history, history_lost) = export::history_with_losses(target)?;
+        let around = (|| Ok((export::history_with_losses(target)?, export::served(target)?, export::generations(target)?)))();
+        let (unreachable, ((history, history_lost), what, generations)) = match around {
+            Ok(around) => (None, around),
+            // The catalog of a lake is on another machine: what is known without it is told, and that it is away.
+            Err(error) if target.lake().is_some() => {
+                let error: io::Error = error;
+                (Some(error.to_string()), (export::history_with_losses(&target.file())?, Served::Missing, Vec::new()))
+            }
+            Err(error) => return Err(error),
+        };
+        // A lake that others fill is served as it is.
+        let what = if target.lake().is_some() && what == Served::Missing && info.is_some() { Served::Foreign } else { what };
         Ok(Self {
             served: target.name(),
-            what: export::served(target)?,
+            what,
+            unreachable,
             unreadable: problem.map(|problem| problem.reason),
             generation: info.as_ref().and_then(|info| info.id.clone()),
             exported_at: info.as_ref().and_then(|info| info.as_of()),
@@ -83,7 +97,7 @@ impl Status {
                 Some(_) => info.map(|info| info.bytes),
                 None => std::fs::metadata(target.served_path()).ok().map(|metadata| metadata.len()),
             },
-            generations: export::generations(target)?,
+            generations,
             history,
             history_lost,
             running: export::running(target)?,
@@ -132,6 +146,7 @@ impl Status {
         let mut find = |condition, text| findings.push(Finding { condition, text });
         let served = self.served.display();
         match (&self.what, &self.unreadable) {
+            _ if self.unreachable.is_some() => find(Condition::NotServed, self.unreachable.clone().unwrap_or_default()),
             (Served::Foreign | Served::Generation(_), Some(why)) => {
                 find(Condition::NotServed, format!("{served} cannot be read; run `materia export` or `materia rollback`: {why}"));
             }

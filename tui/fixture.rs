@@ -142,6 +142,7 @@ pub(crate) fn status() -> Status {
         served: PathBuf::from("analytics.duckdb"),
         what: Served::Generation(id(2)),
         unreadable: None,
+        unreachable: None,
         generation: Some(id(2)),
         exported_at: id(2).time(),
         bytes: Some(3_420_160),

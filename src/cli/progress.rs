@@ -21,7 +21,7 @@ pub(super) fn watcher(json: bool, quiet: bool) -> Box<dyn Watch> {
         (true, _) => Box::new(JsonLines { id: None }),
         (false, true) => Box::new(materia::export::Unwatched),
         _ if stderr().is_terminal() => Box::new(Bars::new()),
-        _ => Box::new(Lines { id: String::new(), said: None }),
+        _ => Box::new(Lines { id: String::new(), said: None, uploading: false }),
     }
 }
 
@@ -51,6 +51,8 @@ impl Watch for JsonLines {
 struct Lines {
     id: String,
     said: Option<Instant>,
+    /// What was copied goes into a lake now.
+    uploading: bool,
 }
 
 impl Watch for Lines {
@@ -61,13 +63,17 @@ impl Watch for Lines {
                 self.said = Some(Instant::now());
                 waiting(event)
             }
-            Event::TableDone { table, rows, ms } => done(table, *rows, *ms),
+            Event::TableDone { table, rows, ms } => done(table, *rows, *ms) + uploaded(self.uploading),
             Event::Notice { message } => (*message).to_owned(),
             Event::Begins { id } => {
                 self.id = format!("{id} ");
                 return;
             }
-            Event::Step { .. } | Event::TableBegins { .. } | Event::TableProgress { .. } => return,
+            Event::Step { step } => {
+                self.uploading = *step == Step::Upload;
+                return;
+            }
+            Event::TableBegins { .. } | Event::TableProgress { .. } => return,
         };
         let _ = writeln!(stderr(), "{}{line}", self.id);
     }
@@ -77,6 +83,7 @@ impl Watch for Lines {
 struct Bars {
     bar: ProgressBar,
     prefix: String,
+    uploading: bool,
 }
 
 impl Bars {
@@ -86,7 +93,7 @@ impl Bars {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar, prefix: String::new() }
+        Self { bar, prefix: String::new(), uploading: false }
     }
 }
 
@@ -95,7 +102,10 @@ impl Watch for Bars {
         match event {
             Event::Begins { .. } => {}
             Event::Step { step: Step::Prune } => self.bar.set_message(String::new()),
-            Event::Step { step } => self.bar.set_message(step.word()),
+            Event::Step { step } => {
+                self.uploading = *step == Step::Upload;
+                self.bar.set_message(step.word());
+            }
             Event::Waiting { what, holder, waited, limit } => {
                 // The most useful part first: the line is cut where the terminal ends.
                 let who = holder
@@ -105,11 +115,12 @@ impl Watch for Bars {
                 self.bar.set_message(format!("waited {waited} of {} for {what}: {who}", words::duration(*limit)));
             }
             Event::TableBegins { table, index, of } => {
-                self.prefix = format!("staging {table} ({} of {of})", index + 1);
+                let doing = if self.uploading { "uploading" } else { "staging" };
+                self.prefix = format!("{doing} {table} ({} of {of})", index + 1);
                 self.bar.set_message(self.prefix.clone());
             }
             Event::TableProgress { percent, .. } => self.bar.set_message(format!("{} {percent:.0} %", self.prefix)),
-            Event::TableDone { table, rows, ms } => self.bar.println(done(table, *rows, *ms)),
+            Event::TableDone { table, rows, ms } => self.bar.println(done(table, *rows, *ms) + uploaded(self.uploading)),
             Event::Notice { message } => self.bar.println(*message),
         }
     }
@@ -130,6 +141,10 @@ fn waiting(event: &Event<'_>) -> String {
         ),
         _ => String::new(),
     }
+}
+
+fn uploaded(uploading: bool) -> &'static str {
+    if uploading { "  uploaded" } else { "" }
 }
 
 fn done(table: &str, rows: u64, ms: u64) -> String {

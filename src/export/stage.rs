@@ -158,7 +158,7 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
     let to = sql::path(&[catalog_beside(&plan.catalog), &plan.schema, &table.name]);
     let from = sql::path(&[&plan.catalog, &plan.schema, &table.name]);
     // An empty table first: declaring a column not null, or describing it, costs more once there are rows.
-    engine.quick(&declare("CREATE TABLE", &to, &from, table)).map_err(|error| failed(error, plan, table))?;
+    engine.quick(&declare(&to, &from, table)).map_err(|error| failed(error, plan, table))?;
     let order = match table.order_by.as_slice() {
         [] => String::new(),
         terms => format!(" ORDER BY {}", terms.join(", ")),
@@ -170,18 +170,23 @@ fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) 
 }
 
 /// The statements that make an empty table like the one it will be filled from, nullability and comments included.
-pub(super) fn declare(create: &str, to: &str, from: &str, table: &TablePlan) -> String {
-    let mut statements = format!("{create} {to} AS FROM {from} WITH NO DATA;");
+fn declare(to: &str, from: &str, table: &TablePlan) -> String {
+    let mut statements = format!("CREATE TABLE {to} AS FROM {from} WITH NO DATA;");
+    for column in table.columns.iter().filter(|column| !column.nullable) {
+        let _ = write!(statements, "ALTER TABLE {to} ALTER COLUMN {} SET NOT NULL;", sql::ident(&column.name));
+    }
+    statements + &comments(to, table)
+}
+
+/// The statements that say of a table what is said of it in the lakehouse.
+pub(super) fn comments(to: &str, table: &TablePlan) -> String {
+    let mut statements = String::new();
     if let Some(comment) = &table.comment {
         let _ = write!(statements, "COMMENT ON TABLE {to} IS {};", sql::literal(comment));
     }
     for column in &table.columns {
-        let name = sql::ident(&column.name);
-        if !column.nullable {
-            let _ = write!(statements, "ALTER TABLE {to} ALTER COLUMN {name} SET NOT NULL;");
-        }
         if let Some(comment) = &column.comment {
-            let _ = write!(statements, "COMMENT ON COLUMN {to}.{name} IS {};", sql::literal(comment));
+            let _ = write!(statements, "COMMENT ON COLUMN {to}.{} IS {};", sql::ident(&column.name), sql::literal(comment));
         }
     }
     statements

@@ -19,9 +19,11 @@ pub(super) const CATALOG_SECRET: &str = "materia_catalog";
 /// For how long storage that does not answer is waited for, in seconds, and how often it is asked again.
 const STORAGE_PATIENCE: (u32, u32) = (5, 1);
 
-/// Credentials for S3 storage, in the variables that every tool for S3 knows. Without them DuckDB's own persistent secrets count.
+/// What opens a lake, in the variables that every tool for S3 and PostgreSQL knows. Without them DuckDB's own persistent secrets and libpq's files count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Storage {
+pub struct Credentials {
+    /// The catalog's, unless its address has one.
+    pub(super) password: Option<Secret>,
     key_id: Option<String>,
     secret: Option<Secret>,
     session_token: Option<Secret>,
@@ -29,8 +31,8 @@ pub struct Storage {
     endpoint: Option<Url>,
 }
 
-impl Storage {
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` or `AWS_DEFAULT_REGION`, and
+impl Credentials {
+    /// `PGPASSWORD` for the catalog; `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` or `AWS_DEFAULT_REGION`, and
     /// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` for a server that is not Amazon's.
     ///
     /// # Errors
@@ -40,6 +42,7 @@ impl Storage {
         let endpoint = get(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).map(|text| Url::parse(&text));
         let endpoint = endpoint.transpose().map_err(|error| format!("{error}; write for example https://s3.example.com"))?;
         Ok(Self {
+            password: get(&["PGPASSWORD"]).map(Secret::new),
             key_id: get(&["AWS_ACCESS_KEY_ID"]),
             secret: get(&["AWS_SECRET_ACCESS_KEY"]).map(Secret::new),
             session_token: get(&["AWS_SESSION_TOKEN"]).map(Secret::new),
@@ -85,7 +88,12 @@ pub(super) fn open_catalog(connection: &Connection, address: &Address, extension
 }
 
 /// Lets a DuckDB read and write tables' data.
-pub(super) fn open_storage(connection: &Connection, storage: &Storage, is_remote: bool, extensions: &Extensions) -> Result<(), LakeError> {
+pub(super) fn open_storage(
+    connection: &Connection,
+    credentials: &Credentials,
+    is_remote: bool,
+    extensions: &Extensions,
+) -> Result<(), LakeError> {
     extensions.load(connection, &[Extension::DuckLake])?;
     if !is_remote {
         return Ok(());
@@ -93,7 +101,7 @@ pub(super) fn open_storage(connection: &Connection, storage: &Storage, is_remote
     extensions.load(connection, &[Extension::Httpfs])?;
     let (timeout, retries) = STORAGE_PATIENCE;
     let mut statements = format!("SET http_timeout = {timeout}; SET http_retries = {retries};");
-    statements.extend(storage.statement());
+    statements.extend(credentials.statement());
     connection.execute_batch(&statements).map_err(|source| LakeError::engine("keep the storage's credentials", &source))
 }
 
@@ -111,12 +119,12 @@ mod tests {
             "AWS_DEFAULT_REGION" => Some("eu-central-1".to_owned()),
             _ => None,
         };
-        let storage = Storage::load(&env).unwrap();
+        let credentials = Credentials::load(&env).unwrap();
         assert_eq!(
-            storage.statement().unwrap(),
+            credentials.statement().unwrap(),
             "CREATE SECRET materia_storage (TYPE s3, KEY_ID 'id', SECRET 'it''s', REGION 'eu-central-1', ENDPOINT '127.0.0.1:9000', URL_STYLE 'path', USE_SSL false)"
         );
-        assert!(!format!("{storage:?}").contains("it's"));
-        assert_eq!(Storage::load(&|_| None).unwrap().statement(), None);
+        assert!(!format!("{credentials:?}").contains("it's"));
+        assert_eq!(Credentials::load(&|_| None).unwrap().statement(), None);
     }
 }

@@ -49,16 +49,25 @@ impl Address {
         if let Some(path) = rest.strip_prefix("sqlite:") {
             return file(path).map(CatalogPlace::Sqlite).map(place);
         }
-        if let Some(parameters) = rest.strip_prefix("postgres:").filter(|rest| !rest.starts_with("//")) {
-            return postgres(keywords(parameters)?);
+        let url = rest.strip_prefix("postgres:").filter(|rest| is_url(rest)).unwrap_or(rest);
+        if is_url(url) {
+            return postgres(from_url(url)?);
         }
-        if ["postgres://", "postgresql://", "postgres:postgres://", "postgres:postgresql://"].iter().any(|start| rest.starts_with(start)) {
-            return postgres(from_url(rest.strip_prefix("postgres:").filter(|rest| rest.contains("://")).unwrap_or(rest))?);
+        if let Some(parameters) = rest.strip_prefix("postgres:") {
+            return postgres(keywords(parameters)?);
         }
         if ["mysql:", "motherduck:", "md:"].iter().any(|start| rest.starts_with(start)) {
             return Err(format!("catalogs are kept in PostgreSQL, SQLite or a DuckDB file; {example}"));
         }
         file(rest.strip_prefix("duckdb:").unwrap_or(rest)).map(CatalogPlace::DuckDb).map(place)
+    }
+
+    /// The same with a password, where it has none and needs one.
+    pub(super) fn or_password(self, password: Option<&Secret>) -> Self {
+        match self.catalog {
+            CatalogPlace::Postgres(_) => Self { password: self.password.or_else(|| password.cloned()), ..self },
+            CatalogPlace::Sqlite(_) | CatalogPlace::DuckDb(_) => self,
+        }
     }
 
     /// What DuckDB attaches as the catalog's own database, without a password.
@@ -100,6 +109,10 @@ fn postgres(mut parameters: Vec<(String, String)>) -> Result<Address, String> {
         return Err("it names no PostgreSQL database; write for example ducklake:postgres:host=db dbname=lake user=materia".to_owned());
     }
     Ok(Address { catalog: CatalogPlace::Postgres(parameters), password })
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 /// libpq's `key = 'value'` lists, see its documentation, section "Keyword/Value Connection Strings".

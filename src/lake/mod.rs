@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use access::Storage;
+pub use access::Credentials;
 pub use address::{Address, SCHEME};
 pub(crate) use catalog::{Commit, Found};
 use duckdb::{Config, Connection};
@@ -90,7 +90,7 @@ struct Inner {
     address: Address,
     name: String,
     data: Option<String>,
-    storage: Storage,
+    credentials: Credentials,
     extensions: Extensions,
     /// How long a reader may take to let go of a former generation, and how old data must be that belongs to none.
     keeping: Keeping,
@@ -115,16 +115,17 @@ impl Default for Keeping {
 impl Lake {
     /// A lake whose catalog is at `address`. `data` is where its tables go, a folder or `s3://bucket/prefix/`, and must be named to make one.
     #[must_use]
-    pub fn new(address: Address, data: Option<String>, storage: Storage, extensions: Extensions, keeping: Keeping) -> Self {
+    pub fn new(address: Address, data: Option<String>, credentials: Credentials, extensions: Extensions, keeping: Keeping) -> Self {
+        let address = address.or_password(credentials.password.as_ref());
         let name = address.to_string();
-        Self(Arc::new(Inner { address, name, data, storage, extensions, keeping, catalog: Mutex::new(None) }))
+        Self(Arc::new(Inner { address, name, data, credentials, extensions, keeping, catalog: Mutex::new(None) }))
     }
 
     /// The same lake with a connection of its own, for somebody who must not wait for others.
     #[must_use]
     pub fn apart(&self) -> Self {
         let inner = &self.0;
-        Self::new(inner.address.clone(), inner.data.clone(), inner.storage.clone(), inner.extensions.clone(), inner.keeping)
+        Self::new(inner.address.clone(), inner.data.clone(), inner.credentials.clone(), inner.extensions.clone(), inner.keeping)
     }
 
     /// Its address, without a password.
@@ -147,7 +148,7 @@ impl Lake {
             let why = "it is to be made, and nobody says where its data goes; name a folder or a bucket as MATERIA_LAKE_DATA, or data under [lake] in materia.toml";
             return Err(LakeError::Engine { doing: format!("make {}", inner.name), why: why.to_owned() });
         };
-        access::open_storage(connection, &inner.storage, access::is_remote(&place), &inner.extensions)?;
+        access::open_storage(connection, &inner.credentials, access::is_remote(&place), &inner.extensions)?;
         let mut options = vec![format!("DATA_PATH {}", sql::literal(&place)), "DATA_INLINING_ROW_LIMIT 0".to_owned()];
         match inner.address.catalog {
             CatalogPlace::Sqlite(_) => options.extend(["META_JOURNAL_MODE 'WAL'".to_owned(), "META_BUSY_TIMEOUT 10000".to_owned()]),
@@ -162,7 +163,7 @@ impl Lake {
 
     /// Prepares a DuckDB for a frozen catalog.
     pub(crate) fn prepare_reader(&self, connection: &Connection, is_remote: bool) -> Result<(), LakeError> {
-        access::open_storage(connection, &self.0.storage, is_remote, &self.0.extensions)
+        access::open_storage(connection, &self.0.credentials, is_remote, &self.0.extensions)
     }
 
     /// Whether its data is reached through the network; `false` where nobody knows yet.

@@ -96,11 +96,19 @@ impl Pin {
         self.generation.before.as_deref().cloned()
     }
 
-    /// About how many bytes of the file a table takes: the blocks it has data in. A block may hold data of several small tables.
+    /// About how many bytes a table takes: its files in a lake; of a file the blocks it has data in, which may hold data of several small tables.
     ///
     /// # Errors
     /// As [`Pin::ask`].
     pub async fn table_bytes(&self, table: &str) -> Result<u64, ReaderError> {
+        if self.generation().snapshot.is_some() {
+            let query = format!(
+                "SELECT coalesce(sum(file_size_bytes), 0)::BIGINT FROM ducklake_table_info(current_database()) WHERE table_name = {}",
+                sql::literal(table)
+            );
+            let answer = self.ask(Query::new(&query), Limits::page()).await?;
+            return Ok(answer.batches.first().filter(|batch| batch.num_rows() == 1).map_or(0, |batch| number(batch, 0, 0)));
+        }
         let blocks = format!("pragma_storage_info({})", sql::literal(&sql::ident(table)));
         let query = format!(
             "SELECT (count(DISTINCT block) * any_value(block_size))::BIGINT

@@ -41,7 +41,7 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use ask::{Answer, Stream};
@@ -65,6 +65,9 @@ use self::{
     watchdog::{Watchdog, lock},
 };
 use crate::{lake::Lake, target::Target};
+
+/// How long a reader of a lake waits at its end for threads that the network holds.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What one reader may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +175,15 @@ impl Drop for Threads {
         for job in shared.lanes.close() {
             job.abandon();
         }
+        // Whoever waits for a machine that does not answer is not waited for.
+        let patience = shared.target.lake().map(|_| Instant::now() + GOODBYE);
         for handle in lock(&self.handles).drain(..) {
-            let _ = handle.join();
+            while patience.is_some_and(|until| Instant::now() < until) && !handle.is_finished() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if patience.is_none() || handle.is_finished() {
+                let _ = handle.join();
+            }
         }
         shared.watchdog.stop();
         drop(write(&shared.current).take());

@@ -71,7 +71,7 @@ impl Settings {
                 let LakeSettings { data, grace, orphans } = self.lakes.clone();
                 let keeping = Keeping { grace, orphans };
                 let lake =
-                    Lake::new(Address::parse(address, folder)?, data, self.storage.clone(), Extensions::new(&self.extensions), keeping);
+                    Lake::new(Address::parse(address, folder)?, data, self.credentials.clone(), Extensions::new(&self.extensions), keeping);
                 (self.serving, self.lake) = (Self::serving_beside(&self.lakehouse), Some(lake));
             }
         }

@@ -30,7 +30,7 @@ pub use tui::TuiSettings;
 pub use web::{LogFormat, WebSettings};
 
 use crate::{
-    lake::{Address, Lake, Storage},
+    lake::{Address, Credentials, Lake},
     toml_file::{self, FileError},
     words,
 };
@@ -50,8 +50,8 @@ pub struct Settings {
     pub lake: Option<Lake>,
     /// What else is to be known about a lake.
     pub lakes: LakeSettings,
-    /// What opens a lake's data.
-    pub storage: Storage,
+    /// What opens a lake.
+    pub credentials: Credentials,
     /// Where pipelines' logs are kept. `logs`; default `analytics.logs` beside the served file.
     pub logs: Option<PathBuf>,
     /// Where DuckDB's extensions are kept, which a DuckLake needs. `extensions` / `MATERIA_EXTENSIONS`; default `extensions`.
@@ -164,12 +164,12 @@ impl Settings {
             path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
         let extensions = path("MATERIA_EXTENSIONS").unwrap_or_else(|| folder.join(file.extensions.unwrap_or_else(|| "extensions".into())));
         let accounts = AccountsSettings::load(&folder, env);
-        let storage = Storage::load(env).map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
+        let credentials = Credentials::load(env).map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
         let mut settings = Self {
             serving: Self::serving_beside(&lakehouse),
             lake: None,
             lakes: file.lake,
-            storage,
+            credentials,
             lakehouse,
             logs: file.logs.map(|path| folder.join(path)),
             extensions,

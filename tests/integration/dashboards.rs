@@ -238,6 +238,9 @@ fn board(site: &Site, slug: &str, text: &str) {
 
 #[test]
 fn every_mistake_in_a_dashboard_file_gets_the_message_its_author_needs() {
+    if !crate::support::is_on_duckdb_2("marks a mistake in a statement by its first letter only") {
+        return;
+    }
     let site = Site::small();
     site.ok(&["export"]);
     let panel = |rest: &str| format!("[[panel]]\ntitle = 'P'\n{rest}");

@@ -129,6 +129,10 @@ fn the_same_demo_twice_gives_the_same_tables_row_for_row() {
 
 #[test]
 fn a_refresh_changes_only_what_it_says() {
+    // It reads a lakehouse under another name than its own.
+    if !crate::support::is_on_duckdb_2("looks a view's tables up in the catalog that its text names") {
+        return;
+    }
     let dir = TempDir::new().unwrap();
     let before = demo(dir.path()).make().unwrap();
     let kept = dir.path().join("before.duckdb");

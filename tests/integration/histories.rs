@@ -38,7 +38,8 @@ impl Life {
     fn begin(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let site = Site::empty();
-        let version = ["v1.0.0", "v1.2.0", "v1.5.0", "v2.0.0"][rng.usize(..4)];
+        let versions = crate::support::writable(vec!["v1.0.0", "v1.2.0", "v1.5.0", "v2.0.0"]);
+        let version = versions[rng.usize(..versions.len())];
         let block = if rng.bool() { 16_384 } else { 262_144 };
         let connection = Connection::open_in_memory().unwrap();
         let attach = format!(

@@ -11,6 +11,7 @@ use duckdb::Connection;
 use materia::extensions::{Extension, Extensions};
 
 use crate::{
+    postgres::{PASSWORD, Postgres},
     s3::{BUCKET, S3, SECRET},
     wire::Wire,
 };
@@ -21,7 +22,7 @@ pub(crate) fn extensions() -> Option<PathBuf> {
         println!("skipped: MATERIA_TEST_EXTENSIONS does not name a folder of DuckDB's extensions");
         return None;
     };
-    let version: String = Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap();
+    let version = crate::support::duckdb_version();
     if !folder.join(&version).is_dir() {
         println!("skipped: {} has no extensions for DuckDB {version}, which runs", folder.display());
         return None;
@@ -87,4 +88,32 @@ fn storage_that_stops_hangs_or_refuses_is_an_error_and_has_everything_when_it_is
     wire.restore();
     assert_eq!(works().unwrap(), 100_000);
     assert!(stored.iter().all(|object| server.objects().contains(object)));
+}
+
+#[test]
+fn a_catalog_in_postgresql_that_refuses_is_an_error_and_is_found_again_when_it_is_back() {
+    let Some(folder) = extensions() else { return };
+    let Some(server) = Postgres::start() else { return };
+    let mut wire = Wire::to(server.port());
+    let place = tempfile::tempdir().unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    Extensions::new(folder).load(&connection, &[Extension::DuckLake, Extension::Postgres]).unwrap();
+    let secret = format!(
+        "CREATE SECRET catalog (TYPE postgres, HOST '127.0.0.1', PORT {}, USER 'materia', PASSWORD '{PASSWORD}', DATABASE '{}')",
+        wire.port(),
+        server.database()
+    );
+    connection.execute_batch(&secret).unwrap();
+    let attach = format!("ATTACH 'ducklake:postgres:' AS lake (DATA_PATH '{}/data/', META_SECRET 'catalog')", place.path().display());
+    connection.execute_batch(&attach).unwrap();
+    let works = || {
+        connection.execute_batch("CREATE OR REPLACE TABLE lake.numbers AS FROM range(100_000) t(i)")?;
+        connection.query_row("SELECT count(*) FROM lake.numbers", [], |row| row.get::<_, i64>(0))
+    };
+    assert_eq!(works().unwrap(), 100_000);
+    wire.refuse();
+    let error = works().unwrap_err().to_string();
+    assert!(error.contains("Connection refused") && !error.contains(PASSWORD), "{error}");
+    wire.restore();
+    assert_eq!(works().unwrap(), 100_000);
 }

@@ -5,14 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use duckdb::Connection;
 use materia::extensions::Extension;
 
-use crate::{lake, support::Site};
-
-fn version() -> String {
-    Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap()
-}
+use crate::{
+    lake,
+    support::{Site, duckdb_version as version},
+};
 
 /// Where a site keeps an extension unless told otherwise.
 fn installed(site: &Site, extension: Extension) -> PathBuf {

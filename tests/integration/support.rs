@@ -277,3 +277,25 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// The DuckDB that runs: the linked one, or another that `LD_LIBRARY_PATH` names.
+pub(crate) fn duckdb_version() -> String {
+    Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap()
+}
+
+/// Whether a DuckDB runs that can do what a test asks; otherwise the reason is printed.
+pub(crate) fn is_on_duckdb_2(what: &str) -> bool {
+    let version = duckdb_version();
+    let is_older = version.starts_with("v1.");
+    if is_older {
+        println!("skipped: DuckDB {version} {what}");
+    }
+    !is_older
+}
+
+/// Of these storage versions those that the DuckDB that runs can write.
+pub(crate) fn writable(mut versions: Vec<&'static str>) -> Vec<&'static str> {
+    let is_older = duckdb_version().starts_with("v1.");
+    versions.retain(|version| !(is_older && version.starts_with("v2.")));
+    versions
+}

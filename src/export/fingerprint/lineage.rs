@@ -308,6 +308,10 @@ impl Found {
         for field in ["type_name", "user_type_name"] {
             self.types.insert(lower(field));
         }
+        // As DuckDB 1.5 tells it.
+        if text("type") == "UNBOUND_TYPE_INFO" {
+            self.types.insert(lower("name"));
+        }
         if !text("cte_name").is_empty() {
             self.own_names.insert(lower("cte_name"));
         }

@@ -4,8 +4,8 @@ use std::{path::Path, time::Instant};
 
 use crate::{
     export::{
-        Cancel, Event, ExportError, Limits, Manifest, TablePlan, Verdict, Watch, audit::Auditor, engine::Engine, plan, snapshot::ms_since,
-        stage, watch::Step,
+        Cancel, Column, Event, ExportError, Limits, Manifest, TablePlan, Verdict, Watch, audit::Auditor, engine::Engine, plan,
+        snapshot::ms_since, stage, watch::Step,
     },
     lake::{AUTHOR, Found, Frozen, Lake, MARK},
     sql,
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
         watch.event(&Event::TableBegins { table: &table.name, index, of });
         let begun = Instant::now();
         let to = self.path(&table.name);
-        self.engine.quick(&stage::declare("CREATE OR REPLACE TABLE", &to, from, table))?;
+        self.engine.quick(&declare(&to, table))?;
         let progress = |percent| watch.event(&Event::TableProgress { table: &table.name, percent });
         let rows = self.engine.run(&format!("INSERT INTO {to} FROM {from}"), progress)? as u64;
         let ms = ms_since(begun);
@@ -152,9 +152,19 @@ impl<'a> Writer<'a> {
 
 /// How many rows there are, and a sum over every value that does not depend on their order.
 pub(super) fn digest(engine: &Engine, from: &str) -> Result<(u64, String), ExportError> {
-    let query = format!("SELECT count(*), coalesce(sum(hash(every)::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS every");
+    // Not a name that a column could have: it would be taken for that one.
+    const ROW: &str = "\"materia: a whole row\"";
+    let query = format!("SELECT count(*), coalesce(sum(hash({ROW})::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS {ROW}");
     let mut rows = engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.pop().unwrap_or_default())
+}
+
+/// The statements that make an empty table in the place of whatever was there. A lake declares columns not null as it makes them, and not later on.
+fn declare(to: &str, table: &TablePlan) -> String {
+    let column =
+        |column: &Column| format!("{} {}{}", sql::ident(&column.name), column.data_type, if column.nullable { "" } else { " NOT NULL" });
+    let columns: Vec<_> = table.columns.iter().map(column).collect();
+    format!("CREATE OR REPLACE TABLE {to} ({});{}", columns.join(", "), stage::comments(to, table))
 }
 
 /// What an older snapshot is attached as.
