@@ -127,8 +127,10 @@ impl Plan {
 fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Result<(), ExportError> {
     engine.quick(&engine::attach(&snapshot.path, catalog, "READ_ONLY")).map_err(|error| match error {
         ExportError::Engine { source, .. } => {
-            let newer = newest_read(&source.to_string()).zip(snapshot.with_file(|file| Ok(header::storage_version(file).unwrap_or_default())).ok());
-            let why = newer.map_or_else(|| Unreadable::Damaged(Box::new(source)), |(newest, version)| Unreadable::Newer { version, newest });
+            let newer =
+                newest_read(&source.to_string()).zip(snapshot.with_file(|file| Ok(header::storage_version(file).unwrap_or_default())).ok());
+            let why =
+                newer.map_or_else(|| Unreadable::Damaged(Box::new(source)), |(newest, version)| Unreadable::Newer { version, newest });
             ExportError::Lakehouse { path: job.lakehouse.clone(), why }
         }
         other => other,

@@ -110,7 +110,10 @@ fn what_fails_an_audit_leaves_what_is_served_untouched_until_it_is_forced(place:
     let stored = place.stored();
     place.site.change("DELETE FROM serving.numbers WHERE id < 900; INSERT INTO serving.numbers VALUES (1, -1)");
     let ran = place.fails(&["export"], 3);
-    assert!(ran.stderr.contains("no negative values") && ran.stderr.contains("numbers has 101 rows, 1,000 in the served generation"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("no negative values") && ran.stderr.contains("numbers has 101 rows, 1,000 in the served generation"),
+        "{ran:#?}"
+    );
     assert_eq!(place.stored(), stored, "nothing is uploaded");
     // Again: what has been refused once is not taken for what is served.
     place.fails(&["export"], 3);
