@@ -39,7 +39,7 @@ fn an_export_that_finds_nothing_changed_makes_no_generation_and_renews_the_age_o
     assert_eq!((after.sequence, &after.id, after.snapshot), (before.sequence, &before.id, before.snapshot));
     let status = place.status();
     let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    assert_eq!(Some(time(&status["exported_at"])).map(jiff::Timestamp::as_millisecond), after.as_of().map(jiff::Timestamp::as_millisecond));
+    assert_eq!(Some(time(&status["exported_at"]).as_millisecond()), after.as_of().map(jiff::Timestamp::as_millisecond));
 }
 
 fn only_what_changed_is_written_again_and_the_history_says_why(place: &mut Place) {

@@ -32,7 +32,6 @@ mod lake;
 mod lake_deployment;
 mod lake_exports;
 mod lake_extensions;
-mod lake_extensions;
 mod lake_generations;
 mod lake_place;
 mod lake_servers;
