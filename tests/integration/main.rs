@@ -33,6 +33,7 @@ mod lake_deployment;
 mod lake_exports;
 mod lake_extensions;
 mod lake_generations;
+mod lake_migrate;
 mod lake_place;
 mod lake_servers;
 mod lake_values;
