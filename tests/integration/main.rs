@@ -33,6 +33,7 @@ mod lake_exports;
 mod lake_extensions;
 mod lake_generations;
 mod lake_place;
+mod lake_readers;
 mod lake_values;
 mod metrics;
 mod names;
