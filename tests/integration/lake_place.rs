@@ -2,7 +2,6 @@
 //! targets is promised of all of them, and each test is run on each.
 
 use std::{
-    cell::OnceCell,
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
@@ -109,14 +108,14 @@ pub(crate) struct Place {
     /// In PostgreSQL, and the prefix of the data.
     database: String,
     /// Kept, since loading extensions takes long.
-    engine: OnceCell<Connection>,
+    engine: Mutex<Option<Connection>>,
 }
 
 impl Place {
     /// A new one, with the lakehouse of [`Site::small`].
     pub(crate) fn new(kind: Kind) -> Option<Self> {
         let site = Site::small();
-        let mut place = Self { kind, site, variables: Vec::new(), servers: None, database: String::new(), engine: OnceCell::new() };
+        let mut place = Self { kind, site, variables: Vec::new(), servers: None, database: String::new(), engine: Mutex::default() };
         if kind == Kind::File {
             return Some(place);
         }
@@ -160,7 +159,7 @@ impl Place {
     pub(crate) fn other_host(&self) -> Self {
         assert!(self.is_lake(), "a file has one host");
         let (variables, servers, database) = (self.variables.clone(), self.servers.clone(), self.database.clone());
-        Self { kind: self.kind, site: Site::small(), variables, servers, database, engine: OnceCell::new() }
+        Self { kind: self.kind, site: Site::small(), variables, servers, database, engine: Mutex::default() }
     }
 
     /// The command on this host.
@@ -195,6 +194,16 @@ impl Place {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(ran.stderr.split_once("materia: ").unwrap().1), words(record["error"].as_str().unwrap()), "{ran:#?}");
         ran
+    }
+
+    /// The one pipeline run that everything served comes from, where the lakehouse is that of [`Site::runs`]. Panics where something is incomplete or another run's.
+    pub(crate) fn whole_run(&self) -> i64 {
+        let connection = self.outsider();
+        let query = "SELECT CASE WHEN (o.n, c.n, t.n, o.least, c.least, t.least, o.least, c.least, t.least) = (5000, 700, 1, o.most, o.most, o.most, o.most, c.most, t.most) THEN o.most END
+            FROM (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.orders) o, (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.customers) c,
+                 (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.totals) t";
+        let run: Option<i64> = connection.query_row(query, [], |row| row.get(0)).unwrap();
+        run.unwrap_or_else(|| panic!("mixed: {:?}", self.dump()))
     }
 
     /// What is told in JSON, line by line; whatever the exit code says.
@@ -270,14 +279,15 @@ impl Place {
             connection.execute_batch(&format!("ATTACH '{}' AS served (READ_ONLY)", self.site.served().display())).unwrap();
             return connection;
         }
-        let connection = self.engine().try_clone().unwrap();
+        let connection = self.engine();
         connection.execute_batch(&format!("ATTACH IF NOT EXISTS '{}' AS served", self.address())).unwrap();
         connection
     }
 
-    /// A DuckDB that can do what this lake needs.
-    fn engine(&self) -> &Connection {
-        self.engine.get_or_init(|| {
+    /// A connection to a DuckDB that can do what this lake needs.
+    fn engine(&self) -> Connection {
+        let mut engine = self.engine.lock().unwrap();
+        let made = || {
             let connection = Connection::open_in_memory().unwrap();
             let needed: &[_] = match self.kind {
                 Kind::PostgresS3 => &[Extension::DuckLake, Extension::Postgres, Extension::Httpfs],
@@ -286,7 +296,8 @@ impl Place {
             Extensions::new(extensions().unwrap()).load(&connection, needed).unwrap();
             connection.execute_batch(&self.secrets()).unwrap();
             connection
-        })
+        };
+        engine.get_or_insert_with(made).try_clone().unwrap()
     }
 
     /// What another program needs to be told to be let in to the data.
@@ -301,7 +312,7 @@ impl Place {
 
     /// The catalog's own database, without DuckLake.
     pub(crate) fn catalog(&self) -> Connection {
-        let connection = self.engine().try_clone().unwrap();
+        let connection = self.engine();
         let (place, kind) = match &self.servers {
             Some(servers) => (format!("{} password={PASSWORD}", self.keywords(servers)), "postgres"),
             None => (self.site.path("lake.sqlite").display().to_string(), "sqlite"),
