@@ -45,7 +45,8 @@ impl Found {
     /// Whether the schema is as it was published: nothing changed, nothing gone, nothing added.
     pub(crate) fn is_as_published(&self) -> bool {
         self.served.as_ref().is_some_and(|commit| {
-            commit.manifest.tables.len() == self.tables.len() && commit.manifest.tables.iter().all(|table| self.has_as_published(&table.name))
+            commit.manifest.tables.len() == self.tables.len()
+                && commit.manifest.tables.iter().all(|table| self.has_as_published(&table.name))
         })
     }
 }

@@ -43,7 +43,7 @@ fn an_address_that_cannot_be_read_is_a_wrong_setting_and_is_told_with_an_example
             expect(&site.run(args), 2, &[words]);
         }
         let ran = Ran::of(&site.command(&["export"]).env("SERVING_DUCKDB_PATH", address).output().unwrap());
-        expect(&ran, 2, &["SERVING_DUCKDB_PATH", words, "ducklake:postgres:host=db dbname=lake user=materia"]);
+        expect(&ran, 2, &["SERVING_DUCKDB_PATH", words]);
         site.settings(&format!("serving = \"{address}\""));
         expect(&site.run(&["export"]), 2, &[words]);
         fs::remove_file(site.path("materia.toml")).unwrap();
@@ -131,18 +131,20 @@ fn a_catalog_that_is_out_of_reach_fails_the_attempt_which_is_told_when_it_is_bac
     for (wrong, words) in &wrong {
         place.tell("SERVING_DUCKDB_PATH", wrong);
         let name = wrong.split(" password").next().unwrap();
-        for args in [&["export"][..], &["rollback"]] {
-            expect(&place.run(args), 1, &[words, name]);
+        expect(&place.run(&["export"]), 1, &[words, name]);
+        // Where there is no file there is no lake yet.
+        if !name.contains("nowhere/") {
+            expect(&place.run(&["rollback"]), 1, &[words, name]);
+            expect(&place.run(&["status"]), 1, &[words, name]);
+            expect(&place.run(&["history"]), 1, &[words, name]);
         }
-        let ran = place.run(&["status"]);
-        expect(&ran, 1, &[words]);
-        expect(&place.run(&["history"]), if ran.code == 0 { 0 } else { 1 }, &[words]);
     }
     place.tell("SERVING_DUCKDB_PATH", &address);
     place.ok(&["export"]);
     let outcomes = place.outcomes();
     assert_eq!((outcomes.first().unwrap().as_str(), outcomes.last().unwrap().as_str()), ("published", "published"));
-    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "failed").count(), 2 * wrong.len(), "{outcomes:?}");
+    let failed = wrong.iter().map(|(address, _)| if address.contains("nowhere/") { 1 } else { 2 }).sum();
+    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "failed").count(), failed, "{outcomes:?}");
     let told = place.ok(&["history", "--json"]).stdout;
     assert!(!told.contains(PASSWORD), "{told}");
 }

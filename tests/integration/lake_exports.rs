@@ -39,7 +39,7 @@ fn an_export_that_finds_nothing_changed_makes_no_generation_and_renews_the_age_o
     assert_eq!((after.sequence, &after.id, after.snapshot), (before.sequence, &before.id, before.snapshot));
     let status = place.status();
     let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    assert_eq!(Some(time(&status["exported_at"])).map(jiff::Timestamp::as_millisecond), after.as_of().map(jiff::Timestamp::as_millisecond));
+    assert_eq!(Some(time(&status["exported_at"]).as_millisecond()), after.as_of().map(jiff::Timestamp::as_millisecond));
 }
 
 fn only_what_changed_is_written_again_and_the_history_says_why(place: &mut Place) {
@@ -110,7 +110,10 @@ fn what_fails_an_audit_leaves_what_is_served_untouched_until_it_is_forced(place:
     let stored = place.stored();
     place.site.change("DELETE FROM serving.numbers WHERE id < 900; INSERT INTO serving.numbers VALUES (1, -1)");
     let ran = place.fails(&["export"], 3);
-    assert!(ran.stderr.contains("no negative values") && ran.stderr.contains("numbers has 101 rows, 1,000 in the served generation"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("no negative values") && ran.stderr.contains("numbers has 101 rows, 1,000 in the served generation"),
+        "{ran:#?}"
+    );
     assert_eq!(place.stored(), stored, "nothing is uploaded");
     // Again: what has been refused once is not taken for what is served.
     place.fails(&["export"], 3);

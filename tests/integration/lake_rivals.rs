@@ -1,14 +1,11 @@
 //! Two hosts that export into one lake at the same time: one wins, the other says so and succeeds the next time, and nothing is mixed.
 
-use std::{
-    sync::Barrier,
-    thread::scope,
-};
+use std::{sync::Barrier, thread::scope};
 
 use materia::export::{self, Event, ExportError, Finished, Job, Outcome, Step, Unwatched, Watch};
 
 use crate::{
-    lake_place::{Place, on_every_lake},
+    lake_place::{Kind, Place, on_every_lake},
     support::eventually,
 };
 
@@ -100,7 +97,14 @@ fn what_others_commit_to_their_own_schema_meanwhile_keeps_nobody_from_publishing
     for (step, run) in [Step::Stage, Step::Verify, Step::Commit].into_iter().zip(2..) {
         host(place, run);
         let finished = export_at(place, step, || place.meddle("INSERT INTO marts.theirs VALUES (1)"));
-        assert!(finished.error.is_none(), "{step:?}: {:?}", finished.error);
+        match finished.error {
+            // SQLite lets nobody commit what was begun before somebody else's commit.
+            Some(error) if place.kind == Kind::Sqlite => {
+                assert!(error.to_string().contains("written by somebody else meanwhile; nothing was published"), "{step:?}: {error}");
+                succeed(place);
+            }
+            error => assert!(error.is_none(), "{step:?}: {error:?}"),
+        }
         assert_eq!(place.whole_run(), run);
         assert_eq!(place.number("SELECT count(*) FROM marts.theirs"), run - 1);
     }
@@ -153,9 +157,5 @@ fn exporters_that_race_again_and_again_publish_whole_generations_only(place: &mu
         assert!(run == round * 10 || run == round * 10 + 1, "round {round}: {run}");
     }
     println!("{:?}: {won} published, {lost} were told that they lost", place.kind);
-    for (id, ..) in place.generations() {
-        place.ok(&["pin", &id]);
-    }
-    let ids: Vec<_> = place.outcomes();
-    assert_eq!(i64::try_from(ids.len()).unwrap(), 1 + 2 * ROUNDS);
+    assert_eq!(i64::try_from(place.history().len()).unwrap(), 1 + 2 * ROUNDS);
 }

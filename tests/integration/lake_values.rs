@@ -72,7 +72,10 @@ fn expect_same(place: &Place) {
     let lakehouse = reading(&place.site.lakehouse());
     let relations = |connection: &Connection, catalog: &str| {
         let of = format!("WHERE database_name = '{catalog}' AND schema_name = 'serving'");
-        texts(connection, &format!("SELECT table_name FROM duckdb_tables() {of} UNION ALL SELECT view_name FROM duckdb_views() {of} ORDER BY ALL"))
+        texts(
+            connection,
+            &format!("SELECT table_name FROM duckdb_tables() {of} UNION ALL SELECT view_name FROM duckdb_views() {of} ORDER BY ALL"),
+        )
     };
     let known = relations(&lakehouse, "lakehouse");
     assert!(!known.is_empty());

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Barrier,
@@ -19,38 +20,48 @@ use crate::{
 };
 
 /// One server.
-struct Server {
-    process: Child,
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) process: Child,
+    pub(crate) address: SocketAddr,
 }
 
 /// What it answered.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Server {
     fn start(site: &Site, url: &str) -> Self {
         let server = Self::begin(site, url);
-        eventually("the server answers", || server.try_ask("GET", "/health", "", "").is_some());
+        server.answers();
         server
     }
 
     /// Does not wait until it answers.
     fn begin(site: &Site, url: &str) -> Self {
-        let address = free_address();
-        let log = File::options().create(true).append(true).open(site.path("web.log")).unwrap();
         let mut command = with_store(site.command(&["web"]), url);
-        command.env("MATERIA_LISTEN", address.to_string()).env("MATERIA_REQUESTS_PER_MINUTE", "0").env("RUST_LOG", "debug");
-        let process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        command.env("RUST_LOG", "debug");
+        Self::of(command, free_address(), &site.path("web.log"))
+    }
+
+    /// Runs `materia web` with these settings at this address, and does not wait until it answers.
+    pub(crate) fn of(mut command: Command, address: SocketAddr, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        command.env("MATERIA_LISTEN", address.to_string()).env("MATERIA_REQUESTS_PER_MINUTE", "0");
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { process, address }
     }
 
+    /// Waits until it does.
+    pub(crate) fn answers(&self) {
+        eventually("the server answers", || self.try_ask("GET", "/health", "", "").is_some());
+    }
+
     /// Nothing, where the connection breaks.
-    fn try_ask(&self, method: &str, path: &str, cookie: &str, form: &str) -> Option<Answer> {
+    pub(crate) fn try_ask(&self, method: &str, path: &str, cookie: &str, form: &str) -> Option<Answer> {
         let cookie = if cookie.is_empty() { String::new() } else { format!("{cookie}\r\n") };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: text/html\r\nSec-Fetch-Site: same-origin\r\n{cookie}\
@@ -64,27 +75,47 @@ impl Server {
         Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
     }
 
-    fn get(&self, path: &str, cookie: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str, cookie: &str) -> Answer {
         self.try_ask("GET", path, cookie, "").unwrap()
     }
 
-    fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
         self.try_ask("POST", path, cookie, form).unwrap()
     }
 
     /// Signs in without a letter; the header that says so from then on.
-    fn sign_in(&self, email: &str) -> String {
+    pub(crate) fn sign_in(&self, email: &str) -> String {
         self.get(&format!("/auth/dev-login?email={email}"), "").cookie()
     }
 
+    /// Makes a key to the API; the header that shows it.
+    pub(crate) fn make_key(&self, cookie: &str) -> String {
+        let made = self.post("/settings/keys", cookie, "key-name=x&days=30");
+        let keys = made.body.split("materia_").map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>());
+        let key = keys.skip(1).find(|key| key.len() == 64).unwrap_or_else(|| panic!("{made:?}"));
+        format!("Authorization: Bearer materia_{key}")
+    }
+
     /// As nothing is prepared for.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
 impl Answer {
+    /// Whether it arrived to its end.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.header("content-length") {
+            Some(length) => length.parse() == Ok(self.body.len()),
+            None => self.body.ends_with("\r\n0\r\n\r\n"),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
     fn cookie(&self) -> String {
         let line = self.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{self:?}"));
         format!("Cookie: {}", line.split(';').next().unwrap())
@@ -207,10 +238,7 @@ fn postgresql_may_stand_still_or_stop_and_everything_recovers_by_itself() {
     let Some((site, mut postgres, url)) = deployment() else { return };
     let servers = [(); 2].map(|()| Server::start(&site, &url));
     let cookie = servers[0].sign_in("pro@example.test");
-    let made = servers[1].post("/settings/keys", &cookie, "key-name=x&days=30");
-    let keys = made.body.split("materia_").map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>());
-    let key = keys.skip(1).find(|key| key.len() == 64).unwrap_or_else(|| panic!("{made:?}"));
-    let key = format!("Authorization: Bearer materia_{key}");
+    let key = servers[1].make_key(&cookie);
     let all_is_well = || {
         servers.iter().all(|server| {
             let answers = [server.get("/settings", &cookie), server.get("/api/v1/tables", &key), server.get("/ready", "")];

@@ -1,0 +1,118 @@
+//! A lake as it is run: its catalog and the accounts in PostgreSQL, its data on an S3 server, each behind a wire that can be cut, and the real command
+//! for any number of servers and for exports.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use crate::{
+    lake::extensions,
+    postgres::{PASSWORD, Postgres},
+    s3::{BUCKET, KEY_ID, S3, SECRET},
+    servers::Server,
+    support::{Ran, Site},
+    wire::Wire,
+};
+
+pub(crate) struct Deployment {
+    pub(crate) site: Site,
+    pub(crate) storage: S3,
+    pub(crate) to_catalog: Wire,
+    pub(crate) to_accounts: Wire,
+    pub(crate) to_storage: Wire,
+    catalog: String,
+    accounts: String,
+    extensions: PathBuf,
+    // Its databases are behind the wires.
+    _postgres: Postgres,
+}
+
+/// A dashboard for everybody: which run each relation is of. What a page shows of one generation agrees, or two were mixed.
+const DASHBOARD: &str = r#"
+title = "Runs"
+
+[[panel]]
+title = "Orders"
+kind = "stat"
+sql = "SELECT max(run) AS run FROM orders HAVING min(run) = max(run) AND count(*) = 5000"
+y = "run"
+
+[[panel]]
+title = "Customers"
+kind = "stat"
+sql = "SELECT max(run) AS run FROM customers HAVING min(run) = max(run) AND count(*) = 700"
+y = "run"
+
+[[panel]]
+title = "Totals"
+kind = "stat"
+sql = "SELECT max(run) AS run FROM totals HAVING count(*) = 1 AND max(orders) = 5000"
+y = "run"
+"#;
+
+impl Deployment {
+    /// With the relations of [`Site::runs`], run 1, published; nothing, with the reason printed, where something that it wants is missing.
+    pub(crate) fn start() -> Option<Self> {
+        let (extensions, postgres, storage) = (extensions()?, Postgres::start()?, S3::start()?);
+        let site = Site::runs();
+        std::fs::create_dir(site.path("dashboards")).unwrap();
+        std::fs::write(site.path("dashboards/runs.toml"), DASHBOARD).unwrap();
+        let wire = |port| Wire::to(port);
+        let deployment = Self {
+            to_catalog: wire(postgres.port()),
+            to_accounts: wire(postgres.port()),
+            to_storage: wire(storage.port()),
+            catalog: postgres.database(),
+            accounts: postgres.database(),
+            site,
+            storage,
+            extensions,
+            _postgres: postgres,
+        };
+        for args in [&["export"][..], &["users", "seed"]] {
+            let ran = deployment.run(args);
+            assert_eq!(ran.code, 0, "{args:?}: {ran:#?}");
+        }
+        Some(deployment)
+    }
+
+    /// The command with the settings of every machine.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.site.command(args);
+        let catalog = format!(
+            "ducklake:postgres:host=127.0.0.1 port={} dbname={} user=materia password={PASSWORD}",
+            self.to_catalog.port(),
+            self.catalog
+        );
+        let accounts = format!("postgres://materia:{PASSWORD}@127.0.0.1:{}/{}", self.to_accounts.port(), self.accounts);
+        command.env("SERVING_DUCKDB_PATH", catalog).env("DATABASE_URL", accounts);
+        command.env("MATERIA_LAKE_DATA", format!("s3://{BUCKET}/data")).env("MATERIA_EXTENSIONS", &self.extensions);
+        command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.to_storage.port()));
+        command.env("MATERIA_DASHBOARDS", self.site.path("dashboards"));
+        command.env("DEBUG", "true").env("ADMIN_EMAILS", "admin@example.test").env_remove("NOTIFY_SOCKET");
+        command
+    }
+
+    pub(crate) fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&self.output(args))
+    }
+
+    /// A server at this address.
+    pub(crate) fn server(&self, address: SocketAddr) -> Server {
+        let server = Server::of(self.command(&["web"]), address, &self.site.path("web.log"));
+        server.answers();
+        server
+    }
+
+    /// Everything that servers have written.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.site.path("web.log")).unwrap_or_default()
+    }
+}
