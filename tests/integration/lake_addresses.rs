@@ -143,7 +143,7 @@ fn a_catalog_that_is_out_of_reach_fails_the_attempt_which_is_told_when_it_is_bac
     place.ok(&["export"]);
     let outcomes = place.outcomes();
     assert_eq!((outcomes.first().unwrap().as_str(), outcomes.last().unwrap().as_str()), ("published", "published"));
-    let failed = wrong.iter().map(|(address, _)| if address.contains("nowhere/") { 1 } else { 2 }).sum();
+    let failed = wrong.iter().map(|(address, _)| if address.contains("nowhere/") { 1 } else { 2 }).sum::<usize>();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "failed").count(), failed, "{outcomes:?}");
     let told = place.ok(&["history", "--json"]).stdout;
     assert!(!told.contains(PASSWORD), "{told}");
