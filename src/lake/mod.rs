@@ -203,7 +203,7 @@ impl Lake {
     /// Writes to the catalog's own database, outside of any snapshot.
     fn tell(&self, tell: impl Fn(&Connection) -> duckdb::Result<()>) -> Result<(), LakeError> {
         let connection = self.connect("READ_WRITE")?;
-        tell(&connection)
+        Self::patiently(|| tell(&connection))
             .map_err(|error| if is_missing(&error) { LakeError::Missing { lake: self.0.name.clone() } } else { self.unreachable(&error) })
     }
 
@@ -230,14 +230,17 @@ impl Lake {
         Ok(connection)
     }
 
-    /// Opens a catalog, again and again while it is a DuckDB file that somebody else has open: nobody has it for long.
-    fn patiently(open: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
+    /// Does something again and again while it is refused because somebody else has the catalog, which is a file: nobody has it for long.
+    fn patiently(work: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
         let begun = Instant::now();
         loop {
-            let opened = open();
-            let is_held = |error: &duckdb::Error| error.to_string().contains("Could not set lock on file");
-            if !opened.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
-                return opened;
+            let done = work();
+            let is_held = |error: &duckdb::Error| {
+                let text = error.to_string();
+                text.contains("Could not set lock on file") || text.contains("database is locked")
+            };
+            if !done.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
+                return done;
             }
             std::thread::sleep(Duration::from_millis(20));
         }

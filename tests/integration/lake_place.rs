@@ -107,13 +107,15 @@ pub(crate) struct Place {
     servers: Option<Arc<Servers>>,
     /// In PostgreSQL, and the prefix of the data.
     database: String,
+    /// Kept, since loading extensions takes long.
+    engine: Mutex<Option<Connection>>,
 }
 
 impl Place {
     /// A new one, with the lakehouse of [`Site::small`].
     pub(crate) fn new(kind: Kind) -> Option<Self> {
         let site = Site::small();
-        let mut place = Self { kind, site, variables: Vec::new(), servers: None, database: String::new() };
+        let mut place = Self { kind, site, variables: Vec::new(), servers: None, database: String::new(), engine: Mutex::default() };
         if kind == Kind::File {
             return Some(place);
         }
@@ -157,7 +159,7 @@ impl Place {
     pub(crate) fn other_host(&self) -> Self {
         assert!(self.is_lake(), "a file has one host");
         let (variables, servers, database) = (self.variables.clone(), self.servers.clone(), self.database.clone());
-        Self { kind: self.kind, site: Site::small(), variables, servers, database }
+        Self { kind: self.kind, site: Site::small(), variables, servers, database, engine: Mutex::default() }
     }
 
     /// The command on this host.
@@ -194,6 +196,16 @@ impl Place {
         ran
     }
 
+    /// The one pipeline run that everything served comes from, where the lakehouse is that of [`Site::runs`]. Panics where something is incomplete or another run's.
+    pub(crate) fn whole_run(&self) -> i64 {
+        let connection = self.outsider();
+        let query = "SELECT CASE WHEN (o.n, c.n, t.n, o.least, c.least, t.least, o.least, c.least, t.least) = (5000, 700, 1, o.most, o.most, o.most, o.most, c.most, t.most) THEN o.most END
+            FROM (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.orders) o, (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.customers) c,
+                 (SELECT count(*) AS n, min(run) AS least, max(run) AS most FROM served.serving.totals) t";
+        let run: Option<i64> = connection.query_row(query, [], |row| row.get(0)).unwrap();
+        run.unwrap_or_else(|| panic!("mixed: {:?}", self.dump()))
+    }
+
     /// What is told in JSON, line by line; whatever the exit code says.
     pub(crate) fn lines(&self, args: &[&str]) -> Vec<Value> {
         let ran = self.run(args);
@@ -225,11 +237,10 @@ impl Place {
         self.lines(&["status", "--json"]).remove(0)
     }
 
-    /// The ids of the kept generations, newest first, with `served` and `pinned` where they are.
+    /// The ids of the kept generations, newest first, and whether each is served and pinned.
     pub(crate) fn generations(&self) -> Vec<(String, bool, bool)> {
-        let status = self.status();
-        let line = |line: &Value| (line["id"].as_str().unwrap().to_owned(), line["served"] == true, line["pinned"] == true);
-        status["generations"].as_array().unwrap().iter().map(line).collect()
+        let kept = materia::export::generations(&self.target()).unwrap();
+        kept.into_iter().map(|generation| (generation.id.to_string(), generation.served, generation.pinned)).collect()
     }
 
     /// The ids of the kept generations, newest first.
@@ -268,15 +279,25 @@ impl Place {
             connection.execute_batch(&format!("ATTACH '{}' AS served (READ_ONLY)", self.site.served().display())).unwrap();
             return connection;
         }
-        self.attached("served", "")
+        let connection = self.engine();
+        connection.execute_batch(&format!("ATTACH IF NOT EXISTS '{}' AS served", self.address())).unwrap();
+        connection
     }
 
-    /// A DuckDB with the lake attached.
-    fn attached(&self, name: &str, options: &str) -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        Extensions::new(extensions().unwrap()).load(&connection, &Extension::ALL).unwrap();
-        connection.execute_batch(&format!("{} ATTACH '{}' AS {name} {options}", self.secrets(), self.address())).unwrap();
-        connection
+    /// A connection to a DuckDB that can do what this lake needs.
+    fn engine(&self) -> Connection {
+        let mut engine = self.engine.lock().unwrap();
+        let made = || {
+            let connection = Connection::open_in_memory().unwrap();
+            let needed: &[_] = match self.kind {
+                Kind::PostgresS3 => &[Extension::DuckLake, Extension::Postgres, Extension::Httpfs],
+                Kind::File | Kind::Sqlite => &[Extension::DuckLake, Extension::Sqlite],
+            };
+            Extensions::new(extensions().unwrap()).load(&connection, needed).unwrap();
+            connection.execute_batch(&self.secrets()).unwrap();
+            connection
+        };
+        engine.get_or_insert_with(made).try_clone().unwrap()
     }
 
     /// What another program needs to be told to be let in to the data.
@@ -291,13 +312,13 @@ impl Place {
 
     /// The catalog's own database, without DuckLake.
     pub(crate) fn catalog(&self) -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        Extensions::new(extensions().unwrap()).load(&connection, &[Extension::Postgres, Extension::Sqlite]).unwrap();
-        let attach = match &self.servers {
-            Some(servers) => format!("ATTACH '{} password={PASSWORD}' AS catalog (TYPE postgres)", self.keywords(servers)),
-            None => format!("ATTACH '{}' AS catalog (TYPE sqlite)", self.site.path("lake.sqlite").display()),
+        let connection = self.engine();
+        let (place, kind) = match &self.servers {
+            Some(servers) => (format!("{} password={PASSWORD}", self.keywords(servers)), "postgres"),
+            None => (self.site.path("lake.sqlite").display().to_string(), "sqlite"),
         };
-        connection.execute_batch(&format!("{attach}; USE catalog")).unwrap();
+        // What such a catalog holds may have been remembered.
+        connection.execute_batch(&format!("DETACH DATABASE IF EXISTS raw; ATTACH '{place}' AS raw (TYPE {kind}); USE raw")).unwrap();
         connection
     }
 
@@ -321,7 +342,8 @@ impl Place {
         let connection = self.outsider();
         let tables = texts(
             &connection,
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'served' AND schema_name = 'serving' ORDER BY ALL",
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'served' AND schema_name = 'serving'
+             UNION ALL SELECT view_name FROM duckdb_views() WHERE database_name = 'served' AND schema_name = 'serving' ORDER BY ALL",
         );
         let rows = |table: &String| {
             let name = format!("served.serving.\"{}\"", table.replace('"', "\"\""));

@@ -141,8 +141,7 @@ fn an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema
     if place.kind == Kind::File {
         place.site.change("CREATE SCHEMA marts; CREATE TABLE marts.theirs AS SELECT 1 AS a");
     } else {
-        let data = place.variable("MATERIA_LAKE_DATA").unwrap();
-        make_lake(place, &data);
+        make_lake(place);
         place.meddle("CREATE SCHEMA marts; CREATE TABLE marts.theirs AS SELECT 42 AS a; CREATE SCHEMA serving; CREATE TABLE serving.old AS SELECT 1 AS a; CREATE TABLE serving.names AS SELECT 7 AS other");
     }
     place.ok(&["export"]);
@@ -153,7 +152,8 @@ fn an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema
 }
 
 /// A lake that somebody else made.
-fn make_lake(place: &Place, data: &str) {
+pub(crate) fn make_lake(place: &Place) {
+    let data = place.variable("MATERIA_LAKE_DATA").unwrap();
     let connection = Connection::open_in_memory().unwrap();
     let extensions = materia::extensions::Extensions::new(crate::lake::extensions().unwrap());
     extensions.load(&connection, &materia::extensions::Extension::ALL).unwrap();
