@@ -31,6 +31,7 @@ mod kept;
 mod lake;
 mod lake_deployment;
 mod lake_extensions;
+mod lake_failures;
 mod lake_servers;
 mod metrics;
 mod names;
