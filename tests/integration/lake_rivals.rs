@@ -116,7 +116,8 @@ fn a_table_that_somebody_changes_while_an_export_commits_is_never_published_half
     let reader = place.reader();
     for (step, run) in [Step::Verify, Step::Commit].into_iter().zip(2..) {
         host(place, run);
-        let finished = export_at(place, step, || place.meddle("DELETE FROM serving.orders; INSERT INTO serving.customers VALUES (9, 'theirs', 99)"));
+        let finished =
+            export_at(place, step, || place.meddle("DELETE FROM serving.orders; INSERT INTO serving.customers VALUES (9, 'theirs', 99)"));
         if let Some(error) = finished.error {
             assert!(error.to_string().contains("Run it again"), "{step:?}: {error}");
             succeed(place);
