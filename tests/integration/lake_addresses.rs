@@ -124,7 +124,10 @@ fn a_catalog_that_is_out_of_reach_fails_the_attempt_which_is_told_when_it_is_bac
         }
         Kind::Sqlite | Kind::File => {
             fs::write(place.site.path("broken.sqlite"), "this is no database ".repeat(100)).unwrap();
-            vec![(address.replace("lake.sqlite", "broken.sqlite"), "broken.sqlite"), (address.replace("lake.sqlite", "nowhere/lake.sqlite"), "nowhere/lake.sqlite")]
+            vec![
+                (address.replace("lake.sqlite", "broken.sqlite"), "broken.sqlite"),
+                (address.replace("lake.sqlite", "nowhere/lake.sqlite"), "nowhere/lake.sqlite"),
+            ]
         }
     };
     place.site.change("INSERT INTO serving.numbers VALUES (1000, 1)");
@@ -178,5 +181,8 @@ fn data_that_is_out_of_reach_fails_the_attempt_and_the_next_one_succeeds(place: 
     assert_eq!(place.number("SELECT count(*) FROM serving.numbers"), 1000);
     place.ok(&["export"]);
     assert_eq!(place.number("SELECT count(*) FROM serving.numbers"), 1001);
-    assert_eq!(place.history().iter().filter(|record| record["outcome"] == "failed").count(), if place.kind == Kind::Sqlite { 1 } else { 2 });
+    assert_eq!(
+        place.history().iter().filter(|record| record["outcome"] == "failed").count(),
+        if place.kind == Kind::Sqlite { 1 } else { 2 }
+    );
 }

@@ -76,7 +76,11 @@ fn a_reader_opened_before_anything_is_served_serves_the_first_generation(place: 
 
 fn no_answer_is_mixed_of_two_generations_while_exports_and_rollbacks_go_on(place: &mut Place) {
     const RUNS: i64 = 12;
-    let run = |run: i64| format!("CREATE OR REPLACE TABLE serving.one AS SELECT {run} AS run, i FROM range(3000) t(i); CREATE OR REPLACE TABLE serving.two AS SELECT {run} AS run, i FROM range(50) t(i)");
+    let run = |run: i64| {
+        format!(
+            "CREATE OR REPLACE TABLE serving.one AS SELECT {run} AS run, i FROM range(3000) t(i); CREATE OR REPLACE TABLE serving.two AS SELECT {run} AS run, i FROM range(50) t(i)"
+        )
+    };
     place.site.change(&run(0));
     place.ok(&["export"]);
     let (reader, job, over) = (place.reader(), exporter(place), AtomicBool::new(false));
@@ -84,7 +88,11 @@ fn no_answer_is_mixed_of_two_generations_while_exports_and_rollbacks_go_on(place
         let (mut asked, mut seen) = (0_i64, std::collections::BTreeSet::new());
         while !over.load(Ordering::SeqCst) {
             let pin = reader.pin().unwrap();
-            let sql = |of: &str| format!("SELECT min(run)::BIGINT AS run FROM {of} HAVING min(run) = max(run) AND {differs} = {differs} AND {asked} = {asked}");
+            let sql = |of: &str| {
+                format!(
+                    "SELECT min(run)::BIGINT AS run FROM {of} HAVING min(run) = max(run) AND {differs} = {differs} AND {asked} = {asked}"
+                )
+            };
             let together = int(&ask(&pin, &sql("(SELECT run FROM one UNION ALL SELECT run FROM two)")).unwrap());
             for table in ["one", "two"] {
                 assert_eq!(int(&ask(&pin, &sql(table)).unwrap()), together, "two questions to one pin");
@@ -116,7 +124,11 @@ fn no_answer_is_mixed_of_two_generations_while_exports_and_rollbacks_go_on(place
 fn expect_refused(reader: &Reader, sql: &str) {
     let answer = ask(&reader.pin().unwrap(), sql);
     let shown = |answer: &materia::reader::Answer| pretty_format_batches(&answer.batches).unwrap().to_string();
-    assert!(matches!(answer, Err(ReaderError::Refused { .. } | ReaderError::Engine { .. })), "{sql}: {}", answer.map(|answer| shown(&answer)).unwrap_or_else(|error| error.to_string()));
+    assert!(
+        matches!(answer, Err(ReaderError::Refused { .. } | ReaderError::Engine { .. })),
+        "{sql}: {}",
+        answer.map_or_else(|error| error.to_string(), |answer| shown(&answer))
+    );
     let text = answer.unwrap_err().to_string();
     assert!(!text.contains(PASSWORD) && !text.contains(SECRET), "{sql}: {text}");
     assert_eq!(int(&ask(&reader.pin().unwrap(), "SELECT count(*) FROM numbers").unwrap()), 1000, "after {sql}");
@@ -127,7 +139,8 @@ fn a_question_reaches_nothing_but_its_generation_and_changes_nothing(place: &mut
     let secret = place.site.path("secret.csv");
     std::fs::write(&secret, "a\nsecret\n").unwrap();
     std::fs::write(place.site.path("secret.parquet"), "no").unwrap();
-    let (secret, target, lakehouse) = (secret.display(), place.site.path("written").display().to_string(), place.site.lakehouse().display().to_string());
+    let (secret, target, lakehouse) =
+        (secret.display(), place.site.path("written").display().to_string(), place.site.lakehouse().display().to_string());
     let (names, before) = (place.site.names(), (place.dump(), place.snapshots(), place.stored()));
     let reader = place.reader_within(ReaderLimits::small());
     for sql in [
@@ -197,7 +210,8 @@ fn no_statement_of_a_lakes_own_reaches_another_snapshot_or_acts(place: &mut Plac
         "SELECT * FROM catalog.materia_history".to_owned(),
     ] {
         let answer = ask(&reader.pin().unwrap(), &sql);
-        let shown = answer.as_ref().ok().filter(|answer| answer.rows > 0).map(|answer| pretty_format_batches(&answer.batches).unwrap().to_string());
+        let shown =
+            answer.as_ref().ok().filter(|answer| answer.rows > 0).map(|answer| pretty_format_batches(&answer.batches).unwrap().to_string());
         assert_eq!(shown, None, "{sql}");
         assert_eq!(int(&ask(&reader.pin().unwrap(), "SELECT count(*) FROM numbers WHERE value = -1").unwrap()), 1000, "after {sql}");
     }
@@ -223,7 +237,17 @@ fn nothing_that_is_told_shows_a_password_or_a_key(place: &mut Place) {
         let ran = crate::support::Ran::of(&place.command(args).env("RUST_LOG", "trace").output().unwrap());
         told.push((args.join(" "), format!("{}{}", ran.stdout, ran.stderr)));
     };
-    for args in [&["export", "--json"][..], &["export", "--dry-run"], &["export", "--full"], &["status"], &["status", "--json"], &["history"], &["history", "--json"], &["rollback"], &["rollback", "1999"]] {
+    for args in [
+        &["export", "--json"][..],
+        &["export", "--dry-run"],
+        &["export", "--full"],
+        &["status"],
+        &["status", "--json"],
+        &["history"],
+        &["history", "--json"],
+        &["rollback"],
+        &["rollback", "1999"],
+    ] {
         say(place, args);
     }
     let reader = place.reader_within(ReaderLimits::small());
@@ -248,7 +272,7 @@ fn nothing_that_is_told_shows_a_password_or_a_key(place: &mut Place) {
     let changes = "SELECT concat_ws(' ', author, commit_message, commit_extra_info) FROM ducklake_snapshot_changes";
     told.push(("the snapshots".to_owned(), crate::lake_place::texts(&place.catalog(), changes).join("\n")));
     let files = place.site.listing();
-    for file in files.iter().filter(|file| file.ends_with(".json") || file.ends_with(".jsonl")) {
+    for file in files.iter().filter(|file| file.contains(".json")) {
         told.push((file.clone(), std::fs::read_to_string(place.site.path(file)).unwrap()));
     }
     for (what, text) in &told {

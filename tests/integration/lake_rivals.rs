@@ -61,7 +61,7 @@ fn of_two_exporters_the_one_that_commits_first_wins_and_the_other_says_so_and_su
         let text = error.to_string();
         let winner = other.served();
         assert!(text.contains(&format!("was written by somebody else meanwhile (generation {winner})")), "{step:?}: {text}");
-        assert!(text.contains("Run it again") && text.contains(&place.address().split(" password").next().unwrap()), "{step:?}: {text}");
+        assert!(text.contains("Run it again") && text.contains(place.address().split(" password").next().unwrap()), "{step:?}: {text}");
         assert_eq!(finished.record.outcome, Outcome::Failed);
         assert_eq!(place.whole_run(), round * 10 + 1, "{step:?}");
         succeed(place);
@@ -116,7 +116,8 @@ fn a_table_that_somebody_changes_while_an_export_commits_is_never_published_half
     let reader = place.reader();
     for (step, run) in [Step::Verify, Step::Commit].into_iter().zip(2..) {
         host(place, run);
-        let finished = export_at(place, step, || place.meddle("DELETE FROM serving.orders; INSERT INTO serving.customers VALUES (9, 'theirs', 99)"));
+        let finished =
+            export_at(place, step, || place.meddle("DELETE FROM serving.orders; INSERT INTO serving.customers VALUES (9, 'theirs', 99)"));
         if let Some(error) = finished.error {
             assert!(error.to_string().contains("Run it again"), "{step:?}: {error}");
             succeed(place);
