@@ -61,7 +61,7 @@ fn of_two_exporters_the_one_that_commits_first_wins_and_the_other_says_so_and_su
         let text = error.to_string();
         let winner = other.served();
         assert!(text.contains(&format!("was written by somebody else meanwhile (generation {winner})")), "{step:?}: {text}");
-        assert!(text.contains("Run it again") && text.contains(&place.address().split(" password").next().unwrap()), "{step:?}: {text}");
+        assert!(text.contains("Run it again") && text.contains(place.address().split(" password").next().unwrap()), "{step:?}: {text}");
         assert_eq!(finished.record.outcome, Outcome::Failed);
         assert_eq!(place.whole_run(), round * 10 + 1, "{step:?}");
         succeed(place);
