@@ -5,6 +5,7 @@
 #   ./dev_run.sh test     every check: formatting, lints, unit, snapshot and integration tests
 #   ./dev_run.sh bench    the measurements, as ratios
 #   ./dev_run.sh peers    exports against every other way to copy, as ratios (benches/peers/README.md: an hour, 12 GB of disk)
+#   ./dev_run.sh scale    what several servers on one DuckLake carry, as ratios (wants PostgreSQL, wrk and Caddy; --write puts it into docs/scaling.md)
 #   ./dev_run.sh web      the same demo, served as the customers' site (debug mode: sign-in without mail); Ctrl-C ends it
 #   ./dev_run.sh refresh  what a pipeline run does to the demo, and an export: open pages follow
 #   ./dev_run.sh tui      the demo in the terminal dashboard
@@ -163,6 +164,19 @@ peers() {
     PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" benches/peers/peers.py "$CARGO_TARGET_DIR/release/materia" --work "$cache/peers" "$@"
 }
 
+# A lake with everything around it, on DuckDB's newest version that has the extensions.
+scale() {
+    cargo build --release --locked
+    local library extensions server python
+    library=$(infra/libduckdb.sh "$lake_duckdb")
+    extensions=$(infra/extensions.sh "$lake_duckdb")
+    server=$(s3_server)
+    python=$(python_with python-lake "duckdb==$lake_duckdb")
+    [ -n "$server" ] && [ -n "$python" ] || { printf 'dev_run.sh: there is no S3 server or no Python with DuckDB %s\n' "$lake_duckdb" >&2; exit 1; }
+    LD_LIBRARY_PATH=$library MATERIA_EXTENSIONS=$extensions PYTHONDONTWRITEBYTECODE=1 \
+        "$python" benches/lake/scale.py "$CARGO_TARGET_DIR/release/materia" "$server" "$@"
+}
+
 pictures() {
     cargo build --locked
     browser_tests
@@ -174,9 +188,10 @@ case ${1:-} in
     test) prepare; run_tests ;;
     bench) prepare; cargo bench --locked ;;
     peers) prepare; shift; peers "$@" ;;
+    scale) prepare; shift; scale "$@" ;;
     web) prepare; run_demo; run_site ;;
     refresh) prepare; refresh ;;
     tui) prepare; cargo build --quiet --locked; in_demo tui --allow-actions ;;
     pictures) prepare; pictures ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -37,9 +37,10 @@ def free_port():
 
 
 def until(what, holds, patience=60):
+    """What `holds` returns as soon as that is something."""
     deadline = time.monotonic() + patience
     while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(ConnectionError, http.client.HTTPException):
             if found := holds():
                 return found
         if time.monotonic() > deadline:
@@ -64,9 +65,14 @@ class Machine:
         self.stack, self.materia = stack, materia
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="materia-scale-"))
         self.folder.chmod(0o755)
-        stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        stack.push(self.tell_and_remove)
         self.postgres, self.s3 = self.start_postgres(), self.start_s3(s3)
         self.databases = 0
+
+    def tell_and_remove(self, problem, *_):
+        for log in sorted(self.folder.glob("*.log")) if problem else []:
+            print(f"-- {log.name}\n{log.read_text()[-2000:]}", file=sys.stderr)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def spawn(self, command, log, environment=None, **more):
         with open(self.folder / log, "ab") as out:
@@ -89,8 +95,9 @@ class Machine:
 
     def start_postgres(self):
         programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-        found = shutil.which("postgres")
-        self.programs = pathlib.Path(found).parent if found else programs[-1] if programs else sys.exit("scale: PostgreSQL is missing (apt-get install postgresql)")
+        on_path = [pathlib.Path(folder) for folder in os.get_exec_path()]
+        whole = [bin for bin in on_path + programs[::-1] if all((bin / name).exists() for name in ("postgres", "initdb", "psql"))]
+        self.programs = whole[0] if whole else sys.exit("scale: PostgreSQL is missing (apt-get install postgresql)")
         data, port = self.folder / "postgres", free_port()
         data.mkdir()
         # PostgreSQL refuses to be root.
@@ -103,8 +110,8 @@ class Machine:
         # SIGINT: whoever is connected is thrown out.
         process, _ = self.spawn(command, "postgres.log", cwd="/", **owner)
         self.stack.callback(lambda: (process.send_signal(2), process.wait()))
-        ready = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-        until("PostgreSQL", lambda: subprocess.run(ready).returncode == 0)
+        self.asked = [self.programs / "psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "materia", "postgres", "-c"]
+        until("PostgreSQL", lambda: subprocess.run([*self.asked, "SELECT 1"], capture_output=True).returncode == 0)
         return port
 
     def start_s3(self, program):
@@ -117,8 +124,7 @@ class Machine:
     def database(self):
         self.databases += 1
         name = f"measured_{self.databases}"
-        made = [self.programs / "psql", "-q", "-h", "127.0.0.1", "-p", str(self.postgres), "-U", "materia", "postgres", "-c", f"CREATE DATABASE {name}"]
-        subprocess.run(made, check=True)
+        subprocess.run([*self.asked, f"CREATE DATABASE {name}"], check=True)
         return name
 
 
