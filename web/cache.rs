@@ -3,9 +3,12 @@
 //! What a page is drawn from is its key: generation, plan, look, address, encoding, and the words that tell the data's age. Its `ETag` is
 //! made of the key alone, so that a browser which still has the page is told so before anything is asked or drawn.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -18,6 +21,7 @@ use axum::{
 use materia::plan::Plan;
 use quick_cache::{Weighter, sync::Cache};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use super::{
     app::App,
@@ -28,6 +32,8 @@ use super::{
 
 /// Memory for drawn pages, in bytes.
 const MEMORY: u64 = 64 << 20;
+/// Who waits longer for a page that somebody else lets be drawn draws it too: where nothing comes of it, many would wait one after the other.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Longer addresses are not kept: nobody gets them by choosing from filters.
 const LONGEST_TARGET: usize = 2_048;
 
@@ -106,7 +112,7 @@ impl Pages {
     }
 }
 
-/// Answers from the drawn pages, or lets one be drawn: once, however many wait for it.
+/// Answers from the drawn pages, or lets one be drawn: once, however many wait for it, unless it takes long.
 pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: Request, next: Next) -> Response {
     let Some(key) = key(&app, &viewer, &request) else { return next.run(request).await };
     let etag = app.pages.etag(&key);
@@ -114,12 +120,13 @@ pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: R
         app.pages.hits.fetch_add(1, Ordering::Relaxed);
         return not_modified(etag);
     }
-    let guard = match app.pages.kept.get_value_or_guard_async(&key).await {
-        Ok(kept) => {
+    let guard = match timeout(LONGEST_WAIT, app.pages.kept.get_value_or_guard_async(&key)).await {
+        Ok(Ok(kept)) => {
             app.pages.hits.fetch_add(1, Ordering::Relaxed);
             return answer(&kept);
         }
-        Err(guard) => guard,
+        Ok(Err(guard)) => Some(guard),
+        Err(_) => None,
     };
     app.pages.misses.fetch_add(1, Ordering::Relaxed);
     // One encoding, the one that the page is kept under.
@@ -140,7 +147,7 @@ pub(crate) async fn pages(State(app): State<App>, viewer: Viewer, mut request: R
     headers.remove(header::TRANSFER_ENCODING);
     let kept = Arc::new(Kept { headers, body });
     // It fails only where the key was removed meanwhile.
-    let _ = guard.insert(kept.clone());
+    let _ = guard.map(|guard| guard.insert(kept.clone()));
     answer(&kept)
 }
 

@@ -56,6 +56,9 @@ pub(crate) enum WebError {
     /// The accounts cannot be reached: nobody can be told who they are.
     #[error("the accounts cannot be reached")]
     AccountsAway,
+    /// The data's storage cannot be reached.
+    #[error("the data cannot be reached")]
+    DataAway,
     /// The answer took too long.
     #[error("timed out")]
     TimedOut,
@@ -101,7 +104,7 @@ impl WebError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Preparing | Self::Busy { .. } | Self::AccountsAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Preparing | Self::Busy { .. } | Self::AccountsAway | Self::DataAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,7 +113,7 @@ impl WebError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
-            Self::AccountsAway => Some(Duration::from_secs(5)),
+            Self::AccountsAway | Self::DataAway => Some(Duration::from_secs(5)),
             Self::Preparing => Some(Duration::from_secs(10)),
             Self::TimedOut => Some(Duration::from_secs(30)),
             _ => None,
@@ -146,6 +149,11 @@ impl WebError {
                 "Accounts cannot be reached right now",
                 "Your account is safe, and what is open to everybody still works. Try again in a few seconds.".to_owned(),
             ),
+            Self::DataAway => (
+                "The data cannot be reached right now",
+                "The storage that it is kept on does not answer. Nothing is lost, and what was opened before may still be shown. Try again in a few seconds."
+                    .to_owned(),
+            ),
             Self::TimedOut => ("That took too long", "Ask for less, or try again in half a minute.".to_owned()),
             Self::Internal(_) => {
                 ("Something went wrong here", "It is not your fault, and it has been written down. Try again in a moment.".to_owned())
@@ -158,6 +166,10 @@ impl From<ReaderError> for WebError {
     fn from(error: ReaderError) -> Self {
         match error {
             ReaderError::Unavailable { .. } => Self::Preparing,
+            ReaderError::Away { .. } => {
+                tracing::warn!(%error, "data is out of reach");
+                Self::DataAway
+            }
             ReaderError::Busy { retry_after } => Self::Busy { retry_after },
             ReaderError::TimedOut { .. } => Self::TimedOut,
             ReaderError::TooLarge { .. } | ReaderError::Refused { .. } | ReaderError::Engine { .. } => Self::internal(error),

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use materia::reader::GenerationInfo;
+use materia::reader::{GenerationInfo, Pin};
 use maud::Markup;
 
 use super::{api, app::App, cache::DrawnFrom, error::WebError, parts, viewer::Viewer};
@@ -67,9 +67,9 @@ impl Page {
         Self { status, ..self }
     }
 
-    /// Says that everybody of one plan sees this page alike, as long as this generation is served.
-    pub(crate) fn shared(self, generation: Arc<GenerationInfo>) -> Self {
-        Self { shared: Some(generation), ..self }
+    /// Says that everybody of one plan sees this page alike, as long as this generation is served; not where something on it is only missing for now.
+    pub(crate) fn shared(self, pin: &Pin) -> Self {
+        Self { shared: pin.trouble().is_none().then(|| pin.generation().clone()), ..self }
     }
 }
 

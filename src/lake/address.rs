@@ -10,7 +10,13 @@ use crate::settings::Secret;
 pub const SCHEME: &str = "ducklake:";
 
 /// For how long a server that does not answer is waited for, in libpq's words: seconds, and milliseconds.
-const PATIENCE: [(&str, &str); 2] = [("connect_timeout", "5"), ("tcp_user_timeout", "10000")];
+const PATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("tcp_user_timeout", "10000"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "3"),
+];
 
 /// The place of a lake's catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_answer_is_given_up_unless_told_otherwise() {
-        assert!(read("ducklake:postgres:dbname=lake").database().ends_with("connect_timeout=5 tcp_user_timeout=10000"));
+        assert!(read("ducklake:postgres:dbname=lake").database().contains(" connect_timeout=5 tcp_user_timeout=10000 keepalives_idle=10 "));
         assert!(read("ducklake:postgres:dbname=lake connect_timeout=60").database().contains("connect_timeout=60 tcp"));
     }
 

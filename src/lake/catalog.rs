@@ -64,7 +64,7 @@ impl Lake {
     /// Where the lake's data is, as its catalog says; `None` where there is no lake yet.
     pub(super) fn data_path(&self) -> Result<Option<String>, LakeError> {
         let query = format!("SELECT value FROM {} WHERE key = 'data_path' AND scope IS NULL", self.table("ducklake_metadata"));
-        match self.ask(|connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.next().transpose()) {
+        match self.ask(move |connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.next().transpose()) {
             Err(LakeError::Missing { .. }) => Ok(None),
             found => found,
         }
@@ -77,8 +77,9 @@ impl Lake {
             "SELECT max(snapshot_id), (SELECT max(id) FROM {history} WHERE outcome = '{}') FROM {changes} WHERE author = '{AUTHOR}'",
             Outcome::Unchanged.key()
         );
-        let found = self
-            .ask(|connection| connection.query_row(&ours, [], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?))));
+        let found = self.ask(move |connection| {
+            connection.query_row(&ours, [], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?)))
+        });
         match found {
             Ok((Some(snapshot), confirmed)) => {
                 return Ok(Some(Newest { snapshot, confirmed: confirmed.as_deref().and_then(GenerationId::parse) }));
@@ -86,7 +87,7 @@ impl Lake {
             Ok((None, _)) | Err(LakeError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
-        let newest = self.ask(|connection| {
+        let newest = self.ask(move |connection| {
             connection.query_row(&format!("SELECT max(snapshot_id) FROM {snapshots}"), [], |row| row.get::<_, Option<i64>>(0))
         });
         // A lake begins with a snapshot of nothing.
@@ -114,7 +115,7 @@ impl Lake {
             self.table("ducklake_snapshot_changes"),
             self.table("ducklake_snapshot")
         );
-        let read = |connection: &Connection| -> duckdb::Result<Vec<(i64, i64, Option<String>)>> {
+        let read = move |connection: &Connection| -> duckdb::Result<Vec<(i64, i64, Option<String>)>> {
             connection.prepare(&query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
         };
         let rows = match self.ask(read) {
@@ -130,7 +131,7 @@ impl Lake {
     /// What its next writer must know; nothing where there is no lake yet.
     pub(crate) fn find(&self, schema: &str) -> Result<Option<Found>, LakeError> {
         let newest = format!("SELECT max(snapshot_id) FROM {}", self.table("ducklake_snapshot"));
-        let snapshot = match self.ask(|connection| connection.query_row(&newest, [], |row| row.get::<_, Option<i64>>(0))) {
+        let snapshot = match self.ask(move |connection| connection.query_row(&newest, [], |row| row.get::<_, Option<i64>>(0))) {
             Err(LakeError::Missing { .. }) | Ok(None) => return Ok(None),
             Ok(Some(snapshot)) => snapshot,
             Err(error) => return Err(error),
@@ -155,15 +156,16 @@ impl Lake {
              ) t JOIN {schemas} s USING (schema_id) WHERE schema_name = ? AND t.end_snapshot IS NULL AND s.end_snapshot IS NULL"
         );
         let read = |row: &duckdb::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let tables = self.ask(|connection| connection.prepare(&query)?.query_map([schema], read)?.collect())?;
+        let schema = schema.to_owned();
+        let tables = self.ask(move |connection| connection.prepare(&query)?.query_map([&schema], read)?.collect())?;
         Ok(Some(Found { snapshot, served: Some(served), tables }))
     }
 
     /// The generations that must not be pruned.
     pub(crate) fn pins(&self) -> Result<Vec<GenerationId>, LakeError> {
         let query = format!("SELECT DISTINCT id FROM {} ORDER BY id", self.table(PINS));
-        let found =
-            self.ask(|connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.collect::<duckdb::Result<Vec<String>>>());
+        let found = self
+            .ask(move |connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.collect::<duckdb::Result<Vec<String>>>());
         match found {
             Err(LakeError::Missing { .. }) => Ok(Vec::new()),
             found => Ok(found?.iter().filter_map(|id| GenerationId::parse(id)).collect()),
@@ -174,13 +176,14 @@ impl Lake {
     pub(crate) fn pin(&self, id: &GenerationId) -> Result<(), LakeError> {
         self.prepare()?;
         self.unpin(id)?;
-        self.tell(|connection| connection.execute(&format!("INSERT INTO {} VALUES (?)", self.table(PINS)), [id.as_str()]).map(drop))
+        let (id, statement) = (id.clone(), format!("INSERT INTO {} VALUES (?)", self.table(PINS)));
+        self.tell(move |connection| connection.execute(&statement, [id.as_str()]).map(drop))
     }
 
     /// Lets it be pruned again.
     pub(crate) fn unpin(&self, id: &GenerationId) -> Result<(), LakeError> {
-        match self.tell(|connection| connection.execute(&format!("DELETE FROM {} WHERE id = ?", self.table(PINS)), [id.as_str()]).map(drop))
-        {
+        let (id, statement) = (id.clone(), format!("DELETE FROM {} WHERE id = ?", self.table(PINS)));
+        match self.tell(move |connection| connection.execute(&statement, [id.as_str()]).map(drop)) {
             Err(LakeError::Missing { .. }) => Ok(()),
             told => told,
         }
@@ -189,8 +192,8 @@ impl Lake {
     /// Every attempt in the order of their ids, and how many cannot be read.
     pub(crate) fn records(&self) -> Result<(Vec<Record>, usize), LakeError> {
         let query = format!("SELECT record FROM {} ORDER BY id", self.table(HISTORY));
-        let found =
-            self.ask(|connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.collect::<duckdb::Result<Vec<String>>>());
+        let found = self
+            .ask(move |connection| connection.prepare(&query)?.query_map([], |row| row.get(0))?.collect::<duckdb::Result<Vec<String>>>());
         let texts = match found {
             Err(LakeError::Missing { .. }) => return Ok((Vec::new(), 0)),
             found => found?,
@@ -204,7 +207,8 @@ impl Lake {
     pub(crate) fn confirmed(&self, id: &GenerationId) -> Result<Option<jiff::Timestamp>, LakeError> {
         let query =
             format!("SELECT max(id) FROM {} WHERE outcome = '{}' AND generation = ?", self.table(HISTORY), Outcome::Unchanged.key());
-        match self.ask(|connection| connection.query_row(&query, [id.as_str()], |row| row.get::<_, Option<String>>(0))) {
+        let id = id.clone();
+        match self.ask(move |connection| connection.query_row(&query, [id.as_str()], |row| row.get::<_, Option<String>>(0))) {
             Err(LakeError::Missing { .. }) => Ok(None),
             found => Ok(found?.and_then(|id| GenerationId::parse(&id)).and_then(|id| id.time())),
         }
@@ -214,13 +218,13 @@ impl Lake {
     pub(crate) fn append(&self, record: &Record) -> Result<(), LakeError> {
         let text = serde_json::to_string(record)
             .map_err(|error| LakeError::Engine { doing: "write the history".to_owned(), why: error.to_string() })?;
-        let generation = record.generation.as_ref().map(GenerationId::as_str);
+        let row = (record.id.clone(), record.outcome.key(), record.generation.clone(), text);
         let statement = format!("INSERT INTO {} VALUES (?, ?, ?, ?)", self.table(HISTORY));
         let insert = || {
-            self.tell(|connection| {
-                connection
-                    .execute(&statement, duckdb::params![record.id.as_str(), record.outcome.key(), generation, text.as_str()])
-                    .map(drop)
+            let ((id, outcome, generation, text), statement) = (row.clone(), statement.clone());
+            self.tell(move |connection| {
+                let generation = generation.as_ref().map(GenerationId::as_str);
+                connection.execute(&statement, duckdb::params![id.as_str(), outcome, generation, text]).map(drop)
             })
         };
         match insert() {
@@ -232,11 +236,10 @@ impl Lake {
     /// Makes the tables that are materia's own.
     pub(crate) fn prepare(&self) -> Result<(), LakeError> {
         let [history, pins] = [HISTORY, PINS].map(|name| self.table(name));
-        self.tell(|connection| {
-            connection.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {history} (id VARCHAR, outcome VARCHAR, generation VARCHAR, record VARCHAR);
-                 CREATE TABLE IF NOT EXISTS {pins} (id VARCHAR);"
-            ))
-        })
+        let statements = format!(
+            "CREATE TABLE IF NOT EXISTS {history} (id VARCHAR, outcome VARCHAR, generation VARCHAR, record VARCHAR);
+             CREATE TABLE IF NOT EXISTS {pins} (id VARCHAR);"
+        );
+        self.tell(move |connection| connection.execute_batch(&statements))
     }
 }

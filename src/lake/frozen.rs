@@ -3,7 +3,10 @@
 //! A reader that has it needs the real catalog for nothing: questions go on while PostgreSQL is away, no password is within their reach, and no
 //! statement finds a table, a snapshot or a file that is not of this generation. DuckLake calls such a file a frozen catalog.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use duckdb::Connection;
 use tempfile::TempDir;
@@ -13,6 +16,8 @@ use crate::sql;
 
 /// What the file is attached as while it is written.
 const FROZEN: &str = "frozen";
+/// For how long a catalog's tables may be copied.
+const COPIED_WITHIN: Duration = Duration::from_mins(1);
 /// Tables about which a reader need not know anything.
 const EMPTY: [&str; 2] = ["ducklake_snapshot_changes", "ducklake_files_scheduled_for_deletion"];
 
@@ -49,6 +54,11 @@ impl Frozen {
 impl Lake {
     /// Freezes one snapshot, with nothing in it but one schema's tables: the one that was published, or, where materia did not make it, `schema` or else the main one.
     pub(crate) fn freeze(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
+        let (lake, schema) = (self.clone(), schema.to_owned());
+        self.in_time(COPIED_WITHIN, move || lake.freeze_now(snapshot, &schema))?
+    }
+
+    fn freeze_now(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
         let folder = tempfile::Builder::new().prefix("materia-").tempdir();
         let folder = folder
             .map_err(|error| LakeError::Engine { doing: "make a folder for the frozen catalog".to_owned(), why: error.to_string() })?;

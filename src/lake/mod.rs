@@ -14,7 +14,8 @@ mod frozen;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,7 @@ pub(crate) use frozen::Frozen;
 use self::address::CatalogPlace;
 use crate::{
     extensions::{ExtensionError, Extensions},
-    sql,
+    sql, words,
 };
 
 /// Who signs the snapshots that are generations.
@@ -39,6 +40,8 @@ pub(crate) const MARK: [&str; 2] = ["materia", "generation"];
 const CATALOG: &str = "catalog";
 /// For how long a catalog in a file that somebody else has open is tried again.
 const HELD: Duration = Duration::from_secs(10);
+/// For how long a catalog is waited for that has been asked something small.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a lake cannot be used. Says no password.
 #[derive(Debug, thiserror::Error)]
@@ -173,38 +176,69 @@ impl Lake {
     }
 
     /// Asks the catalog's own database. A connection that broke is made again.
-    fn ask<T>(&self, ask: impl Fn(&Connection) -> duckdb::Result<T>) -> Result<T, LakeError> {
+    fn ask<T: Send + 'static>(&self, ask: impl Fn(&Connection) -> duckdb::Result<T> + Send + 'static) -> Result<T, LakeError> {
         let mut kept = self.0.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_open = kept.is_some();
-        let connection = match kept.take() {
-            Some(connection) => connection,
-            None => self.connect("READ_ONLY")?,
+        let (lake, connection) = (self.clone(), kept.take());
+        let (answer, connection) = self.in_time(ANSWERS_WITHIN, move || lake.ask_by(connection, &ask))?;
+        *kept = connection;
+        answer
+    }
+
+    /// The answer, and the connection to ask by next time.
+    fn ask_by<T>(
+        &self,
+        kept: Option<Connection>,
+        ask: &impl Fn(&Connection) -> duckdb::Result<T>,
+    ) -> (Result<T, LakeError>, Option<Connection>) {
+        // A DuckDB file that stays open keeps everybody out who wants to write it.
+        let keep = |connection| (!matches!(self.0.address.catalog, CatalogPlace::DuckDb(_))).then_some(connection);
+        let missing = || LakeError::Missing { lake: self.0.name.clone() };
+        if let Some(connection) = kept {
+            match ask(&connection) {
+                Ok(answer) => return (Ok(answer), keep(connection)),
+                Err(error) if is_missing(&error) => return (Err(missing()), None),
+                Err(_) => {}
+            }
+        }
+        let connection = match self.connect("READ_ONLY") {
+            Ok(connection) => connection,
+            Err(error) => return (Err(error), None),
         };
         match ask(&connection) {
-            Ok(answer) => {
-                // A DuckDB file that stays open keeps everybody out who wants to write it.
-                if !matches!(self.0.address.catalog, CatalogPlace::DuckDb(_)) {
-                    *kept = Some(connection);
-                }
-                Ok(answer)
-            }
-            Err(error) if is_missing(&error) => Err(LakeError::Missing { lake: self.0.name.clone() }),
-            Err(_) if was_open => {
-                drop(connection);
-                let connection = self.connect("READ_ONLY")?;
-                let answer = ask(&connection).map_err(|error| self.unreachable(&error))?;
-                *kept = Some(connection);
-                Ok(answer)
-            }
-            Err(error) => Err(self.unreachable(&error)),
+            Ok(answer) => (Ok(answer), keep(connection)),
+            Err(error) if is_missing(&error) => (Err(missing()), None),
+            Err(error) => (Err(self.unreachable(&error)), None),
         }
     }
 
     /// Writes to the catalog's own database, outside of any snapshot.
-    fn tell(&self, tell: impl Fn(&Connection) -> duckdb::Result<()>) -> Result<(), LakeError> {
-        let connection = self.connect("READ_WRITE")?;
-        Self::patiently(|| tell(&connection))
-            .map_err(|error| if is_missing(&error) { LakeError::Missing { lake: self.0.name.clone() } } else { self.unreachable(&error) })
+    fn tell(&self, tell: impl Fn(&Connection) -> duckdb::Result<()> + Send + 'static) -> Result<(), LakeError> {
+        let lake = self.clone();
+        let told = move || {
+            let connection = lake.connect("READ_WRITE")?;
+            Self::patiently(|| tell(&connection)).map_err(|error| {
+                if is_missing(&error) { LakeError::Missing { lake: lake.0.name.clone() } } else { lake.unreachable(&error) }
+            })
+        };
+        self.in_time(ANSWERS_WITHIN, told)?
+    }
+
+    /// Does something with the catalog, and goes away where that takes too long: nothing frees a thread that waits for a PostgreSQL which has stopped
+    /// answering and has not ended. It is left behind, and ends with the connection or the process.
+    fn in_time<T: Send + 'static>(&self, limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LakeError> {
+        if !matches!(self.0.address.catalog, CatalogPlace::Postgres(_)) {
+            return Ok(work());
+        }
+        let (answer, waiting) = mpsc::channel();
+        let started = thread::Builder::new().name("lake-catalog".to_owned()).spawn(move || drop(answer.send(work())));
+        let why = match started {
+            Err(error) => error.to_string(),
+            Ok(_) => match waiting.recv_timeout(limit) {
+                Ok(done) => return Ok(done),
+                Err(_) => format!("no answer within {}", words::duration(limit)),
+            },
+        };
+        Err(LakeError::Unreachable { lake: self.0.name.clone(), why })
     }
 
     /// A connection to the catalog's own database alone.
@@ -242,7 +276,7 @@ impl Lake {
             if !done.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
                 return done;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

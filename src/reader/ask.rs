@@ -136,17 +136,20 @@ impl Pin {
     /// # Errors
     /// Every [`ReaderError`].
     pub fn ask(&self, query: Query, limits: Limits) -> impl Future<Output = Outcome> + Send + 'static {
-        let (reader, generation) = (self.reader.clone(), self.generation.clone());
+        let pin = self.clone();
         async move {
+            let (shared, generation) = (&pin.reader.shared, &pin.generation);
             let key = Key { query, limits };
-            if let Some(answer) = remembered(&reader.shared, &generation, &key) {
+            if let Some(answer) = remembered(shared, generation, &key) {
                 return Ok(answer);
             }
-            let (asking, job) = join(&reader.shared, &generation, key);
+            let (asking, job) = join(shared, generation, key);
             if let Some(job) = job {
-                queue(&reader.shared, job);
+                queue(shared, job);
             }
-            asking.outcome().await
+            let outcome = asking.outcome().await;
+            pin.note(&outcome);
+            outcome
         }
     }
 
@@ -169,7 +172,9 @@ impl Pin {
                 None => queue(shared, job),
             }
         }
-        wait(asking.outcome())
+        let outcome = wait(asking.outcome());
+        self.note(&outcome);
+        outcome
     }
 
     /// Asks a question whose answer is delivered batch by batch, as fast as it is taken.
@@ -304,6 +309,7 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
     // Arrow's conversions may panic on data they do not know; the thread and the connection must survive that.
     let result = catch_unwind(AssertUnwindSafe(|| execute(shared, &generation, connection, &job)))
         .unwrap_or_else(|_| Err(ReaderError::Engine { message: "the answer could not be converted".to_owned() }));
+    let result = if shared.target.lake().is_some() { result.map_err(ReaderError::of_a_lake) } else { result };
     let why = job.ticket.end();
     match (result, why) {
         (Ok(Some(answer)), _) => {
@@ -319,6 +325,8 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
             }
         }
         (Ok(None), _) | (Err(_), Some(Why::Abandoned | Why::Expired)) => {}
+        // Whatever else was to be said: that is why it took so long.
+        (Err(error @ ReaderError::Away { .. }), _) | (Err(error), None) => job.fail(error),
         (Err(_), Some(Why::Preempted)) => {
             shared.slow.insert(job.key.query.sql.clone(), ());
             job.spent += begun.elapsed();
@@ -331,10 +339,6 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
         }
         (Err(_), Some(Why::TimedOut)) => job.fail(ReaderError::TimedOut { limit }),
         (Err(_), Some(Why::Retired)) => job.fail(Generation::gone()),
-        (Err(error), None) => {
-            let error = if shared.target.lake().is_some() { error.of_a_lake() } else { error };
-            job.fail(error);
-        }
     }
 }
 

@@ -17,6 +17,12 @@ pub enum ReaderError {
         /// In words.
         reason: String,
     },
+    /// The lake's storage, where the data is, does not answer; it passes by itself.
+    #[error("the data's storage cannot be reached: {reason}")]
+    Away {
+        /// DuckDB's reason, for operators: it names the storage.
+        reason: String,
+    },
     /// Too many questions are being answered.
     #[error("too many questions at once; try again in {}", words::duration(*retry_after))]
     Busy {
@@ -56,11 +62,15 @@ impl ReaderError {
     pub(super) fn of_a_lake(self) -> Self {
         match self {
             Self::Engine { message } if ["IO Error", "HTTP Error", "Connection Error"].iter().any(|kind| message.starts_with(kind)) => {
-                let reason = format!("the storage of the lake does not answer: {}", message.lines().next().unwrap_or_default());
-                Self::Unavailable { since: Timestamp::now(), reason }
+                Self::Away { reason: message.lines().next().unwrap_or_default().to_owned() }
             }
             other => other,
         }
+    }
+
+    /// Whether the same question may get an answer of the same generation a moment later.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Away { .. } | Self::Busy { .. })
     }
 
     pub(super) fn engine(error: &duckdb::Error) -> Self {

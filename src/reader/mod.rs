@@ -36,7 +36,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, OnceLock, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -262,7 +262,7 @@ impl Reader {
         let current = read(&self.shared.current).clone();
         let pin = |generation: Arc<Generation>| {
             let info = read(&generation.info).clone();
-            Pin { reader: self.clone(), generation, info }
+            Pin { reader: self.clone(), generation, info, trouble: Arc::default() }
         };
         current.map(pin).ok_or_else(|| {
             let problem = read(&self.shared.state).problem.clone();
@@ -291,6 +291,8 @@ pub struct Pin {
     generation: Arc<Generation>,
     /// As it was when it was pinned: all panels of one page tell the same age.
     info: Arc<GenerationInfo>,
+    /// The first question's that got no answer, for a reason that passes.
+    trouble: Arc<OnceLock<ReaderError>>,
 }
 
 impl Pin {
@@ -298,5 +300,21 @@ impl Pin {
     #[must_use]
     pub fn generation(&self) -> &Arc<GenerationInfo> {
         &self.info
+    }
+
+    /// Why a question that was asked of this pin or a clone of it got no answer, where that passes by itself: what was made of the others is no lasting
+    /// picture of the generation. [`ReaderError::Unavailable`], [`ReaderError::Away`] or [`ReaderError::Busy`].
+    #[must_use]
+    pub fn trouble(&self) -> Option<&ReaderError> {
+        self.trouble.get()
+    }
+
+    /// Remembers why there is no answer.
+    fn note(&self, outcome: &Result<Arc<Answer>, ReaderError>) {
+        if let Err(error) = outcome
+            && error.passes()
+        {
+            let _ = self.trouble.set(error.clone());
+        }
     }
 }

@@ -34,6 +34,7 @@ mod lake_crash;
 mod lake_deployment;
 mod lake_exports;
 mod lake_extensions;
+mod lake_failures;
 mod lake_generations;
 mod lake_migrate;
 mod lake_outsider;

@@ -9,7 +9,7 @@ use axum::{
 use materia::{
     dashboard,
     download::Format,
-    reader::{Limits, Pin},
+    reader::{Limits, Pin, ReaderError},
     tables::{
         Asked, Bounds, CursorError, Layout, Mistake, Place, TableQuery,
         access::{self, Access, Seen},
@@ -283,6 +283,9 @@ pub(crate) async fn dashboard(
             tracing::warn!(dashboard = slug, panel = panel.title, reason, "a panel failed");
             "It cannot be answered right now.".clone_into(reason);
         }
+    }
+    if let Some(error @ ReaderError::Away { .. }) = call.pin.trouble() {
+        return Err(error.clone().into());
     }
     call.json(&data)
 }

@@ -168,6 +168,7 @@ impl From<ReaderError> for Problem {
     fn from(error: ReaderError) -> Self {
         match error {
             ReaderError::Unavailable { .. } => Self::new("unavailable", "The data is being prepared.").later(Duration::from_secs(10)),
+            ReaderError::Away { .. } => Self::from(&WebError::from(error)),
             ReaderError::Busy { retry_after } => Self::new("unavailable", "Too many questions at once.").later(retry_after),
             ReaderError::TimedOut { .. } => {
                 Self::new("unavailable", "That took too long. Ask for less: fewer rows, a narrower filter, no order.")
@@ -223,7 +224,7 @@ impl From<&WebError> for Problem {
             WebError::NotFound => Self::new("not-found", "There is no such address; /api/v1/openapi.json lists them all."),
             WebError::MethodNotAllowed | WebError::CrossSite => Self::new("method", "The API only reads: use GET or HEAD."),
             WebError::TooMany { retry_after } => Self::new("too-many", words).later(*retry_after),
-            WebError::Preparing | WebError::Busy { .. } | WebError::AccountsAway | WebError::TimedOut => {
+            WebError::Preparing | WebError::Busy { .. } | WebError::AccountsAway | WebError::DataAway | WebError::TimedOut => {
                 Self::new("unavailable", words).later(error.retry_after().unwrap_or(Duration::from_secs(10)))
             }
             WebError::BadRequest(_) | WebError::TooLarge => Self::new("parameter", "The request was not understood."),

@@ -9,6 +9,7 @@ use axum::{
 use materia::{
     dashboard::{self, Content, Dashboard, DashboardData},
     plan::Plan,
+    reader::ReaderError,
 };
 use maud::{Markup, html};
 
@@ -61,11 +62,14 @@ pub(crate) async fn page(
             tracing::warn!(dashboard = slug, panel = panel.title, reason, "a panel failed");
         }
     }
+    if let Some(error @ ReaderError::Away { .. }) = pin.trouble() {
+        return Err(error.clone().into());
+    }
     let title = data.title.clone();
     let mistakes =
         if app.settings.web.debug { edition.dashboards.problems().iter().map(ToString::to_string).collect() } else { Vec::new() };
     let view = DashboardPage { mistakes, others: list.iter().map(|other| Link::of(other, plan)).collect(), data };
-    Ok(Page::new(title, Place::Dashboards, &view).shared(pin.generation().clone()))
+    Ok(Page::new(title, Place::Dashboards, &view).shared(&pin))
 }
 
 impl Link {

@@ -45,7 +45,7 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Page, WebError> {
         table: table.map_or_else(|| "prices".to_owned(), |table| table.name.clone()),
         column: column.map_or_else(|| "day".to_owned(), |column| column.name.clone()),
     };
-    Ok(Page::new("API", Place::None, &view).shared(pin.generation().clone()))
+    Ok(Page::new("API", Place::None, &view).shared(&pin))
 }
 
 impl View for Docs {

@@ -44,7 +44,7 @@ pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Page {
     let view = Landing::new(brand, figures, chart, viewer.signed_in().is_some());
     let page = Page::new(brand.headline.clone(), Place::Home, &view);
     match pin {
-        Some(pin) => page.shared(pin.generation().clone()),
+        Some(pin) => page.shared(&pin),
         None => page,
     }
 }

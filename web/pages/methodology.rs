@@ -39,7 +39,7 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Page, WebError> {
         }
     }
     let view = Methodology { sources, tables, prepared: true };
-    Ok(Page::new("Methodology", Place::Methodology, &view).shared(pin.generation().clone()))
+    Ok(Page::new("Methodology", Place::Methodology, &view).shared(&pin))
 }
 
 /// An address without what does not make it another one.

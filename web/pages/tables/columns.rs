@@ -36,7 +36,7 @@ pub(crate) async fn columns(
     asked.query.columns = (0..seen.table.columns.len()).collect();
     let summaries = data::summary(&pin, &asked.query).await;
     let view = Columns { frame: frame(&seen, state, plan), summaries };
-    Ok(Page::new(title, Place::Tables, &view).shared(pin.generation().clone()))
+    Ok(Page::new(title, Place::Tables, &view).shared(&pin))
 }
 
 impl View for Columns {

@@ -27,7 +27,7 @@ pub(crate) async fn list(State(app): State<App>, SignedIn(account): SignedIn) ->
     let pin = app.reader.pin()?;
     let plan = account.entitled();
     let tables = access::tables(&pin, &app.settings.tables, plan).await?;
-    Ok(Page::new("Tables", Place::Tables, &List { tables, plan }).shared(pin.generation().clone()))
+    Ok(Page::new("Tables", Place::Tables, &List { tables, plan }).shared(&pin))
 }
 
 impl View for List {

@@ -42,7 +42,7 @@ pub(crate) async fn rows(
     };
     let shown = shown(&pin, &asked, downloads).await?;
     let view = RowsPage { frame: frame(&seen, state, plan), shown: Some(shown), problem: None, downloads };
-    Ok(Page::new(title, Place::Tables, &view).shared(pin.generation().clone()))
+    Ok(Page::new(title, Place::Tables, &view).shared(&pin))
 }
 
 /// The page without rows, saying what is wrong with its address.
