@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Limits, Pin, Query, Reader, ReaderError,
+    away::given_up,
     generation::{Generation, GenerationInfo},
     guard,
     lanes::LaneKind,
@@ -188,7 +189,12 @@ impl Pin {
         let expired = batches.downgrade();
         let until = Instant::now() + limits.wait;
         let own = limits;
-        let give_up = move |why| drop(expired.upgrade().map(|batches| batches.try_send(Err(given_up(why, &own)))));
+        let away = self.reader.shared.away.clone();
+        let give_up = move |why| {
+            if let Some(error) = given_up(why, &own, away.as_deref()) {
+                drop(expired.upgrade().map(|batches| batches.try_send(Err(error))));
+            }
+        };
         let ticket = Ticket::queued(until, &self.reader.shared.watchdog, Box::new(give_up));
         let key = Key { query, limits };
         self.generation.watch_stream(&ticket);
@@ -196,7 +202,7 @@ impl Pin {
             Job { generation: self.generation.clone(), key, ticket: ticket.clone(), reply: Reply::Stream(batches), spent: Duration::ZERO };
         match self.reader.shared.lanes.push(LaneKind::Stream, job) {
             None => Ok(Stream { generation: self.info.clone(), batches: receiver, ticket, _reader: self.reader.clone() }),
-            Some(_) => Err(busy(limits.wait)),
+            Some(_) => Err(self.reader.shared.busy(limits.wait)),
         }
     }
 }
@@ -228,14 +234,6 @@ impl Drop for Stream {
     }
 }
 
-fn given_up(why: Why, limits: &Limits) -> ReaderError {
-    if why == Why::TimedOut { ReaderError::TimedOut { limit: limits.time } } else { busy(limits.wait) }
-}
-
-fn busy(waited: Duration) -> ReaderError {
-    ReaderError::Busy { retry_after: waited.max(Duration::from_secs(1)) }
-}
-
 fn remembered(shared: &Shared, generation: &Generation, key: &Key) -> Option<Arc<Answer>> {
     let answer = generation.cache.get(key);
     shared.counts.count(answer.is_some());
@@ -249,12 +247,13 @@ fn join(shared: &Arc<Shared>, generation: &Arc<Generation>, key: Key) -> (Arc<As
         return (asking, None);
     }
     let (sender, outcome) = watch::channel(None);
-    let (told, limits) = (sender.clone(), key.limits);
+    let (told, limits, away) = (sender.clone(), key.limits, shared.away.clone());
     let give_up = move |why| {
+        let Some(error) = given_up(why, &limits, away.as_deref()) else { return };
         told.send_if_modified(|outcome| {
             let first = outcome.is_none();
             if first {
-                *outcome = Some(Err(given_up(why, &limits)));
+                *outcome = Some(Err(error));
             }
             first
         });
@@ -272,7 +271,7 @@ fn queue(shared: &Shared, job: Job) {
     let lane = if shared.slow(&job) { LaneKind::Long } else { LaneKind::Short };
     let wait = job.key.limits.wait;
     if let Some(job) = shared.lanes.push(lane, job) {
-        job.fail(busy(wait));
+        job.fail(shared.busy(wait));
     }
 }
 
@@ -309,7 +308,10 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
     // Arrow's conversions may panic on data they do not know; the thread and the connection must survive that.
     let result = catch_unwind(AssertUnwindSafe(|| execute(shared, &generation, connection, &job)))
         .unwrap_or_else(|_| Err(ReaderError::Engine { message: "the answer could not be converted".to_owned() }));
-    let result = if shared.target.lake().is_some() { result.map_err(ReaderError::of_a_lake) } else { result };
+    let result = match &shared.away {
+        Some(away) => result.inspect(|_| away.is_back()).map_err(ReaderError::of_a_lake),
+        None => result,
+    };
     let why = job.ticket.end();
     match (result, why) {
         (Ok(Some(answer)), _) => {
@@ -326,7 +328,10 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
         }
         (Ok(None), _) | (Err(_), Some(Why::Abandoned | Why::Expired)) => {}
         // Whatever else was to be said: that is why it took so long.
-        (Err(error @ ReaderError::Away { .. }), _) | (Err(error), None) => job.fail(error),
+        (Err(error @ ReaderError::Away { .. }), _) => {
+            shared.away.as_ref().inspect(|away| away.note());
+            job.fail(error);
+        }
         (Err(_), Some(Why::Preempted)) => {
             shared.slow.insert(job.key.query.sql.clone(), ());
             job.spent += begun.elapsed();
@@ -334,11 +339,12 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
                 && let Some(job) = shared.lanes.push(LaneKind::Long, job)
             {
                 let wait = job.key.limits.wait;
-                job.fail(busy(wait));
+                job.fail(shared.busy(wait));
             }
         }
         (Err(_), Some(Why::TimedOut)) => job.fail(ReaderError::TimedOut { limit }),
         (Err(_), Some(Why::Retired)) => job.fail(Generation::gone()),
+        (Err(error), None) => job.fail(error),
     }
 }
 

@@ -19,6 +19,7 @@
 //! query may then read and write.
 
 mod ask;
+mod away;
 mod catalog;
 mod error;
 mod figures;
@@ -217,6 +218,7 @@ impl Reader {
             checked: Cache::new(10_000),
             slow: Cache::new(10_000),
             counts: Counts::default(),
+            away: target.lake().map(|_| Arc::default()),
             current: RwLock::new(None),
             retired: Mutex::default(),
             state: RwLock::new(State { generation: None, problem: None }),

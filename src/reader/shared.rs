@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     GenerationInfo, ReaderLimits, State,
+    away::Away,
     figures::Counts,
     follow::{Alarm, Seen},
     generation::{Generation, Retired},
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) slow: Cache<Arc<str>, ()>,
     /// How often an answer was remembered.
     pub(super) counts: Counts,
+    /// Whether the storage answers, where it is a lake's.
+    pub(super) away: Option<Arc<Away>>,
     /// The generation that new pins get.
     pub(super) current: RwLock<Option<Arc<Generation>>>,
     /// Former generations that somebody may still hold.

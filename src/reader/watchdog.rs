@@ -32,7 +32,8 @@ pub(super) enum Why {
 pub(super) struct Ticket {
     state: Mutex<State>,
     watchdog: Arc<Watchdog>,
-    /// Tells the asker that nobody will take the question up, or that the engine does not let go of it.
+    /// Tells the asker that nobody will take the question up, or that the engine does not let go of it: after its time, or when it was only to make
+    /// room for others. May be told again and again.
     give_up: Box<dyn Fn(Why) + Send + Sync>,
 }
 
@@ -114,14 +115,20 @@ impl Ticket {
                 None
             }
             Phase::Running { interrupt, deadline, preempt } => {
-                if why.is_none() && *deadline <= now {
+                // One that was to make room and hears nothing is no exception.
+                if matches!(why, None | Some(Why::Preempted)) && *deadline <= now {
                     *why = Some(Why::TimedOut);
                 }
                 if why.is_none() && preempt.is_some_and(|preempt| preempt <= now) {
                     *why = Some(Why::Preempted);
                 }
-                if *why == Some(Why::TimedOut) && *deadline + STUCK <= now {
-                    (self.give_up)(Why::TimedOut);
+                let told = match why {
+                    Some(Why::TimedOut) => Some(*deadline),
+                    Some(Why::Preempted) => *preempt,
+                    _ => None,
+                };
+                if let (Some(why), Some(_)) = (*why, told.filter(|told| *told + STUCK <= now)) {
+                    (self.give_up)(why);
                 }
                 if why.is_some() {
                     interrupt.interrupt();
