@@ -175,7 +175,7 @@ fn a_generation_that_was_replaced_is_kept_for_its_readers_until_they_had_time_to
     }
     assert!(place.stored().is_superset(&stored), "the default is an hour");
     eventually("the reader follows", || reader.pin().unwrap().generation().sequence > 1);
-    assert_eq!(int(&ask(&held, "SELECT count(*) + sum(id) * 0 FROM numbers").unwrap_or_else(|error| panic!("{error}"))), 1000);
+    assert_eq!(int(&ask(&held, "SELECT count(*) FROM numbers WHERE value IS NOT NULL").unwrap()), 1000);
     // A host that is told otherwise lets go at once.
     place.tell("MATERIA_LAKE_GRACE", "0s");
     place.ok(&["export", "--full", "--keep", "1"]);
@@ -198,8 +198,9 @@ fn generations_of_a_lake_are_the_same_seen_from_every_host(place: &mut Place) {
     place.ok(&["unpin", &oldest]);
     assert!(other.generations().iter().all(|(_, _, pinned)| !pinned));
     // A host with a lakehouse of its own publishes it as the next generation of the same lake.
+    other.site.change("DELETE FROM serving.numbers WHERE id = 0");
     other.ok(&["export"]);
     let ids: BTreeSet<_> = place.kept().into_iter().collect();
     assert_eq!(place.served(), *ids.last().unwrap());
-    assert_eq!(numbers(place), 1000);
+    assert_eq!(numbers(place), 999);
 }
