@@ -124,7 +124,7 @@ fn a_lakehouse_of_a_newer_duckdb_asks_for_a_newer_materia() {
     // From version 69 on, the main header refers to the database headers.
     word(&mut newer, 12, 999);
     word(&mut newer, 4_096 + 56, 70);
-    assert!(complaint(&newer).contains("storage version 70, this materia"));
+    assert!(complaint(&newer).contains("storage version 70, this one"));
 }
 
 #[test]
