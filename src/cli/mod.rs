@@ -47,7 +47,7 @@ struct Cli {
         global = true,
         value_name = "FILE",
         help_heading = FILES,
-        help = "What is served, a file or a DuckLake (ducklake:postgres:..., ducklake:sqlite:..., ducklake:FILE) [env: SERVING_DUCKDB_PATH] [default: analytics.duckdb beside the lakehouse]"
+        help = "What is served, a file or a lake (ducklake:...) [env: SERVING_DUCKDB_PATH] [default: analytics.duckdb beside the lakehouse]"
     )]
     to: Option<PathBuf>,
     #[command(subcommand)]

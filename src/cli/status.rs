@@ -36,6 +36,8 @@ struct Report {
     problems: Vec<String>,
     served: PathBuf,
     generation: Option<GenerationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<i64>,
     exported_at: Option<Timestamp>,
     age_s: Option<u64>,
     tables: Vec<TableLine>,
@@ -79,6 +81,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
     let reader = Reader::follow(target, &context.settings.export.schema, ReaderLimits::small())?;
     let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
     let place = target.clone();
+    let snapshot = reader.state().generation.and_then(|info| info.snapshot);
     let status = Status::look(&Place { target: place, lakehouse: context.settings.lakehouse.clone(), max_age }, reader.state())?;
     let now = Timestamp::now();
     // The same that is alerted.
@@ -95,6 +98,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         last_attempt: status.last_attempt().cloned(),
         served: status.served,
         generation: status.generation,
+        snapshot,
         exported_at: status.exported_at,
         rows: tables.iter().map(|table| table.rows).sum(),
         bytes: status.bytes,
@@ -121,7 +125,8 @@ fn text(status: &Report) -> String {
     let _ = write!(text, "{}", status.served.display());
     if let Some(generation) = &status.generation {
         let age = status.age_s.map(|age| format!(", exported {}", words::ago(Duration::from_secs(age)))).unwrap_or_default();
-        let _ = write!(text, "  generation {generation}{age}");
+        let snapshot = status.snapshot.map(|number| format!(" (snapshot {number})")).unwrap_or_default();
+        let _ = write!(text, "  generation {generation}{snapshot}{age}");
     }
     let _ = writeln!(text);
     for table in &status.tables {

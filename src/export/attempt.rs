@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history, lake,
+    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history, lake, recall,
     snapshot::ms_since,
     turn::{self, Announcing, Turn},
 };
@@ -46,7 +46,7 @@ pub(super) fn attempt(
     record.wait_ms = ms_since(begun);
     // Before our announcement replaces the killed exporter's: whoever is killed here leaves that for the next one.
     if let Some(abandoned) = abandoned {
-        history::remember(target, &abandoned, watch);
+        recall::remember(target, &abandoned, watch);
     }
     record.id = next_id(target, now);
     watch.event(&Event::Begins { id: &record.id });

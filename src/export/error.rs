@@ -209,7 +209,9 @@ pub enum Unreadable {
     #[error("is not a DuckDB database")]
     NotDuckDb,
     /// A newer DuckDB wrote it.
-    #[error("was written by a newer DuckDB (storage version {version}, this materia reads up to {newest}); update materia")]
+    #[error(
+        "was written by a newer DuckDB (storage version {version}, this one reads up to {newest}); update materia, or the DuckDB it runs on"
+    )]
     Newer {
         /// The file's storage version.
         version: u64,

@@ -23,6 +23,7 @@ mod metrics;
 mod plan;
 mod publish;
 mod read;
+mod recall;
 mod reuse;
 mod snapshot;
 mod stage;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportError, Job, Manifest, TableManifest, Unreadable, engine, engine::Engine, snapshot::Snapshot};
+use super::{ExportError, Job, Manifest, TableManifest, Unreadable, engine, engine::Engine, header, snapshot::Snapshot};
 use crate::sql;
 
 /// The staged file's catalog: its name up to the dot.
@@ -127,12 +127,23 @@ impl Plan {
 fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Result<(), ExportError> {
     engine.quick(&engine::attach(&snapshot.path, catalog, "READ_ONLY")).map_err(|error| match error {
         ExportError::Engine { source, .. } => {
-            ExportError::Lakehouse { path: job.lakehouse.clone(), why: Unreadable::Damaged(Box::new(source)) }
+            let newer =
+                newest_read(&source.to_string()).zip(snapshot.with_file(|file| Ok(header::storage_version(file).unwrap_or_default())).ok());
+            let why =
+                newer.map_or_else(|| Unreadable::Damaged(Box::new(source)), |(newest, version)| Unreadable::Newer { version, newest });
+            ExportError::Lakehouse { path: job.lakehouse.clone(), why }
         }
         other => other,
     })?;
     // A view may name a table of the main schema alone: it is looked up where the pipeline would have.
     engine.quick(&format!("USE {}", sql::path(&[catalog, "main"])))
+}
+
+/// The newest storage version that the engine reads, where it says that a file's is a newer one: DuckDB 1.5 reads fewer than 2.0.
+fn newest_read(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once("we can only read versions between ")?;
+    let (_, newest) = rest.split_once(" and ")?;
+    newest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
 fn find_schema(engine: &Engine, catalog: &str, job: &Job) -> Result<String, ExportError> {

@@ -1,6 +1,6 @@
 //! What a lake's catalog tells and keeps for materia: generations, pins and the history.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use duckdb::Connection;
 
@@ -32,8 +32,23 @@ pub(crate) struct Found {
     pub(crate) snapshot: i64,
     /// The newest generation.
     pub(crate) served: Option<Commit>,
-    /// Tables that nobody has touched since that was committed.
-    pub(crate) untouched: BTreeSet<String>,
+    /// Every table and view of the schema, and whether nobody has touched it since that was committed.
+    pub(crate) tables: BTreeMap<String, bool>,
+}
+
+impl Found {
+    /// Whether nobody has touched a table since it was published.
+    pub(crate) fn has_as_published(&self, table: &str) -> bool {
+        self.tables.get(table) == Some(&true)
+    }
+
+    /// Whether the schema is as it was published: nothing changed, nothing gone, nothing added.
+    pub(crate) fn is_as_published(&self) -> bool {
+        self.served.as_ref().is_some_and(|commit| {
+            commit.manifest.tables.len() == self.tables.len()
+                && commit.manifest.tables.iter().all(|table| self.has_as_published(&table.name))
+        })
+    }
 }
 
 /// What a reader needs to know again and again.
@@ -126,19 +141,24 @@ impl Lake {
             self.table("ducklake_snapshot_changes")
         ))?;
         let Some(served) = served.into_iter().next_back() else {
-            return Ok(Some(Found { snapshot, served: None, untouched: BTreeSet::new() }));
+            return Ok(Some(Found { snapshot, served: None, tables: BTreeMap::new() }));
         };
         // DuckLake lists what a snapshot changed: `inserted_into_table:7,altered_table:7`. A table that was made anew has another number.
-        let [changes, tables, schemas] = ["ducklake_snapshot_changes", "ducklake_table", "ducklake_schema"].map(|name| self.table(name));
+        let [changes, tables, views, schemas] =
+            ["ducklake_snapshot_changes", "ducklake_table", "ducklake_view", "ducklake_schema"].map(|name| self.table(name));
         let since = served.snapshot;
         let query = format!(
-            "SELECT table_name FROM {tables} t JOIN {schemas} s USING (schema_id)
-             WHERE schema_name = ? AND t.begin_snapshot <= {since} AND t.end_snapshot IS NULL AND s.end_snapshot IS NULL AND table_id NOT IN (
-                SELECT unnest(regexp_extract_all(changes_made, ':([0-9]+)', 1))::BIGINT FROM {changes} WHERE snapshot_id > {since} AND snapshot_id <= {snapshot})"
+            "SELECT name, untouched FROM (
+                SELECT schema_id, table_name AS name, end_snapshot, begin_snapshot <= {since} AND table_id NOT IN (
+                    SELECT unnest(regexp_extract_all(changes_made, ':([0-9]+)', 1))::BIGINT FROM {changes} WHERE snapshot_id > {since} AND snapshot_id <= {snapshot}
+                ) AS untouched FROM {tables}
+                UNION ALL SELECT schema_id, view_name, end_snapshot, false FROM {views}
+             ) t JOIN {schemas} s USING (schema_id) WHERE schema_name = ? AND t.end_snapshot IS NULL AND s.end_snapshot IS NULL"
         );
+        let read = |row: &duckdb::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let schema = schema.to_owned();
-        let untouched = self.ask(move |connection| connection.prepare(&query)?.query_map([&schema], |row| row.get(0))?.collect())?;
-        Ok(Some(Found { snapshot, served: Some(served), untouched }))
+        let tables = self.ask(move |connection| connection.prepare(&query)?.query_map([&schema], read)?.collect())?;
+        Ok(Some(Found { snapshot, served: Some(served), tables }))
     }
 
     /// The generations that must not be pruned.

@@ -52,7 +52,7 @@ impl Frozen {
 }
 
 impl Lake {
-    /// Freezes one snapshot, with nothing in it but one schema: the one that was published, or, where materia did not make it, `schema`.
+    /// Freezes one snapshot, with nothing in it but one schema's tables: the one that was published, or, where materia did not make it, `schema` or else the main one.
     pub(crate) fn freeze(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
         let (lake, schema) = (self.clone(), schema.to_owned());
         self.in_time(COPIED_WITHIN, move || lake.freeze_now(snapshot, &schema))?
@@ -81,12 +81,10 @@ impl Lake {
         let file = sql::literal(&to.to_string_lossy());
         connection.execute_batch(&format!("ATTACH {file} AS {FROZEN} (BLOCK_SIZE 16384); BEGIN"))?;
         let alive = format!("begin_snapshot <= {snapshot} AND (end_snapshot IS NULL OR end_snapshot > {snapshot})");
-        let schemas = format!(
-            "SELECT schema_id FROM {} WHERE schema_name IN ({}, 'main') AND {alive}",
-            self.table("ducklake_schema"),
-            sql::literal(schema)
-        );
-        let tables = format!("SELECT table_id FROM {} WHERE schema_id IN ({schemas}) AND {alive}", self.table("ducklake_table"));
+        let schemas = self.table("ducklake_schema");
+        let named = |name: &str| format!("max(schema_id) FILTER (schema_name = {})", sql::literal(name));
+        let shown = format!("(SELECT coalesce({}, {}) FROM {schemas} WHERE {alive})", named(schema), named("main"));
+        let tables = format!("SELECT table_id FROM {} WHERE schema_id = {shown} AND {alive}", self.table("ducklake_table"));
         for (table, columns) in self.outline(connection)? {
             let has = |name: &str| columns.iter().any(|column| column == name);
             let mut conditions = Vec::new();
@@ -101,8 +99,11 @@ impl Lake {
             }
             if has("table_id") {
                 conditions.push(format!("(table_id IS NULL OR table_id IN ({tables}))"));
+            } else if table == "ducklake_schema" {
+                // Without its main schema DuckLake takes it for no catalog.
+                conditions.push(format!("(schema_id = {shown} OR schema_name = 'main')"));
             } else if has("schema_id") {
-                conditions.push(format!("schema_id IN ({schemas})"));
+                conditions.push(format!("schema_id = {shown}"));
             }
             let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
             let to = sql::path(&[FROZEN, "main", &table]);

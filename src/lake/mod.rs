@@ -216,7 +216,7 @@ impl Lake {
         let lake = self.clone();
         let told = move || {
             let connection = lake.connect("READ_WRITE")?;
-            tell(&connection).map_err(|error| {
+            Self::patiently(|| tell(&connection)).map_err(|error| {
                 if is_missing(&error) { LakeError::Missing { lake: lake.0.name.clone() } } else { lake.unreachable(&error) }
             })
         };
@@ -264,14 +264,17 @@ impl Lake {
         Ok(connection)
     }
 
-    /// Opens a catalog, again and again while it is a DuckDB file that somebody else has open: nobody has it for long.
-    fn patiently(open: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
+    /// Does something again and again while it is refused because somebody else has the catalog, which is a file: nobody has it for long.
+    fn patiently(work: impl Fn() -> duckdb::Result<()>) -> duckdb::Result<()> {
         let begun = Instant::now();
         loop {
-            let opened = open();
-            let is_held = |error: &duckdb::Error| error.to_string().contains("Could not set lock on file");
-            if !opened.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
-                return opened;
+            let done = work();
+            let is_held = |error: &duckdb::Error| {
+                let text = error.to_string();
+                text.contains("Could not set lock on file") || text.contains("database is locked")
+            };
+            if !done.as_ref().is_err_and(is_held) || begun.elapsed() > HELD {
+                return done;
             }
             thread::sleep(Duration::from_millis(20));
         }

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use materia::{
@@ -24,6 +25,8 @@ use crate::support::{number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
+/// Before the name of a variable that the part is to know.
+const TOLD: &str = "MATERIA_TEST_TOLD_";
 const READY: &str = "the part begins";
 const ASKED: &str = "questions asked: ";
 
@@ -39,6 +42,12 @@ impl Actor {
     /// Starts this binary again in another part, and waits until it has begun.
     pub(crate) fn start(part: &str, argument: &Path) -> Self {
         Self::begin(&mut Command::new(env::current_exe().unwrap()), part, argument)
+    }
+
+    /// As [`Actor::start`], told these variables besides.
+    pub(crate) fn start_told(part: &str, argument: &Path, variables: &[(String, String)]) -> Self {
+        let told = variables.iter().map(|(name, value)| (format!("{TOLD}{name}"), value));
+        Self::begin(Command::new(env::current_exe().unwrap()).envs(told), part, argument)
     }
 
     /// As [`Actor::start`], as a user without rights, from a copy in `folder`: that user may not look into the build's own.
@@ -81,11 +90,17 @@ impl Actor {
     }
 
     /// Waits until the process has killed itself.
-    pub(crate) fn die(mut self) {
+    pub(crate) fn die(self) {
+        assert!(self.has_died(), "it lives to tell");
+    }
+
+    /// Waits until the process is gone, and tells whether it killed itself before it was done.
+    pub(crate) fn has_died(mut self) -> bool {
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).unwrap();
         let status = self.process.wait().unwrap();
-        assert_eq!(status.signal(), Some(9), "{status}: {said}");
+        assert!(status.success() || status.signal() == Some(9), "{status}: {said}");
+        status.signal() == Some(9)
     }
 
     /// Ends a reader and returns how often it asked.
@@ -141,18 +156,22 @@ fn part_of_another_process() {
 /// What `materia` without flags would do in `folder`.
 fn job(folder: &Path) -> Job {
     let lakehouse = folder.join("lakehouse.duckdb").to_str().unwrap().to_owned();
-    Job::new(&Settings::load(None, &|name| (name == "DUCKDB_PATH").then(|| lakehouse.clone())).unwrap()).unwrap()
+    let lookup = |name: &str| if name == "DUCKDB_PATH" { Some(lakehouse.clone()) } else { env::var(format!("{TOLD}{name}")).ok() };
+    Job::new(&Settings::load(None, &lookup).unwrap()).unwrap()
 }
 
-/// Kills its own process as soon as a moment is announced: the name of a step or of a table. There is no cleaning up after SIGKILL.
+/// Kills its own process as soon as a moment is announced: the name of a step or of a table, or so many microseconds later (`commit + 500`). There is no
+/// cleaning up after SIGKILL.
 struct KilledAt {
     moment: String,
+    later: Duration,
 }
 
 impl KilledAt {
     fn moment(moment: &str) -> Self {
         println!("{READY}");
-        Self { moment: moment.to_owned() }
+        let (moment, later) = moment.split_once(" + ").unwrap_or((moment, "0"));
+        Self { moment: moment.to_owned(), later: Duration::from_micros(later.parse().unwrap()) }
     }
 }
 
@@ -163,8 +182,15 @@ impl Watch for KilledAt {
             Event::TableBegins { table, .. } => (*table).to_owned(),
             _ => return,
         };
-        if now == self.moment {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+        let kill = || rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+        let later = self.later;
+        if now == self.moment && later.is_zero() {
+            kill();
+        } else if now == self.moment {
+            std::thread::spawn(move || {
+                std::thread::sleep(later);
+                kill();
+            });
         }
     }
 }

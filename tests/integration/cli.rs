@@ -52,6 +52,7 @@ fn help_tells_what_each_verb_does() {
     assert_shows("help_rollback", &site, &["rollback", "--help"]);
     assert_shows("help_pin", &site, &["pin", "--help"]);
     assert_shows("help_unpin", &site, &["unpin", "--help"]);
+    assert_shows("help_migrate", &site, &["migrate", "--help"]);
     assert_shows("help_pipeline", &site, &["pipeline", "--help"]);
     assert_shows("help_pipeline_list", &site, &["pipeline", "list", "--help"]);
     assert_shows("help_pipeline_run", &site, &["pipeline", "run", "--help"]);

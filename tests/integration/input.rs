@@ -120,7 +120,7 @@ fn a_lakehouse_of_a_newer_duckdb_asks_for_a_newer_materia() {
     let word = |content: &mut [u8], at: usize, value: u64| content[at..at + 8].copy_from_slice(&value.to_le_bytes());
     let mut newer = whole.clone();
     word(&mut newer, 12, 71);
-    assert!(complaint(&newer).contains("was written by a newer DuckDB (storage version 71, this materia reads up to 69); update materia"));
+    assert!(complaint(&newer).contains("was written by a newer DuckDB (storage version 71, this one reads up to 69); update materia"));
     // From version 69 on, the main header refers to the database headers.
     word(&mut newer, 12, 999);
     word(&mut newer, 4_096 + 56, 70);

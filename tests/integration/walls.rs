@@ -103,7 +103,8 @@ fn the_terminal_and_the_site_do_not_know_one_another() {
 
 #[test]
 fn only_the_export_and_the_sample_lakehouse_write_duckdb_files() {
-    let rooms = ["src/export/", "src/demo/"];
+    // The catalog of a lake is a database too, and a reader's frozen one a file that is made for it alone.
+    let rooms = ["src/export/", "src/demo/", "src/lake/"];
     let mut found = Vec::new();
     for source in rust().iter().filter(|source| source.is_under(&["src/", "tui/", "web/"]) && !source.is_under(&rooms)) {
         let text = source.code().iter().map(|(_, line)| *line).collect::<Vec<_>>().join("\n");

@@ -37,7 +37,9 @@ pub(super) fn export(job: &Job, lake: &Lake, record: &mut Record, watch: &mut dy
     let made = match make::make(job, &previous, served.as_ref(), &work, record, watch)? {
         Made::Unchanged(manifest) | Made::Published(manifest) => manifest,
     };
-    if let Some(served) = served.as_ref().filter(|served| !job.full && served.holds_as(&made)) {
+    if let Some(served) = served.as_ref().filter(|served| !job.full && served.holds_as(&made))
+        && lake.find(&made.schema)?.is_some_and(|found| found.is_as_published())
+    {
         record.bytes = served.bytes;
         record.tables.clear();
         record.generation = Some(served.id.clone());
@@ -115,7 +117,7 @@ impl Shipment<'_> {
 
 /// Why a table is left as it is in the lake, or why not.
 fn why(job: &Job, name: &str, manifest: &Manifest, found: Option<&Found>) -> Result<String, String> {
-    let Some(Found { served: Some(Commit { manifest: served, .. }), untouched, .. }) = found else {
+    let Some((found, served)) = found.and_then(|found| Some((found, &found.served.as_ref()?.manifest))) else {
         return Err("nothing is served yet".to_owned());
     };
     let recipe = |manifest: &Manifest| manifest.basis.as_ref().map(|basis| basis.recipe.clone());
@@ -128,7 +130,7 @@ fn why(job: &Job, name: &str, manifest: &Manifest, found: Option<&Found>) -> Res
         Err("it cannot be recognised, and is always copied".to_owned())
     } else if now != Some(before) {
         Err("changed".to_owned())
-    } else if !untouched.contains(name) {
+    } else if !found.has_as_published(name) {
         Err("it was changed in the lake after it was published".to_owned())
     } else {
         Ok(format!("unchanged since {}", served.id))
@@ -158,12 +160,11 @@ pub(super) fn roll_back(
     watch.step(Step::Upload);
     let work = Work::begin(target.work())?;
     let writer = Writer::begin(lake, &manifest.schema, found.as_ref(), (&Limits::default(), &work.spill(), cancel))?;
-    let untouched = found.as_ref().map(|found| &found.untouched);
     let is_there = |name: &str| {
         let same = served.as_ref().is_some_and(|served| {
             served.table(name) == manifest.table(name) && served.table(name).is_some_and(|table| table.fingerprint.is_some())
         });
-        same && untouched.is_some_and(|untouched| untouched.contains(name))
+        same && found.as_ref().is_some_and(|found| found.has_as_published(name))
     };
     let frozen = lake.freeze(snapshot, &manifest.schema)?;
     writer.attach_old(&frozen)?;

@@ -9,6 +9,7 @@ use crate::{
     },
     lake::{AUTHOR, Found, Frozen, Lake, MARK},
     sql,
+    target::GenerationId,
 };
 
 /// What the lake is attached as.
@@ -19,6 +20,8 @@ pub(super) struct Writer<'a> {
     pub(super) engine: Engine,
     lake: &'a Lake,
     schema: String,
+    /// The generation that was served when it was begun.
+    served: Option<GenerationId>,
     cancel: Cancel,
 }
 
@@ -32,8 +35,13 @@ impl<'a> Writer<'a> {
     ) -> Result<Self, ExportError> {
         let engine = Engine::start(limits, spill, cancel)?;
         engine.attach_lake(lake, LAKE)?;
+        if found.is_none_or(|found| found.served.is_none()) {
+            // A first generation whose exporter dies right after the commit must be known as one: readers look for its history as well.
+            lake.prepare()?;
+        }
         engine.quick("BEGIN")?;
-        let writer = Self { engine, lake, schema: schema.to_owned(), cancel: cancel.clone() };
+        let served = found.and_then(|found| found.served.as_ref()).map(|commit| commit.manifest.id.clone());
+        let writer = Self { engine, lake, schema: schema.to_owned(), served, cancel: cancel.clone() };
         let begun = writer.engine.number(&format!("SELECT id FROM {LAKE}.current_snapshot()"))?;
         match found {
             Some(found) if i64::try_from(begun) != Ok(found.snapshot) => return Err(writer.overtaken()),
@@ -49,7 +57,15 @@ impl<'a> Writer<'a> {
         ))?;
         let columns = "NULL::VARCHAR AS id, NULL::TIMESTAMP WITH TIME ZONE AS exported_at";
         writer.engine.quick(&format!("CREATE OR REPLACE TABLE {} AS SELECT {columns} LIMIT 0", sql::path(&[LAKE, schema, table])))?;
+        writer.remove_views()?;
         Ok(writer)
+    }
+
+    /// materia makes tables only: a view is somebody else's, and may have the name that a table is to get.
+    fn remove_views(&self) -> Result<(), ExportError> {
+        let query = "SELECT view_name FROM duckdb_views() WHERE database_name = ? AND schema_name = ?";
+        let views = self.engine.texts(query, &[LAKE, &self.schema])?;
+        views.iter().try_for_each(|view| self.engine.quick(&format!("DROP VIEW {}", self.path(view))))
     }
 
     /// Replaces a table by what `from` holds, and returns the rows and the milliseconds it took.
@@ -130,14 +146,15 @@ impl<'a> Writer<'a> {
         self.cancel.check()?;
         watch.step(Step::Commit);
         match self.engine.run("COMMIT", |_| ()) {
-            Err(ExportError::Engine { source, .. }) if source.to_string().contains("conflict") => Err(self.overtaken()),
+            Err(ExportError::Engine { source, .. }) if is_conflict(&source) => Err(self.overtaken()),
             Err(error) => Err(error),
             Ok(_) => Ok(()),
         }
     }
 
     fn overtaken(&self) -> ExportError {
-        let by = self.lake.served().ok().flatten().map(|commit| format!(" (generation {})", commit.manifest.id)).unwrap_or_default();
+        let now = self.lake.served().ok().flatten().map(|commit| commit.manifest.id).filter(|now| Some(now) != self.served.as_ref());
+        let by = now.map(|id| format!(" (generation {id})")).unwrap_or_default();
         ExportError::Overtaken { lake: self.name(), by }
     }
 
@@ -157,6 +174,12 @@ pub(super) fn digest(engine: &Engine, from: &str) -> Result<(u64, String), Expor
     let query = format!("SELECT count(*), coalesce(sum(hash({ROW})::HUGEINT), 0)::VARCHAR FROM (FROM {from}) AS {ROW}");
     let mut rows = engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.pop().unwrap_or_default())
+}
+
+/// Whether somebody else committed first: DuckLake finds that in what both have changed, SQLite whatever it was.
+fn is_conflict(error: &duckdb::Error) -> bool {
+    let text = error.to_string();
+    text.contains("conflict") || text.contains("database is locked")
 }
 
 /// The statements that make an empty table in the place of whatever was there. A lake declares columns not null as it makes them, and not later on.
