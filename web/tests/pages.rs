@@ -68,6 +68,7 @@ fn every_error_says_what_to_do() {
         WebError::Preparing,
         WebError::Busy { retry_after: wait },
         WebError::AccountsAway,
+        WebError::DataAway,
         WebError::TimedOut,
         WebError::Internal("a secret reason".to_owned()),
     ];
