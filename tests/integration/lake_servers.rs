@@ -138,9 +138,9 @@ fn asked(cookie: &str, key: &str) -> Vec<(&'static str, String)> {
         ("/", "Accept-Language: en".to_owned()),
         ("/dashboard/runs", cookie.to_owned()),
         as_program(CALL),
+        ("/dashboard/runs?visit={}", cookie.to_owned()),
         ("/methodology", cookie.to_owned()),
-        ("/dashboard/runs", cookie.to_owned()),
-        as_program("/api/v1/dashboards/runs"),
+        as_program("/api/v1/dashboards/runs?visit={}"),
     ]
 }
 
@@ -174,7 +174,9 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
                     }
                     let asked = &customers[number + CLIENTS * (exported.load(Ordering::SeqCst) / EXPORTS_OF_ONE)];
                     let (path, credentials) = &asked[turn % asked.len()];
-                    places[turn / asked.len() % places.len()].ask(path, credentials, seen);
+                    // What nobody has asked yet takes longest: a new generation may come in between.
+                    let path = path.replace("{}", &format!("{number}-{turn}"));
+                    places[turn / asked.len() % places.len()].ask(&path, credentials, seen);
                     sleep(PAUSE);
                 }
             });
