@@ -24,8 +24,10 @@ use crate::{
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
 /// How long somebody who asks looks at what he got.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Who asks: the API counts each account's calls of a day.
-const ACCOUNTS: [&str; 4] = ["free", "starter", "pro", "admin"];
+/// How many ask.
+const CLIENTS: usize = 6;
+/// After so many exports others ask: the API counts an account's calls of a day, and a server that is killed forgets what it had taken of them.
+const EXPORTS_OF_ONE: usize = 25;
 
 fn exports() -> i64 {
     std::env::var("MATERIA_TEST_LAKE_EXPORTS").map_or(12, |text| text.parse().unwrap())
@@ -146,28 +148,31 @@ fn asked(cookie: &str, key: &str) -> Vec<(&'static str, String)> {
 fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_wrong_mixed_or_missing() {
     let Some(deployment) = Deployment::start() else { return };
     let places = [(); 3].map(|()| Place::begin(&deployment));
-    let credentials = ACCOUNTS.map(|name| {
-        let email = format!("{name}@example.test");
+    let customer = |number: usize| {
+        let email = format!("customer{number}@example.test");
+        let cookie = places[0].server.read().unwrap().sign_in(&email);
         let promoted = deployment.run(&["users", "set-plan", &email, "pro"]);
         assert_eq!(promoted.code, 0, "{promoted:?}");
-        let cookie = places[0].server.read().unwrap().sign_in(&email);
         let key = places[1].server.read().unwrap().make_key(&cookie);
-        (cookie, key)
-    });
+        asked(&cookie, &key)
+    };
+    let turns = 1 + usize::try_from(exports()).unwrap() / EXPORTS_OF_ONE;
+    let customers: Vec<_> = (0..CLIENTS * turns).map(customer).collect();
+    let exported = AtomicUsize::new(0);
     let (over, seen, kills) = (AtomicBool::new(false), Seen::default(), AtomicUsize::new(0));
     // What was published: the run of each generation, and how soon each server that stayed had it.
     let (mut published, mut waits) = (Vec::new(), Vec::new());
     scope(|scope| {
         let _end = End(&over);
-        for number in 0..6 {
-            let (cookie, key) = &credentials[number % credentials.len()];
-            let (places, seen, over, asked) = (&places, &seen, &over, asked(cookie, key));
+        for number in 0..CLIENTS {
+            let (places, seen, over, customers, exported) = (&places, &seen, &over, &customers, &exported);
             scope.spawn(move || {
                 let _end = End(over);
                 for turn in number.. {
                     if over.load(Ordering::SeqCst) {
                         return;
                     }
+                    let asked = &customers[number + CLIENTS * (exported.load(Ordering::SeqCst) / EXPORTS_OF_ONE)];
                     let (path, credentials) = &asked[turn % asked.len()];
                     places[turn / asked.len() % places.len()].ask(path, credentials, seen);
                     sleep(PAUSE);
@@ -211,6 +216,7 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
                 }
             }
             published.push((generation, run));
+            exported.fetch_add(1, Ordering::SeqCst);
         }
         eventually("each was killed", || over.load(Ordering::SeqCst) || kills.load(Ordering::SeqCst) >= 3);
         over.store(true, Ordering::SeqCst);
