@@ -172,7 +172,10 @@ scale() {
     extensions=$(infra/extensions.sh "$lake_duckdb")
     server=$(s3_server)
     python=$(python_with python-lake "duckdb==$lake_duckdb")
-    [ -n "$server" ] && [ -n "$python" ] || { printf 'dev_run.sh: there is no S3 server or no Python with DuckDB %s\n' "$lake_duckdb" >&2; exit 1; }
+    if [ -z "$server" ] || [ -z "$python" ]; then
+        printf 'dev_run.sh: there is no S3 server or no Python with DuckDB %s\n' "$lake_duckdb" >&2
+        exit 1
+    fi
     LD_LIBRARY_PATH=$library MATERIA_EXTENSIONS=$extensions PYTHONDONTWRITEBYTECODE=1 \
         "$python" benches/lake/scale.py "$CARGO_TARGET_DIR/release/materia" "$server" "$@"
 }
