@@ -22,7 +22,7 @@ mod server;
 mod traffic;
 mod viewer;
 
-pub(crate) use accounts::{Account, Accounts, Actor, Email, backup};
+pub(crate) use accounts::{Account, Accounts, Actor, Copied, Email, backup, copy};
 pub(crate) use app::Clock;
 pub(crate) use server::run;
 pub(crate) use viewer::Role;

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 use materia::{plan::Plan, words};
 
 use super::{Context, Failure, print};
-use crate::web::{Account, Accounts, Actor, Clock, Email, Role, backup};
+use crate::web::{Account, Accounts, Actor, Clock, Copied, Email, Role, backup, copy};
 
 /// List customers' accounts, change plans and roles, suspend
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,11 @@ enum Deed {
     /// the site, put it in the place of the accounts, remove the -wal and -shm files beside them, start the site. Accounts in PostgreSQL are copied by
     /// pg_dump.
     Backup(BackupArgs),
+    /// Copy everything about the accounts into another, empty database: from SQLite to PostgreSQL, or back
+    ///
+    /// Stop the sites first: what they write afterwards is not in the copy. Accounts, sessions, links, keys, limits, mails and the audit log are read at one
+    /// moment, written in one transaction, read back and compared. Then give every server the new DATABASE_URL. The old database stays as it is.
+    Copy(CopyArgs),
     /// Make four accounts to develop with
     ///
     /// admin@, free@, starter@ and pro@example.test. Run again, they are again what they were: no account is made twice. With DEBUG=true, sign in as
@@ -85,6 +90,13 @@ struct BackupArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct CopyArgs {
+    /// The other database, as DATABASE_URL names it; its password may be in PGPASSWORD or ~/.pgpass
+    #[arg(value_name = "URL")]
+    url: String,
+}
+
+#[derive(Debug, clap::Args)]
 struct SeedArgs {
     /// Print as JSON lines
     #[arg(long)]
@@ -94,8 +106,14 @@ struct SeedArgs {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        if let Deed::Backup(args) = &args.deed {
-            return print(&backed_up(context, args).await?).map(|()| ExitCode::SUCCESS);
+        // Without the accounts of this site being opened as the site does.
+        let told = match &args.deed {
+            Deed::Backup(args) => Some(backed_up(context, args).await?),
+            Deed::Copy(args) => Some(copied(&copy(context.settings.accounts.database_url.reveal(), &args.url).await?)),
+            _ => None,
+        };
+        if let Some(told) = told {
+            return print(&told).map(|()| ExitCode::SUCCESS);
         }
         let accounts = Accounts::open(&context.settings, &Clock::System).await?;
         let told = perform(&accounts, &args.deed).await;
@@ -109,6 +127,14 @@ async fn backed_up(context: &Context, args: &BackupArgs) -> Result<String, Failu
     let made = backup(context.settings.accounts.database_url.reveal(), &args.file).await?;
     let noun = if made.accounts == 1 { "account" } else { "accounts" };
     Ok(format!("{}: {} {noun}, {}, checked\n", args.file.display(), words::count(made.accounts), words::bytes(made.bytes)))
+}
+
+fn copied(copied: &Copied) -> String {
+    let mut text = "copied and compared, value for value:\n".to_owned();
+    for (table, rows) in &copied.tables {
+        let _ = writeln!(text, "  {table:<10} {:>9}", words::count(*rows as u64));
+    }
+    text + "Give every server the new DATABASE_URL before it starts again.\n"
 }
 
 /// Does what is asked for, and returns what there is to tell.
@@ -127,7 +153,7 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
             Ok(told)
         }
         // Done before the accounts were opened.
-        Deed::Backup(_) => Ok(String::new()),
+        Deed::Backup(_) | Deed::Copy(_) => Ok(String::new()),
         Deed::SetPlan(args) => {
             let account = found(accounts, &args.email).await?;
             let account = accounts.set_plan(&operator, &account.id, args.plan).await?;

@@ -62,6 +62,14 @@ fn what_is_wrong_with_the_store_is_told_without_its_password() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let away = told(&["users", "list"], &format!("postgres://user:hunter2@{nobody}/materia"));
     assert!(away.contains(&format!("cannot open the accounts in PostgreSQL at {nobody}, database materia")), "{away}");
+    site.ok(&["users", "seed"]);
+    let to = |url: &str| told(&["users", "copy", url], "sqlite://accounts.db");
+    assert!(to("mysql://user:hunter2@db/materia").contains("the new database: it begins neither with sqlite: nor with postgres:"));
+    let away = to(&format!("postgres://user:hunter2@{nobody}/materia"));
+    assert!(
+        away.contains(&format!("the new database: cannot open the accounts in PostgreSQL at {nobody}")) && !away.contains("DATABASE_URL"),
+        "{away}"
+    );
     let backup = told(&["users", "backup", "copy.dump"], "postgres://user:hunter2@db/materia");
     assert!(backup.contains("pg_dump --format=custom --file='copy.dump' --dbname=\"$DATABASE_URL\""), "{backup}");
 }
@@ -86,6 +94,17 @@ fn a_backup_is_whole_while_others_write_and_can_be_gone_back_to() {
     let listed = |url: &str| Ran::of(&site.command(&["users", "list"]).env("DATABASE_URL", url).output().unwrap()).stdout;
     assert_eq!(listed("sqlite://copy.db"), listed("sqlite://accounts.db"));
     assert!(!site.names().iter().any(|name| name.contains(".part")), "{:?}", site.names());
+}
+
+#[test]
+fn accounts_are_copied_into_an_empty_database_and_into_no_other() {
+    let site = Site::empty();
+    assert_eq!(assert_shows("users_copy_nothing", &site, &["users", "copy", "sqlite://other.db"]).code, 1);
+    site.ok(&["users", "seed"]);
+    assert_shows("users_copy", &site, &["users", "copy", "sqlite://other.db"]);
+    let listed = |url: &str| Ran::of(&site.command(&["users", "list", "--json"]).env("DATABASE_URL", url).output().unwrap()).stdout;
+    assert_eq!(listed("sqlite://other.db"), listed("sqlite://accounts.db"));
+    assert_eq!(assert_shows("users_copy_in_use", &site, &["users", "copy", "sqlite://other.db"]).code, 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod admin;
 mod api_keys;
 mod audit;
 mod backup;
+mod copy;
 mod email;
 mod identify;
 mod limits;
@@ -52,6 +53,7 @@ pub(crate) use self::{
     api_keys::{Caller, KeyError, KeyLine, LONGEST_KEY_NAME, NewKey, Quota},
     audit::{Actor, AuditRow},
     backup::backup,
+    copy::{Copied, copy},
     email::Email,
     identify::{ANSWERS_WITHIN, Session, forget_cookie, identify, in_time, presented, session_cookie},
     links::{LinkError, LinkRequest, Redeemed, Visit},

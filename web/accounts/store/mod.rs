@@ -9,7 +9,7 @@ mod trouble;
 
 use std::{
     ops::{Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -117,6 +117,18 @@ impl Store {
         let mut turn = self.write().await?;
         migrator.run_direct(None, &mut *turn, false).await?;
         turn.commit().await
+    }
+
+    /// The file that an address names, where it names one.
+    pub(super) fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
+        Ok(match Address::parse(url)? {
+            Address::Sqlite(options) => Some(options.get_filename().to_path_buf()),
+            Address::Postgres { .. } => None,
+        })
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        self.kind == Kind::Postgres
     }
 
     /// For statements that read.

@@ -25,6 +25,7 @@ mod admin;
 mod api_keys;
 mod attacks;
 pub(crate) mod browser;
+mod copies;
 mod flows;
 mod log;
 mod matrix;
