@@ -27,6 +27,8 @@ import duckdb
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY_ID, SECRET, BUCKET = "materia", "only-on-loopback", "lake"
 TABLES, ROWS = 50, 20_000
+# How often a server asks the catalog in a second: once every LAKE_LOOK of src/reader/follow.rs.
+ASKS = 4
 PAGE = "/dashboard/pulse"
 
 
@@ -110,6 +112,7 @@ class Machine:
         # SIGINT: whoever is connected is thrown out.
         process, _ = self.spawn(command, "postgres.log", cwd="/", **owner)
         self.stack.callback(lambda: (process.send_signal(2), process.wait()))
+        self.postmaster = process.pid
         self.asked = [self.programs / "psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "materia", "postgres", "-c"]
         until("PostgreSQL", lambda: subprocess.run([*self.asked, "SELECT 1"], capture_output=True).returncode == 0)
         return port
@@ -120,6 +123,13 @@ class Machine:
         self.begin([program, "--host", "127.0.0.1", "--port", str(port), "--access-key", KEY_ID, "--secret-key", SECRET, place], "s3.log")
         until("the S3 server", lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
         return port
+
+    def seconds_of_postgres(self):
+        """The processor's time that PostgreSQL has had: of who is connected, and of who was."""
+        times = lambda pid, which: [int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[place]) for place in which]
+        children = pathlib.Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children").read_text().split()
+        ticks = sum(times(self.postmaster, (11, 12, 13, 14))) + sum(sum(times(child, (11, 12))) for child in children)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def database(self):
         self.databases += 1
@@ -194,7 +204,8 @@ def wrk(port, head, seconds):
 
 
 def requests_by_servers(machine, site, seconds):
-    """Requests in a second of a dashboard's page behind Caddy, by the number of servers, and without Caddy."""
+    """Requests in a second of a dashboard's page behind Caddy, by the number of servers, and without Caddy; and the share of a processor that PostgreSQL
+    needs for each server that follows the lake while nobody asks for pages."""
     rates = {}
     for number in (1, 2, 4):
         with contextlib.ExitStack() as stack:
@@ -220,7 +231,12 @@ def requests_by_servers(machine, site, seconds):
             rates[number] = wrk(front, head, seconds)
             if number == 1:
                 rates[0] = wrk(ports[0], head, seconds)
-    return rates
+            if number == 4:
+                time.sleep(2)
+                before, begun = machine.seconds_of_postgres(), time.monotonic()
+                time.sleep(seconds)
+                share = (machine.seconds_of_postgres() - before) / (time.monotonic() - begun) / number
+    return rates, share
 
 
 def exports_of_one_changed(machine, rounds):
@@ -288,7 +304,7 @@ def told(machine, asked):
     )
 
 
-def report(rates, exports, lake, file, versions):
+def report(rates, share, exports, lake, file, versions):
     one, full = exports
     spread = lambda values: f"{percentile(values, 0.5):.0f} / {percentile(values, 0.99):.0f} ms"
     lines = [
@@ -303,6 +319,13 @@ def report(rates, exports, lake, file, versions):
         f"| the same, file | {spread(file[1])} |",
         f"| the same page again, p50 / p99, lake | {spread(lake[2])} |",
         f"| memory of one server after {len(lake[0])} generations, lake against file | {lake[3] / file[3]:.2f} ({lake[3]:.0f} MB against {file[3]:.0f} MB) |",
+        f"| of one processor that PostgreSQL needs for each server that follows | {share:.2%} |",
+        "",
+        "On paper from these, for servers with processors of their own:",
+        "",
+        "| servers | requests/s, against one server behind Caddy here | questions to the catalog in a second | processors of PostgreSQL for them |",
+        "| ---: | ---: | ---: | ---: |",
+        *(f"| {n:,} | {n * rates[0] / rates[1]:,.0f} | {n * ASKS:,} | {n * share:.2f} |" for n in (1, 10, 100, 1000)),
     ]
     return "\n".join(lines) + "\n\n" + versions
 
@@ -333,11 +356,11 @@ def main():
             site.run("demo", ".")
             site.export()
             site.run("users", "seed")
-        rates = requests_by_servers(machine, sites[0], asked.seconds)
+        rates, share = requests_by_servers(machine, sites[0], asked.seconds)
         exports = exports_of_one_changed(machine, 3)
         lake, file = (after_snapshots(site, asked.rounds) for site in sites)
         arguments = "".join(f" {argument}" for argument in sys.argv[3:])
-        text = report(rates, exports, lake, file, told(machine, arguments))
+        text = report(rates, share, exports, lake, file, told(machine, arguments))
     print(text)
     if asked.write:
         write_down(text)

@@ -11,7 +11,7 @@ use std::{
 use duckdb::Connection;
 use tempfile::TempDir;
 
-use super::{CATALOG, Lake, LakeError, SCHEME, access, catalog::Commit};
+use super::{CATALOG, Lake, LakeError, SCHEME, access, address::CatalogPlace, catalog::Commit};
 use crate::sql;
 
 /// What the file is attached as while it is written.
@@ -42,35 +42,39 @@ impl Frozen {
 
     /// What DuckLake attaches.
     pub(crate) fn address(&self) -> String {
-        format!("{SCHEME}{}", self.path().display())
+        format!("{SCHEME}{}", file(&self.folder).display())
     }
+}
 
-    /// Where the file is.
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("catalog.ducklake")
-    }
+/// Where the file is.
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("catalog.ducklake")
 }
 
 impl Lake {
     /// Freezes one snapshot, with nothing in it but one schema's tables: the one that was published, or, where materia did not make it, `schema` or else the main one.
     pub(crate) fn freeze(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
-        let (lake, schema) = (self.clone(), schema.to_owned());
-        self.in_time(COPIED_WITHIN, move || lake.freeze_now(snapshot, &schema))?
+        let commit = self.commits_at(snapshot)?;
+        let schema = commit.as_ref().map_or(schema, |commit| commit.manifest.schema.as_str()).to_owned();
+        let (lake, name) = (self.clone(), schema.clone());
+        let (folder, files) = self
+            .ask_within(COPIED_WITHIN, move |connection| {
+                let folder = match tempfile::Builder::new().prefix("materia-").tempdir() {
+                    Ok(folder) => folder,
+                    Err(error) => return Ok(Err(error)),
+                };
+                lake.forget(connection)?;
+                lake.copy(connection, &file(&folder), snapshot, &name)?;
+                Ok(Ok((folder, list(connection)?)))
+            })?
+            .map_err(|error| LakeError::Engine { doing: "make a folder for the frozen catalog".to_owned(), why: error.to_string() })?;
+        let bytes = files.iter().map(|(_, bytes)| bytes).sum();
+        Ok(Frozen { folder, commit, schema, bytes, files: files.into_iter().map(|(path, _)| path).collect() })
     }
 
-    fn freeze_now(&self, snapshot: i64, schema: &str) -> Result<Frozen, LakeError> {
-        let folder = tempfile::Builder::new().prefix("materia-").tempdir();
-        let folder = folder
-            .map_err(|error| LakeError::Engine { doing: "make a folder for the frozen catalog".to_owned(), why: error.to_string() })?;
-        let commit = self.commits_at(snapshot)?;
-        // Not the connection that is kept: it may know the catalog's tables from before.
-        let connection = self.connect("READ_ONLY")?;
-        let schema = commit.as_ref().map_or(schema, |commit| commit.manifest.schema.as_str()).to_owned();
-        let mut frozen = Frozen { folder, commit, schema, files: Vec::new(), bytes: 0 };
-        self.copy(&connection, &frozen.path(), snapshot, &frozen.schema)
-            .and_then(|()| list(&connection, &mut frozen))
-            .map_err(|error| self.unreachable(&error))?;
-        Ok(frozen)
+    /// What a connection knows of PostgreSQL's tables from before: there may be others.
+    fn forget(&self, connection: &Connection) -> duckdb::Result<()> {
+        if matches!(self.0.address.catalog, CatalogPlace::Postgres(_)) { connection.execute_batch("CALL pg_clear_cache()") } else { Ok(()) }
     }
 
     fn commits_at(&self, snapshot: i64) -> Result<Option<Commit>, LakeError> {
@@ -132,8 +136,8 @@ impl Lake {
     }
 }
 
-/// Fills in which files it is made of, and lets go of the catalog's own file.
-fn list(connection: &Connection, frozen: &mut Frozen) -> duckdb::Result<()> {
+/// Which files it is made of, and their bytes. Lets go of the catalog's own file.
+fn list(connection: &Connection) -> duckdb::Result<Vec<(String, u64)>> {
     let table = |name: &str| sql::path(&[FROZEN, "main", name]);
     let joined = |of: &str| {
         let within =
@@ -149,9 +153,7 @@ fn list(connection: &Connection, frozen: &mut Frozen) -> duckdb::Result<()> {
         )
     };
     let query = format!("{} UNION ALL {}", joined("ducklake_data_file"), joined("ducklake_delete_file"));
-    let rows: Vec<(String, u64)> =
-        connection.prepare(&query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<duckdb::Result<_>>()?;
-    frozen.bytes = rows.iter().map(|(_, bytes)| bytes).sum();
-    frozen.files = rows.into_iter().map(|(path, _)| path).collect();
-    connection.execute_batch(&format!("DETACH {FROZEN}"))
+    let files = connection.prepare(&query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<duckdb::Result<_>>()?;
+    connection.execute_batch(&format!("DETACH {FROZEN}"))?;
+    Ok(files)
 }

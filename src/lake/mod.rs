@@ -175,11 +175,20 @@ impl Lake {
         place.is_some_and(|place| access::is_remote(&place))
     }
 
-    /// Asks the catalog's own database. A connection that broke is made again.
+    /// Asks the catalog's own database something small. A connection that broke is made again.
     fn ask<T: Send + 'static>(&self, ask: impl Fn(&Connection) -> duckdb::Result<T> + Send + 'static) -> Result<T, LakeError> {
+        self.ask_within(ANSWERS_WITHIN, ask)
+    }
+
+    /// Asks it something that may take longer.
+    fn ask_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        ask: impl Fn(&Connection) -> duckdb::Result<T> + Send + 'static,
+    ) -> Result<T, LakeError> {
         let mut kept = self.0.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let (lake, connection) = (self.clone(), kept.take());
-        let (answer, connection) = self.in_time(ANSWERS_WITHIN, move || lake.ask_by(connection, &ask))?;
+        let (answer, connection) = self.in_time(limit, move || lake.ask_by(connection, &ask))?;
         *kept = connection;
         answer
     }

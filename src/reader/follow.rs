@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How often a lake's catalog is asked at most.
-const LAKE_LOOK: Duration = Duration::from_millis(400);
+const LAKE_LOOK: Duration = Duration::from_millis(250);
 
 /// How often a file that could not be opened is tried again although it looks the same: permissions are not seen in it.
 const AGAIN: Duration = Duration::from_secs(1);
