@@ -67,10 +67,20 @@ def command(materia, source, target, limits, *more):
 
 def in_turn(competitors, rounds):
     """Every competitor once, then every one again: whatever else the machine does, it does to all of them. Name -> runs."""
-    runs = {name: [] for name in competitors}
-    for _ in range(rounds):
-        for name, compete in competitors.items():
-            runs[name].append(compete())
+    return rounds_of(rounds, lambda _: competitors)
+
+
+def in_turn_from_another(competitors, rounds):
+    """The same, and each round begins with the next one: what a competitor leaves behind is not always found by the same other one."""
+    names = list(competitors)
+    return rounds_of(rounds, lambda turn: {name: competitors[name] for name in names[turn % len(names) :] + names[: turn % len(names)]})
+
+
+def rounds_of(rounds, competitors):
+    runs = {}
+    for turn in range(rounds):
+        for name, compete in competitors(turn).items():
+            runs.setdefault(name, []).append(compete())
     return runs
 
 

@@ -86,7 +86,7 @@ def whole(parts, materia, asked, has_full, readers):
     lines = [
         "# Measurements",
         "",
-        "Written by `./dev_run.sh peers --write`, never by hand. Everything was measured in turn (A B A B …) in one run on one machine; only ratios are",
+        "Written by `./dev_run.sh peers --write`, never by hand. Everything was measured in turn, full exports from another one in each round, in one run on one machine; only ratios are",
         "kept. A competitor in Python is counted from connecting to the closed, durable file; materia for the life of its process, which also waits for the",
         "lakehouse, audits, publishes, writes its history and makes the swap durable. Both finish into an empty target, with the same DuckDB, the same",
         "threads and the same limits.",
