@@ -13,6 +13,8 @@ use super::{
 
 /// For how long nothing better is believed without news.
 const BELIEVED: Duration = Duration::from_secs(30);
+/// So soon after bad news an answer proves nothing: some need no storage. Longer than it takes until the next question is found to wait.
+const UNPROVEN: Duration = Duration::from_secs(2);
 
 /// Whether a lake's storage answers, as far as questions tell: when it was last found not to answer.
 #[derive(Default)]
@@ -26,7 +28,7 @@ impl Away {
 
     /// A question was answered.
     pub(super) fn is_back(&self) {
-        *lock(&self.0) = None;
+        lock(&self.0).take_if(|at| at.elapsed() > UNPROVEN);
     }
 
     /// Says so instead of `error` where that is the reason for it.
@@ -75,6 +77,10 @@ mod tests {
         assert_eq!(away.or(busy()), busy());
         away.note();
         assert!(matches!(away.or(busy()), ReaderError::Away { .. }));
+        // What was answered may have been in memory.
+        away.is_back();
+        assert!(matches!(away.or(busy()), ReaderError::Away { .. }));
+        *lock(&away.0) = Instant::now().checked_sub(UNPROVEN * 2);
         away.is_back();
         assert_eq!(away.or(busy()), busy());
     }
