@@ -33,10 +33,11 @@ enum Deed {
     /// the site, put it in the place of the accounts, remove the -wal and -shm files beside them, start the site. Accounts in PostgreSQL are copied by
     /// pg_dump.
     Backup(BackupArgs),
-    /// Copy everything about the accounts into another, empty database: from SQLite to PostgreSQL, or back
+    /// Copy all that is kept about accounts into an empty database
     ///
-    /// Stop the sites first: what they write afterwards is not in the copy. Accounts, sessions, links, keys, limits, mails and the audit log are read at one
-    /// moment, written in one transaction, read back and compared. Then give every server the new DATABASE_URL. The old database stays as it is.
+    /// From SQLite to PostgreSQL, when several servers are to share them, or back. Stop the sites first: what they write afterwards is not in the copy.
+    /// Accounts, sessions, links, keys, limits, mails and the audit log are read at one moment, written in one transaction, read back and compared. Then give
+    /// every server the new DATABASE_URL. The old database stays as it is.
     Copy(CopyArgs),
     /// Make four accounts to develop with
     ///
