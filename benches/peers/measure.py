@@ -65,22 +65,16 @@ def command(materia, source, target, limits, *more):
     return [materia, "export", "--json", "--keep", "1", "--lakehouse", source, "--to", target, *flags, *more]
 
 
-def in_turn(competitors, rounds):
-    """Every competitor once, then every one again: whatever else the machine does, it does to all of them. Name -> runs."""
-    return rounds_of(rounds, lambda _: competitors)
+def in_turn(competitors, rounds, from_another=False):
+    """Every competitor once, then every one again: whatever else the machine does, it does to all of them. Name -> runs.
 
-
-def in_turn_from_another(competitors, rounds):
-    """The same, and each round begins with the next one: what a competitor leaves behind is not always found by the same other one."""
-    names = list(competitors)
-    return rounds_of(rounds, lambda turn: {name: competitors[name] for name in names[turn % len(names) :] + names[: turn % len(names)]})
-
-
-def rounds_of(rounds, competitors):
-    runs = {}
+    With `from_another` each round begins with the next one, for competitors in no order: what one leaves behind is not always found by the same other one.
+    """
+    runs, names = {name: [] for name in competitors}, list(competitors)
     for turn in range(rounds):
-        for name, compete in competitors(turn).items():
-            runs.setdefault(name, []).append(compete())
+        first = turn % len(names) if from_another else 0
+        for name in names[first:] + names[:first]:
+            runs[name].append(competitors[name]())
     return runs
 
 

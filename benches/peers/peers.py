@@ -76,7 +76,7 @@ def full(part, materia, scratch):
             continue
         competitors[how] = lambda how=how: measure.rival(how, source, target, SCHEMA, limits, scratch)
     measure.warm(source)
-    part.full = measure.in_turn_from_another(competitors, part.rounds)
+    part.full = measure.in_turn(competitors, part.rounds, from_another=True)
     sizes = part.source.sizes()
     for copy in [os.path.join(folder, "analytics.duckdb"), target]:
         copied = data.DataSet("", "", copy, "", "").sizes()
