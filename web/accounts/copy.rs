@@ -31,7 +31,7 @@ pub(crate) enum CopyError {
         /// The first table that is not empty.
         table: &'static str,
         /// How many.
-        rows: usize,
+        rows: i64,
     },
     /// It does not keep what it was given.
     #[error("{table} came out of the new database as something else; nothing was copied")]
@@ -94,10 +94,10 @@ async fn everything(store: &Store) -> Result<Vec<(Vec<Column>, Rows)>, StoreErro
 
 async fn fill(store: &Store, read: &[(Vec<Column>, Rows)]) -> Result<(), CopyError> {
     let mut turn = store.write().await.map_err(CopyError::To)?;
-    for (table, (columns, _)) in TABLES.into_iter().zip(read) {
-        let there = rows(&mut turn, table, columns).await.map_err(CopyError::To)?.len();
-        if there > 0 {
-            return Err(CopyError::InUse { table, rows: there });
+    for table in TABLES {
+        let rows = count(&mut turn, table).await.map_err(CopyError::To)?;
+        if rows > 0 {
+            return Err(CopyError::InUse { table, rows });
         }
     }
     for (table, (columns, rows)) in TABLES.into_iter().zip(read) {
@@ -126,6 +126,10 @@ async fn columns(store: &Store, connection: &mut AnyConnection, table: &str) -> 
         Ok(Column { name, is_number: kind.to_uppercase().contains("INT") })
     };
     sqlx::query(query).bind(table).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+async fn count(connection: &mut AnyConnection, table: &str) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(connection).await?)
 }
 
 async fn rows(connection: &mut AnyConnection, table: &str, columns: &[Column]) -> Result<Rows, StoreError> {
