@@ -71,6 +71,7 @@ fn doors() -> Router<App> {
         .route("/auth/signup", get(auth::sign_up_page).post(auth::ask_to_sign_up))
         .route("/auth/verify", get(auth::verify).post(auth::redeem))
         .route("/auth/email", get(auth::look_at_email_change).post(auth::change_email))
+        .route("/auth/deleted", get(auth::deleted))
         .route("/auth/logout", post(auth::sign_out))
         .route("/auth/dev-login", get(auth::dev_sign_in))
         .route("/dev/mailbox", get(auth::mailbox))

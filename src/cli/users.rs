@@ -61,6 +61,9 @@ struct PlanArgs {
     /// free, starter or pro
     #[arg(value_name = "PLAN")]
     plan: Plan,
+    /// Why, for the email to its owner and for the audit log
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    reason: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +74,9 @@ struct RoleArgs {
     /// customer or admin
     #[arg(value_name = "ROLE")]
     role: Role,
+    /// Why, for the email to its owner and for the audit log
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    reason: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +87,9 @@ struct SuspendArgs {
     /// Let it in again
     #[arg(long)]
     lift: bool,
+    /// Why, for the email to its owner and for the audit log
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    reason: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -157,12 +166,12 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
         Deed::Backup(_) | Deed::Copy(_) => Ok(String::new()),
         Deed::SetPlan(args) => {
             let account = found(accounts, &args.email).await?;
-            let account = accounts.set_plan(&operator, &account.id, args.plan).await?;
+            let account = accounts.set_plan(&operator, &account.id, args.plan, &args.reason).await?;
             Ok(format!("{} has the plan {}\n", account.email, account.plan))
         }
         Deed::SetRole(args) => {
             let account = found(accounts, &args.email).await?;
-            let account = accounts.set_role(&operator, &account.id, args.role).await?;
+            let account = accounts.set_role(&operator, &account.id, args.role, &args.reason).await?;
             let again = if args.role == Role::Customer && accounts.is_admin_address(&account.email) {
                 "; it is admin again at its next sign-in, unless it is taken out of ADMIN_EMAILS"
             } else {
@@ -172,7 +181,7 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
         }
         Deed::Suspend(args) => {
             let account = found(accounts, &args.email).await?;
-            let account = accounts.suspend(&operator, &account.id, !args.lift).await?;
+            let account = accounts.suspend(&operator, &account.id, !args.lift, &args.reason).await?;
             Ok(format!("{} is {}\n", account.email, if args.lift { "let in again" } else { "suspended" }))
         }
     }

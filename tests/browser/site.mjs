@@ -62,6 +62,31 @@ try {
     assert(await page.locator('.panel').count() > 3, 'no panels');
   });
 
+  for (const [scripts, javaScriptEnabled] of [['with', true], ['without', false]]) {
+    await promise(`a double click on a link's button signs in, ${scripts} scripts, and the link leads on afterwards`, async () => {
+      const own = await browser.newContext({ javaScriptEnabled });
+      const tab = await own.newPage();
+      // Slow enough for the second click to come before the first answer.
+      const network = await own.newCDPSession(tab);
+      await network.send('Network.enable');
+      await tab.goto(`${base}/auth/login`);
+      await tab.fill('input[name=email]', `double-${scripts}@example.test`);
+      await tab.click('main button[type=submit]');
+      await tab.goto(`${base}/dev/mailbox`);
+      const link = await tab.locator('main a[href*="/auth/verify"]').first().getAttribute('href');
+      await tab.goto(link);
+      await network.send('Network.emulateNetworkConditions', { offline: false, latency: 400, downloadThroughput: 50000, uploadThroughput: 50000 });
+      await tab.locator('main button[type=submit]').first().dblclick({ delay: 60, noWaitAfter: true });
+      await tab.waitForURL((url) => !url.pathname.startsWith('/auth/'));
+      await network.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+      await tab.goto(`${base}/settings`);
+      assert((await tab.locator('main').innerText()).includes(`double-${scripts}@example.test`), 'nobody is signed in');
+      await tab.goto(link);
+      assert(!tab.url().includes('/auth/'), 'the link is a dead end');
+      await own.close();
+    });
+  }
+
   await page.goto(`${base}/auth/dev-login?email=pro@example.test`);
   await page.goto(`${base}/dashboard/supply`);
 

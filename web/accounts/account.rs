@@ -90,8 +90,13 @@ pub(crate) const LONGEST_NAME: usize = 80;
 
 /// A name as it is kept: one line, without control characters, not too long.
 pub(crate) fn clean_name(text: &str) -> String {
+    clean_text(text, LONGEST_NAME)
+}
+
+/// A text on one line, without control characters, of at most `max` characters.
+pub(super) fn clean_text(text: &str, max: usize) -> String {
     let plain: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect()
+    plain.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(max).collect()
 }
 
 pub(super) async fn by_email(turn: &mut Transaction, email: &Email) -> Result<Option<Account>, StoreError> {
@@ -150,7 +155,8 @@ impl Accounts {
         for statement in [
             "DELETE FROM links WHERE email = $1",
             "DELETE FROM mails WHERE recipient = $1",
-            "DELETE FROM attempts WHERE subject = $1",
+            // Also those that name a network or a browser behind the address.
+            "DELETE FROM attempts WHERE subject = $1 OR substr(subject, 1, length($1) + 1) = $1 || ' '",
             // Its sessions go with it.
             "DELETE FROM accounts WHERE email = $1",
         ] {

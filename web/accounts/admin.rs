@@ -7,7 +7,7 @@ use super::{
     Accounts, Actor, MailRow, PageOf,
     account::{self, Account},
     audit::{self, Deed},
-    sessions,
+    mail, sessions,
     store::{StoreError, Transaction},
 };
 use crate::web::viewer::Role;
@@ -110,19 +110,24 @@ impl Accounts {
         Ok(sqlx::query_as("SELECT * FROM accounts ORDER BY email").fetch_all(self.store.pool()).await?)
     }
 
-    /// Gives an account another plan.
-    pub(crate) async fn set_plan(&self, actor: &Actor, id: &str, plan: Plan) -> Result<Account, ChangeError> {
+    /// Gives an account another plan and writes to its owner, with the operator's reason where there is one.
+    pub(crate) async fn set_plan(&self, actor: &Actor, id: &str, plan: Plan, reason: &str) -> Result<Account, ChangeError> {
         let mut turn = self.store.write().await?;
         let before = found(&mut turn, id).await?;
         let update = sqlx::query("UPDATE accounts SET plan = $1 WHERE id = $2");
         update.bind(plan.name()).bind(id).execute(&mut *turn).await?;
         let detail = format!("{} to {plan}", before.plan);
-        self.conclude(turn, actor, "plan changed", &before, &detail).await
+        let brand = &self.settings.brand;
+        let notice = (before.plan != plan).then(|| Notice {
+            subject: format!("Your plan at {brand} has changed"),
+            text: format!("Your plan at {brand} was changed from {} to {plan}.", before.plan),
+        });
+        self.commit_change(turn, actor, Change { action: "plan changed", before: &before, detail: &detail, reason, notice }).await
     }
 
     /// Gives an account another role. `admin` only where it is due; whose it is taken from is signed out everywhere, and gets it back at the next
     /// sign-in as long as the address is in `ADMIN_EMAILS`.
-    pub(crate) async fn set_role(&self, actor: &Actor, id: &str, role: Role) -> Result<Account, ChangeError> {
+    pub(crate) async fn set_role(&self, actor: &Actor, id: &str, role: Role, reason: &str) -> Result<Account, ChangeError> {
         let mut turn = self.store.write().await?;
         let before = found(&mut turn, id).await?;
         if actor.id == id {
@@ -136,11 +141,20 @@ impl Accounts {
             sessions::end_others(&mut turn, id, None).await?;
         }
         let detail = format!("{} to {}", before.role.name(), role.name());
-        self.conclude(turn, actor, "role changed", &before, &detail).await
+        let brand = &self.settings.brand;
+        let notice = (before.role != role).then(|| Notice {
+            subject: format!("Your role at {brand} has changed"),
+            text: format!(
+                "Your role at {brand} was changed from {} to {}. You are signed out everywhere.",
+                before.role.name(),
+                role.name()
+            ),
+        });
+        self.commit_change(turn, actor, Change { action: "role changed", before: &before, detail: &detail, reason, notice }).await
     }
 
     /// Closes an account to its owner, at once and everywhere, or opens it again. Sessions stay, so that who comes is told why.
-    pub(crate) async fn suspend(&self, actor: &Actor, id: &str, suspended: bool) -> Result<Account, ChangeError> {
+    pub(crate) async fn suspend(&self, actor: &Actor, id: &str, suspended: bool, reason: &str) -> Result<Account, ChangeError> {
         let mut turn = self.store.write().await?;
         let before = found(&mut turn, id).await?;
         if actor.id == id {
@@ -149,7 +163,17 @@ impl Accounts {
         let since = suspended.then(|| before.suspended_at.unwrap_or(self.now()).as_second());
         sqlx::query("UPDATE accounts SET suspended_at = $1 WHERE id = $2").bind(since).bind(id).execute(&mut *turn).await?;
         let action = if suspended { "suspended" } else { "suspension lifted" };
-        self.conclude(turn, actor, action, &before, "").await
+        let brand = &self.settings.brand;
+        let notice = (before.suspended_at.is_some() != suspended).then(|| {
+            let (subject, text) = if suspended {
+                let text = "was suspended. You cannot use it until it is restored, and your API keys do not work.".to_owned();
+                ("is suspended", text)
+            } else {
+                ("is active again", format!("is active again. You can sign in: {}", self.settings.link("/auth/login")))
+            };
+            Notice { subject: format!("Your account at {brand} {subject}"), text: format!("Your account at {brand} {text}") }
+        });
+        self.commit_change(turn, actor, Change { action, before: &before, detail: "", reason, notice }).await
     }
 
     /// Ends every session of an account.
@@ -158,23 +182,34 @@ impl Accounts {
         let before = found(&mut turn, id).await?;
         let ended = sessions::end_others(&mut turn, id, None).await?;
         let detail = materia::words::plural(usize::try_from(ended).unwrap_or(usize::MAX), "session");
-        self.conclude(turn, actor, "signed out everywhere", &before, &detail).await
+        let change = Change { action: "signed out everywhere", before: &before, detail: &detail, reason: "", notice: None };
+        self.commit_change(turn, actor, change).await
     }
 
-    /// Records a change and keeps it; the account as it is now.
-    async fn conclude(
-        &self,
-        mut turn: Transaction,
-        actor: &Actor,
-        action: &'static str,
-        before: &Account,
-        detail: &str,
-    ) -> Result<Account, ChangeError> {
-        let deed = Deed { action, subject_id: &before.id, subject: &before.email, detail };
+    /// Records a change, commits it and writes to the owner; returns the account as it is now.
+    async fn commit_change(&self, mut turn: Transaction, actor: &Actor, change: Change<'_>) -> Result<Account, ChangeError> {
+        let Change { action, before, detail, reason, notice } = change;
+        let reason = account::clean_text(reason, MAX_REASON);
+        let detail = match (detail, reason.as_str()) {
+            (detail, "") => detail.to_owned(),
+            ("", reason) => format!("reason: {reason}"),
+            (detail, reason) => format!("{detail}; reason: {reason}"),
+        };
+        let deed = Deed { action, subject_id: &before.id, subject: &before.email, detail: &detail };
         audit::record(&mut turn, self.now(), actor, deed).await?;
+        let mut letter = None;
+        // Without a mail server the attempt would only fill the mail log with failures.
+        if let Some(notice) = notice.filter(|_| self.sends_mail())
+            && let Ok(to) = before.email.parse()
+        {
+            let why = if reason.is_empty() { String::new() } else { format!("\n\nReason: {reason}") };
+            let text = format!("{}{why}\n\nQuestions? Reply to this email.\n", notice.text);
+            letter = Some(mail::log(&mut turn, self.now(), to, notice.subject, text).await?);
+        }
         let after = found(&mut turn, &before.id).await?;
         turn.commit().await?;
         self.changed();
+        self.send(letter).await;
         Ok(after)
     }
 
@@ -188,6 +223,24 @@ impl Accounts {
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM mails").fetch_one(self.store.pool()).await?;
         Ok((rows, total.unsigned_abs()))
     }
+}
+
+/// The longest reason that is recorded and sent, in characters.
+pub(crate) const MAX_REASON: usize = 300;
+
+/// A change to an account that is about to be committed.
+struct Change<'a> {
+    action: &'static str,
+    before: &'a Account,
+    detail: &'a str,
+    reason: &'a str,
+    notice: Option<Notice>,
+}
+
+/// What the owner is told about a change.
+struct Notice {
+    subject: String,
+    text: String,
 }
 
 async fn found(turn: &mut Transaction, id: &str) -> Result<Account, ChangeError> {

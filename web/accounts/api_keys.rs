@@ -9,7 +9,7 @@ use super::{
     audit::{self, Deed},
     plans::{Entitlements, entitlements},
     secret::{self, Token, TokenHash},
-    store::{StoreError, StoredRow},
+    store::{StoreError, StoredRow, Transaction},
 };
 use crate::web::viewer::{self, Role};
 
@@ -175,6 +175,21 @@ impl Accounts {
         );
         let select = sqlx::query_as(sqlx::AssertSqlSafe(select));
         Ok(select.bind(account).bind(since.as_second()).fetch_all(self.store.pool()).await?)
+    }
+
+    /// Revokes every key of an account that works; returns how many there were.
+    pub(super) async fn revoke_all_keys(&self, turn: &mut Transaction, account: &Account, actor: &Actor) -> Result<u64, StoreError> {
+        let now = self.now();
+        let update = sqlx::query(
+            "UPDATE api_keys SET revoked_at = $1 WHERE account = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)",
+        );
+        let revoked = update.bind(now.as_second()).bind(&account.id).execute(&mut **turn).await?.rows_affected();
+        if revoked > 0 {
+            let detail = materia::words::plural(usize::try_from(revoked).unwrap_or(usize::MAX), "key");
+            let deed = Deed { action: "API keys revoked", subject_id: &account.id, subject: &account.email, detail: &detail };
+            audit::record(turn, now, actor, deed).await?;
+        }
+        Ok(revoked)
     }
 
     /// Revokes a key of an account, at once and for good; somebody else's is not touched. Whether there was one.

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::store::{Store, StoreError, StoredRow, Transaction};
 
 /// Every table, those first that others refer to.
-const TABLES: [&str; 8] = ["accounts", "sessions", "links", "attempts", "mails", "audit_log", "api_keys", "api_usage"];
+const TABLES: [&str; 9] = ["accounts", "sessions", "links", "known_browsers", "attempts", "mails", "audit_log", "api_keys", "api_usage"];
 /// The one whose numbers the database gives.
 const NUMBERED: (&str, &str) = ("audit_log", "seq");
 /// Parameters of one statement; SQLite takes no more than 32,766.

@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// An address in its one form: without surrounding spaces, in lower case, of plain ASCII. Two addresses are the same when their texts are: a
-/// letter that looks like another one is refused instead of compared.
+/// An address in its one form: without surrounding spaces and invisible characters, in lower case, of plain ASCII, an international domain in
+/// Punycode. Two addresses are the same when their texts are: a letter that looks like another one is refused instead of compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Email(String);
 
@@ -19,13 +19,52 @@ impl Email {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The address as its owner writes it: an international domain in its own letters. For people only; it is stored, compared and sent to as
+    /// [`Self::as_str`].
+    pub(crate) fn to_display(&self) -> String {
+        display_address(&self.0)
+    }
+}
+
+/// A stored address as its owner writes it.
+pub(crate) fn display_address(stored: &str) -> String {
+    let Some((local, domain)) = stored.rsplit_once('@') else { return stored.to_owned() };
+    match idna::domain_to_unicode(domain) {
+        (unicode, Ok(())) if !unicode.split('.').any(mixes_alphabets) => format!("{local}@{unicode}"),
+        // Not something that could have been typed.
+        _ => stored.to_owned(),
+    }
+}
+
+/// Characters that show nothing and come along when an address is copied from a page or a letter.
+fn is_invisible(char: char) -> bool {
+    matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Whether a label mixes Latin letters with those of an alphabet that looks like it: nobody registers such a name but to be taken for another.
+fn mixes_alphabets(label: &str) -> bool {
+    let is_latin = |char: char| char.is_ascii_alphabetic() || matches!(char, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}');
+    let looks_latin =
+        |char: char| matches!(char, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{a640}'..='\u{a69f}');
+    label.chars().any(is_latin) && label.chars().any(looks_latin)
 }
 
 impl FromStr for Email {
     type Err = NotAnEmail;
 
     fn from_str(text: &str) -> Result<Self, NotAnEmail> {
-        let text = text.trim();
+        let text: String = text.chars().filter(|char| !is_invisible(*char)).collect();
+        let (local, domain) = text.trim().rsplit_once('@').ok_or(NotAnEmail)?;
+        let domain = if domain.is_ascii() {
+            domain.to_owned()
+        } else {
+            if domain.split(['.', '\u{3002}']).any(mixes_alphabets) {
+                return Err(NotAnEmail);
+            }
+            idna::domain_to_ascii_strict(domain).map_err(|_| NotAnEmail)?
+        };
+        let text = format!("{local}@{domain}");
         // Quoted local parts, comments and domain literals are allowed by the standard and used by nobody but attackers.
         let plain = |char: char| char.is_ascii_alphanumeric() || "@.!#$%&'*+/=?^_`{|}~-".contains(char);
         let parsed = text.parse::<lettre::Address>().map_err(|_| NotAnEmail)?;
@@ -51,6 +90,28 @@ mod tests {
     fn an_address_has_one_form() {
         let email: Email = "  Ana.Ruiz+coffee@Example.COM \t".parse().unwrap();
         assert_eq!(email.as_str(), "ana.ruiz+coffee@example.com");
+    }
+
+    #[test]
+    fn an_international_domain_is_stored_as_punycode_and_shown_as_typed() {
+        let email: Email = "User@M\u{fc}ller.Example".parse().unwrap();
+        assert_eq!(email.as_str(), "user@xn--mller-kva.example");
+        assert_eq!(email.to_display(), "user@m\u{fc}ller.example");
+        assert_eq!("user@xn--mller-kva.example".parse::<Email>().unwrap(), email);
+        // The same letter of two characters is the same address.
+        assert_eq!("user@mu\u{308}ller.example".parse::<Email>().unwrap(), email);
+        let email: Email = "info@\u{4f8b}\u{3048}.\u{30c6}\u{30b9}\u{30c8}".parse().unwrap();
+        assert!(email.as_str().is_ascii() && email.to_display().ends_with("\u{30c6}\u{30b9}\u{30c8}"));
+        assert_eq!("ana@example.com".parse::<Email>().unwrap().to_display(), "ana@example.com");
+    }
+
+    #[test]
+    fn what_a_paste_brings_along_unseen_is_not_part_of_an_address() {
+        for text in
+            ["\u{feff}ana@example.com", "ana@\u{200b}example.com", "\u{202a}ana@example.com\u{202c}", "\u{a0}ana@exam\u{ad}ple.com\u{2060}"]
+        {
+            assert_eq!(text.parse::<Email>().unwrap().as_str(), "ana@example.com", "{text:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::{AccountSettings, StoreError, Token};
+use super::{AccountSettings, Cookies, StoreError, Token};
 use crate::web::{app::App, error::WebError, viewer::Viewer};
 
 /// The handle of the session of a request, in its extensions.
@@ -21,6 +21,9 @@ pub(crate) struct Session(pub(crate) Arc<str>);
 const SECURE: &str = "__Host-session";
 /// Without TLS, in debug.
 const PLAIN: &str = "session";
+/// The names of what a browser is recognized by.
+const BROWSER_SECURE: &str = "__Host-browser";
+const BROWSER_PLAIN: &str = "browser";
 /// Who is looking is known by then, or is not waited for.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 /// What needs the accounts is done by then, waiting for others who write included.
@@ -32,9 +35,18 @@ fn name(settings: &AccountSettings) -> &'static str {
     if settings.secure_cookies() { SECURE } else { PLAIN }
 }
 
+/// What a browser sends along that says who it is.
+pub(crate) fn cookies(headers: &HeaderMap, settings: &AccountSettings) -> Cookies {
+    let browser = if settings.secure_cookies() { BROWSER_SECURE } else { BROWSER_PLAIN };
+    Cookies { session: token_named(headers, name(settings)), browser: token_named(headers, browser) }
+}
+
 /// The session id that a browser brings.
-pub(crate) fn presented(headers: &HeaderMap, settings: &AccountSettings) -> Option<Token> {
-    let name = name(settings);
+fn presented(headers: &HeaderMap, settings: &AccountSettings) -> Option<Token> {
+    token_named(headers, name(settings))
+}
+
+fn token_named(headers: &HeaderMap, name: &str) -> Option<Token> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     let mut named = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(key, _)| *key == name);
     named.find_map(|(_, value)| Token::presented(value))
@@ -42,17 +54,24 @@ pub(crate) fn presented(headers: &HeaderMap, settings: &AccountSettings) -> Opti
 
 /// What makes the browser keep a session id.
 pub(crate) fn session_cookie(id: &Token, settings: &AccountSettings) -> HeaderValue {
-    cookie(id.reveal(), KEPT_FOR, settings)
+    cookie(name(settings), id.reveal(), KEPT_FOR, settings)
+}
+
+/// What makes the browser recognizable.
+pub(crate) fn browser_cookie(id: &Token, settings: &AccountSettings) -> HeaderValue {
+    const YEAR: u32 = 365 * 86_400;
+    let name = if settings.secure_cookies() { BROWSER_SECURE } else { BROWSER_PLAIN };
+    cookie(name, id.reveal(), YEAR, settings)
 }
 
 /// What makes the browser forget it.
 pub(crate) fn forget_cookie(settings: &AccountSettings) -> HeaderValue {
-    cookie("", 0, settings)
+    cookie(name(settings), "", 0, settings)
 }
 
-fn cookie(value: &str, seconds: u32, settings: &AccountSettings) -> HeaderValue {
+fn cookie(name: &str, value: &str, seconds: u32, settings: &AccountSettings) -> HeaderValue {
     let secure = if settings.secure_cookies() { "; Secure" } else { "" };
-    let text = format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", name(settings));
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     // Hexadecimal digits and words of ours.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

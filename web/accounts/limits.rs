@@ -17,10 +17,14 @@ pub(super) struct Limit {
     within: Duration,
 }
 
-/// Links asked for, for one address.
+/// Links requested for one address from one network.
 pub(super) const LINKS_FOR_ADDRESS: Limit = Limit { kind: "link for address", most: 4, within: MINUTE.saturating_mul(15) };
 /// The same, for a day.
 pub(super) const LINKS_FOR_ADDRESS_A_DAY: Limit = Limit { kind: "link for address", most: 20, within: DAY };
+/// Links requested for one address by browsers that never signed in to it, from all networks together: an inbox is not flooded.
+pub(super) const LINKS_FROM_STRANGERS_A_DAY: Limit = Limit { kind: "link from strangers", most: 40, within: DAY };
+/// Links requested for an address by one browser that has signed in to it: strangers cannot use these up.
+pub(super) const LINKS_FOR_KNOWN_BROWSER: Limit = Limit { kind: "link for known browser", most: 6, within: MINUTE.saturating_mul(15) };
 /// Links asked for, from one network.
 pub(super) const LINKS_FROM_NETWORK: Limit = Limit { kind: "link from network", most: 30, within: MINUTE.saturating_mul(15) };
 /// Links presented that do not work, from one network.
@@ -44,6 +48,21 @@ impl Limit {
             .fetch_one(&mut **turn)
             .await?;
         Ok(count >= i64::from(self.most))
+    }
+
+    /// How long until it may be tried again: until the oldest of the attempts that count is too old to.
+    pub(super) async fn remaining(self, turn: &mut Transaction, now: Timestamp, subject: &str) -> Result<Duration, StoreError> {
+        let since = now.as_second().saturating_sub(i64::try_from(self.within.as_secs()).unwrap_or(i64::MAX));
+        let oldest: Option<i64> = sqlx::query_scalar(
+            "SELECT min(at) FROM (SELECT at FROM attempts WHERE kind = $1 AND subject = $2 AND at > $3 ORDER BY at DESC LIMIT $4) AS recent",
+        )
+        .bind(self.kind)
+        .bind(subject)
+        .bind(since)
+        .bind(i64::from(self.most))
+        .fetch_one(&mut **turn)
+        .await?;
+        Ok(Duration::from_secs(oldest.map_or(0, |oldest| (oldest - since).max(1)).unsigned_abs()))
     }
 
     /// Counts one attempt.

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{FromRow, Row};
 
 use super::{
-    Accounts, Actor, Email, ReturnPath,
+    Accounts, Actor, Cookies, Email, ReturnPath,
     account::{self, Account},
     audit::{self, Deed},
-    limits,
+    browsers, limits,
     mail::{self, Letter},
     secret::{Token, TokenHash},
     sessions,
@@ -18,7 +18,9 @@ use super::{
 use crate::web::viewer::Role;
 
 /// How long a link works.
-pub(crate) const LASTS: SignedDuration = SignedDuration::from_mins(15);
+const LINK_TTL: SignedDuration = SignedDuration::from_mins(15);
+/// For how long the browser that redeemed a link may present it again: a double click sends it twice, and the browser keeps only the second answer.
+const REPEAT_WINDOW: SignedDuration = SignedDuration::from_secs(15);
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +39,7 @@ pub(crate) struct LinkRequest<'a> {
     pub(crate) name: &'a str,
     pub(crate) next: &'a ReturnPath,
     pub(crate) visit: &'a Visit,
+    pub(crate) cookies: &'a Cookies,
 }
 
 /// Why a link was not made or does not work.
@@ -45,6 +48,11 @@ pub(crate) enum LinkError {
     /// Too many were asked for or presented.
     #[error("too often; wait up to {} minutes", .0.as_secs() / 60)]
     TooOften(Duration),
+    /// Too many were sent to one address.
+    #[error(
+        "too many links were requested for this address; use the newest one we sent, or try again in {}", materia::words::duration(*.0)
+    )]
+    TooManyForAddress(Duration),
     /// It never was one, was used, or is too old: nobody is told which.
     #[error("this link does not work any more")]
     Dead,
@@ -64,12 +72,17 @@ impl From<sqlx::Error> for LinkError {
     }
 }
 
-/// What a living link is for, before it is redeemed.
+/// What is known about a link that signs in before it is redeemed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct LinkInfo {
+    /// Who it signs in.
     pub(crate) email: String,
     /// Whether there is an account for it.
-    pub(crate) known: bool,
+    pub(crate) has_account: bool,
+    /// Whether it can still be redeemed.
+    pub(crate) is_valid: bool,
+    /// Where it leads.
+    pub(crate) next: ReturnPath,
 }
 
 /// What came of redeeming a link.
@@ -81,33 +94,37 @@ pub(crate) struct Redeemed {
     pub(crate) next: ReturnPath,
 }
 
-/// A link that was taken.
-struct Taken {
-    email: String,
+/// A link that was redeemed.
+pub(super) struct ConsumedLink {
+    pub(super) email: String,
     name: String,
-    account: Option<String>,
+    pub(super) account: Option<String>,
     return_to: String,
+    /// The session that the same browser began with it a moment ago.
+    session: Option<String>,
 }
 
-impl FromRow<'_, StoredRow> for Taken {
+impl FromRow<'_, StoredRow> for ConsumedLink {
     fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
         Ok(Self {
             email: row.try_get("email")?,
             name: row.try_get("name")?,
             account: row.try_get("account")?,
             return_to: row.try_get("return_to")?,
+            session: row.try_get("session")?,
         })
     }
 }
 
+/// What a link is for.
 #[derive(Debug, Clone, Copy)]
-enum Purpose {
+pub(super) enum Purpose {
     SignIn,
     EmailChange,
 }
 
 impl Purpose {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
             Self::EmailChange => "email_change",
@@ -117,48 +134,60 @@ impl Purpose {
 
 impl Accounts {
     /// Sends a link that signs in, or signs up. Whether the address has an account makes no difference to anything that happens here, so that
-    /// neither the answer nor the time it takes can tell. An address that was sent too many gets no more for a while, in silence.
+    /// neither the answer nor the time it takes can tell.
+    ///
+    /// # Errors
+    /// [`LinkError::TooOften`] and [`LinkError::TooManyForAddress`] where a limit is reached, and what the store says.
     pub(crate) async fn request_link(&self, request: LinkRequest<'_>) -> Result<(), LinkError> {
         let now = self.now();
-        let LinkRequest { email, name, next, visit } = request;
+        let LinkRequest { email, name, next, visit, cookies } = request;
         let mut turn = self.store.write().await?;
         if limits::LINKS_FROM_NETWORK.reached(&mut turn, now, &visit.network).await? {
             return Err(LinkError::TooOften(limits::LINKS_FROM_NETWORK.wait()));
         }
         limits::LINKS_FROM_NETWORK.count(&mut turn, now, &visit.network).await?;
-        let letter = if self.may_be_sent(&mut turn, email).await? {
-            let link = Link { purpose: Purpose::SignIn, email, name, account: None, next: next.as_str() };
-            let token = link.make(&mut turn, now).await?;
-            let address = self.settings.link(&format!("/auth/verify?token={}", token.reveal()));
-            let text = format!(
-                "Open this link to sign in to {brand}:\n\n{address}\n\nIt works once, and for 15 minutes. If you did not ask for it, ignore this letter: \
-                 nobody gets in without the link.\n",
-                brand = self.settings.brand
-            );
-            Some(mail::log(&mut turn, now, email.clone(), format!("Sign in to {}", self.settings.brand), text).await?)
-        } else {
-            None
-        };
+        if let Err(refused) = self.check_send_limit(&mut turn, email, visit, cookies).await {
+            // The request counts although nothing is sent.
+            turn.commit().await?;
+            return Err(refused);
+        }
+        let link = Link { purpose: Purpose::SignIn, email, name, account: None, next: next.as_str() };
+        let token = link.make(&mut turn, now).await?;
+        let address = self.settings.link(&format!("/auth/verify?token={}", token.reveal()));
+        let text = format!(
+            "Open this link to sign in to {brand}:\n\n{address}\n\nIt can be used once, within 15 minutes. If you did not request it, ignore this \
+             email: nobody can sign in without the link.\n",
+            brand = self.settings.brand
+        );
+        let letter = mail::log(&mut turn, now, email.clone(), format!("Sign in to {}", self.settings.brand), text).await?;
         turn.commit().await?;
-        self.send(letter).await;
+        self.send([letter]).await;
         Ok(())
     }
 
-    /// What a link that signs in is for, so that somebody sees as whom they would. Redeems nothing: mail scanners open links.
-    pub(crate) async fn look_at_link(&self, token: &Token) -> Result<Asked, LinkError> {
+    /// What a link that signs in is for, used or not, so that a page can say as whom one would sign in. Redeems nothing: mail scanners open links.
+    pub(crate) async fn link_info(&self, token: &Token) -> Result<Option<LinkInfo>, LinkError> {
         let row = sqlx::query(
-            "SELECT links.email AS email, accounts.id AS id FROM links LEFT JOIN accounts ON accounts.email = links.email
-             WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3",
+            "SELECT links.email AS email, accounts.id AS id, return_to,
+                    CASE WHEN used_at IS NULL AND expires_at > $3 THEN 1 ELSE 0 END AS valid
+             FROM links LEFT JOIN accounts ON accounts.email = links.email
+             WHERE token_hash = $1 AND purpose = $2",
         );
         let row = row.bind(token.hash().as_str().to_owned()).bind(Purpose::SignIn.word()).bind(self.now().as_second());
-        let row = row.fetch_optional(self.store.pool()).await?.ok_or(LinkError::Dead)?;
-        Ok(Asked { email: row.try_get("email")?, known: row.try_get::<Option<String>, _>("id")?.is_some() })
+        let Some(row) = row.fetch_optional(self.store.pool()).await? else { return Ok(None) };
+        Ok(Some(LinkInfo {
+            email: row.try_get("email")?,
+            has_account: row.try_get::<Option<String>, _>("id")?.is_some(),
+            is_valid: row.try_get::<i32, _>("valid")? == 1,
+            next: ReturnPath::checked_or_home(Some(row.try_get::<&str, _>("return_to")?)),
+        }))
     }
 
-    /// Signs in who presents a living link. The session that the browser brought ends.
-    pub(crate) async fn redeem(&self, token: Option<&Token>, brought: Option<&Token>, visit: &Visit) -> Result<Redeemed, LinkError> {
+    /// Signs in whoever presents a valid link, or presents it again from the same browser within [`REPEAT_WINDOW`]. The session that the browser
+    /// brought ends.
+    pub(crate) async fn redeem(&self, token: Option<&Token>, cookies: &Cookies, visit: &Visit) -> Result<Redeemed, LinkError> {
         let mut turn = self.store.write().await?;
-        let outcome = self.redeem_in(&mut turn, token, brought, visit).await;
+        let outcome = self.redeem_in(&mut turn, token, cookies, visit).await;
         // Also where nothing came of it: the guess is counted, and a suspended account's link is used up.
         turn.commit().await?;
         self.changed();
@@ -169,15 +198,24 @@ impl Accounts {
         &self,
         turn: &mut Transaction,
         token: Option<&Token>,
-        brought: Option<&Token>,
+        cookies: &Cookies,
         visit: &Visit,
     ) -> Result<Redeemed, LinkError> {
         let now = self.now();
-        let link = take(turn, now, Purpose::SignIn, token, visit).await?;
+        let link = consume(turn, now, Purpose::SignIn, token, visit, cookies).await?;
         let email: Email = link.email.parse().map_err(|_| LinkError::Dead)?;
         let account = account::by_email_or_new(turn, now, &email, &link.name).await?;
-        tidy(turn, now).await?;
-        let (session, account) = self.sign_in(turn, account, brought, visit).await?;
+        delete_expired(turn, now).await?;
+        let (session, account) = self.sign_in(turn, account, cookies, visit).await?;
+        if let Some(former) = &link.session {
+            // Its cookie was in the answer that the browser did not wait for.
+            sqlx::query("DELETE FROM sessions WHERE id_hash = $1").bind(former).execute(&mut **turn).await?;
+        }
+        sqlx::query("UPDATE links SET session = $1 WHERE token_hash = $2")
+            .bind(session.hash().as_str())
+            .bind(token.map(Token::hash).as_ref().map(TokenHash::as_str))
+            .execute(&mut **turn)
+            .await?;
         Ok(Redeemed { session, account, next: ReturnPath::checked_or_home(Some(&link.return_to)) })
     }
 
@@ -186,7 +224,7 @@ impl Accounts {
         &self,
         turn: &mut Transaction,
         mut account: Account,
-        brought: Option<&Token>,
+        cookies: &Cookies,
         visit: &Visit,
     ) -> Result<(Token, Account), LinkError> {
         if account.suspended_at.is_some() {
@@ -209,132 +247,49 @@ impl Accounts {
             .bind(Purpose::SignIn.word())
             .execute(&mut **turn)
             .await?;
-        sessions::end_presented(turn, brought).await?;
+        sessions::end_presented(turn, cookies.session.as_ref()).await?;
+        if let Some(browser) = cookies.browser_hash() {
+            browsers::remember(turn, now, &browser, &account.id).await?;
+        }
         let session = sessions::begin(turn, now, &account, visit).await?;
         Ok((session, account))
     }
 
-    /// Sends a link to a new address, which becomes the account's when it is redeemed, and tells the old one. Whether the new one belongs to
-    /// somebody else is told only to who has it.
-    pub(crate) async fn request_email_change(&self, account: &Account, email: &Email) -> Result<(), LinkError> {
+    /// Refuses one more letter to an address that got many lately; counts it otherwise. A browser that signed in to the address before has a share of
+    /// its own, so that nobody else can use it up.
+    pub(super) async fn check_send_limit(
+        &self,
+        turn: &mut Transaction,
+        email: &Email,
+        visit: &Visit,
+        cookies: &Cookies,
+    ) -> Result<(), LinkError> {
         let now = self.now();
-        let mut turn = self.store.write().await?;
-        if limits::EMAIL_CHANGES.reached(&mut turn, now, &account.id).await? {
-            return Err(LinkError::TooOften(limits::EMAIL_CHANGES.wait()));
+        let here = format!("{email} {}", visit.network);
+        if let Some(browser) = cookies.browser_hash()
+            && browsers::is_known(turn, now, &browser, email).await?
+        {
+            let own = format!("{email} {}", browser.as_str());
+            let limit = limits::LINKS_FOR_KNOWN_BROWSER;
+            if !limit.reached(turn, now, &own).await? {
+                return Ok(limit.count(turn, now, &own).await?);
+            }
         }
-        limits::EMAIL_CHANGES.count(&mut turn, now, &account.id).await?;
-        let brand = &self.settings.brand;
-        let mut letters = Vec::new();
-        if self.may_be_sent(&mut turn, email).await? {
-            let link = Link { purpose: Purpose::EmailChange, email, name: "", account: Some(&account.id), next: "/settings" };
-            let token = link.make(&mut turn, now).await?;
-            let address = self.settings.link(&format!("/auth/email?token={}", token.reveal()));
-            let text = format!(
-                "Open this link to make this the address of your account at {brand}:\n\n{address}\n\nIt works once, and for 15 minutes. If you did not \
-                 ask for it, ignore this letter.\n"
-            );
-            letters.push(mail::log(&mut turn, now, email.clone(), format!("Confirm your address at {brand}"), text).await?);
+        for (limit, subject) in [
+            (limits::LINKS_FOR_ADDRESS, here.as_str()),
+            (limits::LINKS_FOR_ADDRESS_A_DAY, here.as_str()),
+            (limits::LINKS_FROM_STRANGERS_A_DAY, email.as_str()),
+        ] {
+            if limit.reached(turn, now, subject).await? {
+                return Err(LinkError::TooManyForAddress(limit.remaining(turn, now, subject).await?));
+            }
         }
-        if let Ok(old) = account.email.parse() {
-            let text = format!(
-                "Somebody who is signed in to your account at {brand} asked to change its address to {email}. It changes when the link that was sent \
-                 there is opened.\n\nIf it was not you, sign in and sign out every other session:\n\n{}\n",
-                self.settings.link("/settings")
-            );
-            letters.push(mail::log(&mut turn, now, old, format!("Your address at {brand} is about to change"), text).await?);
-        }
-        turn.commit().await?;
-        self.send(letters).await;
+        limits::LINKS_FOR_ADDRESS.count(turn, now, &here).await?;
+        limits::LINKS_FROM_STRANGERS_A_DAY.count(turn, now, email.as_str()).await?;
         Ok(())
     }
 
-    /// The address that a link for changing it would make an account's.
-    pub(crate) async fn look_at_email_change(&self, token: &Token) -> Result<String, LinkError> {
-        let row =
-            sqlx::query_scalar("SELECT email FROM links WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3");
-        let row = row.bind(token.hash().as_str().to_owned()).bind(Purpose::EmailChange.word()).bind(self.now().as_second());
-        row.fetch_optional(self.store.pool()).await?.ok_or(LinkError::Dead)
-    }
-
-    /// Makes the address of a living link the account's. Every session ends, but the one named, which gets another id. The session's new id,
-    /// where it is one of this account's.
-    pub(crate) async fn change_email(
-        &self,
-        token: Option<&Token>,
-        session: Option<&str>,
-        visit: &Visit,
-    ) -> Result<Option<Token>, LinkError> {
-        let mut turn = self.store.write().await?;
-        let outcome = self.change_email_in(&mut turn, token, session, visit).await;
-        turn.commit().await?;
-        self.changed();
-        let (renewed, letter) = outcome?;
-        self.send(letter).await;
-        Ok(renewed)
-    }
-
-    async fn change_email_in(
-        &self,
-        turn: &mut Transaction,
-        token: Option<&Token>,
-        session: Option<&str>,
-        visit: &Visit,
-    ) -> Result<(Option<Token>, Option<Letter>), LinkError> {
-        let now = self.now();
-        let link = take(turn, now, Purpose::EmailChange, token, visit).await?;
-        let email: Email = link.email.parse().map_err(|_| LinkError::Dead)?;
-        let select = sqlx::query_as("SELECT * FROM accounts WHERE id = $1");
-        let account: Option<Account> = select.bind(link.account.unwrap_or_default()).fetch_optional(&mut **turn).await?;
-        let account = account.ok_or(LinkError::Dead)?;
-        match account::by_email(turn, &email).await? {
-            Some(other) if other.id != account.id => return Err(LinkError::Taken),
-            _ => {}
-        }
-        // An address that is an admin's gives the role at the next sign-in; one that is not takes it away now.
-        let role = if self.is_admin_address(email.as_str()) { account.role } else { Role::Customer };
-        let update = sqlx::query("UPDATE accounts SET email = $1, role = $2 WHERE id = $3");
-        update.bind(email.as_str()).bind(role.name()).bind(&account.id).execute(&mut **turn).await?;
-        let detail = format!("to {email}");
-        let deed = Deed { action: "address changed", subject_id: &account.id, subject: &account.email, detail: &detail };
-        let actor = Actor { id: account.id.clone(), name: account.email.clone(), network: visit.network.clone() };
-        audit::record(turn, now, &actor, deed).await?;
-        // Links that were sent to the former address sign in nobody any more.
-        sqlx::query("DELETE FROM links WHERE email = $1 OR account = $2")
-            .bind(&account.email)
-            .bind(&account.id)
-            .execute(&mut **turn)
-            .await?;
-        sessions::end_others(turn, &account.id, session).await?;
-        let renewed = match session {
-            Some(handle) => sessions::renew(turn, now, handle, &Account { role, ..account.clone() }).await?,
-            None => None,
-        };
-        let letter = match account.email.parse() {
-            Ok(old) => {
-                let text = format!(
-                    "The address of your account at {} is {email} now.\n\nIf it was not you, answer this letter at once.\n",
-                    self.settings.brand
-                );
-                Some(mail::log(turn, now, old, format!("Your address at {} was changed", self.settings.brand), text).await?)
-            }
-            Err(_) => None,
-        };
-        Ok((renewed, letter))
-    }
-
-    /// Whether an address may be sent one more letter; counts it.
-    async fn may_be_sent(&self, turn: &mut Transaction, email: &Email) -> Result<bool, StoreError> {
-        let now = self.now();
-        for limit in [limits::LINKS_FOR_ADDRESS, limits::LINKS_FOR_ADDRESS_A_DAY] {
-            if limit.reached(turn, now, email.as_str()).await? {
-                return Ok(false);
-            }
-        }
-        limits::LINKS_FOR_ADDRESS.count(turn, now, email.as_str()).await?;
-        Ok(true)
-    }
-
-    async fn send(&self, letters: impl IntoIterator<Item = Letter>) {
+    pub(super) async fn send(&self, letters: impl IntoIterator<Item = Letter>) {
         for letter in letters {
             self.post.send(&self.store, letter).await;
         }
@@ -342,16 +297,16 @@ impl Accounts {
 }
 
 /// A link to be made.
-struct Link<'a> {
-    purpose: Purpose,
-    email: &'a Email,
-    name: &'a str,
-    account: Option<&'a str>,
-    next: &'a str,
+pub(super) struct Link<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) email: &'a Email,
+    pub(super) name: &'a str,
+    pub(super) account: Option<&'a str>,
+    pub(super) next: &'a str,
 }
 
 impl Link<'_> {
-    async fn make(&self, turn: &mut Transaction, now: Timestamp) -> Result<Token, StoreError> {
+    pub(super) async fn make(&self, turn: &mut Transaction, now: Timestamp) -> Result<Token, StoreError> {
         let token = Token::random()?;
         sqlx::query(
             "INSERT INTO links (token_hash, purpose, email, name, account, return_to, created_at, expires_at)
@@ -364,29 +319,42 @@ impl Link<'_> {
         .bind(self.account)
         .bind(self.next)
         .bind(now.as_second())
-        .bind(now.as_second() + LASTS.as_secs())
+        .bind(now.as_second() + LINK_TTL.as_secs())
         .execute(&mut **turn)
         .await?;
         Ok(token)
     }
 }
 
-/// Uses a link up, in one statement: of two who present it at once, one gets it. What does not work is counted as a guess.
-async fn take(turn: &mut Transaction, now: Timestamp, purpose: Purpose, token: Option<&Token>, visit: &Visit) -> Result<Taken, LinkError> {
+/// Uses a link up, in one statement: of two who present it at once, one gets it. The browser that used it may present it again for a moment. What
+/// does not work is counted as a guess.
+pub(super) async fn consume(
+    turn: &mut Transaction,
+    now: Timestamp,
+    purpose: Purpose,
+    token: Option<&Token>,
+    visit: &Visit,
+    cookies: &Cookies,
+) -> Result<ConsumedLink, LinkError> {
     let guesses = limits::GUESSES_FROM_NETWORK;
     if guesses.reached(turn, now, &visit.network).await? {
         return Err(LinkError::TooOften(guesses.wait()));
     }
-    let hash = token.map(Token::hash);
+    let (hash, browser) = (token.map(Token::hash), cookies.browser_hash());
+    let (hash, browser) = (hash.as_ref().map(TokenHash::as_str), browser.as_ref().map(TokenHash::as_str));
     let found = sqlx::query_as(
-        "UPDATE links SET used_at = $1 WHERE token_hash = $2 AND purpose = $3 AND used_at IS NULL AND expires_at > $1
-         RETURNING email, name, account, return_to",
-    )
-    .bind(now.as_second())
-    .bind(hash.as_ref().map(TokenHash::as_str))
-    .bind(purpose.word())
-    .fetch_optional(&mut **turn)
-    .await?;
+        "UPDATE links SET used_at = $1, browser = $4 WHERE token_hash = $2 AND purpose = $3 AND used_at IS NULL AND expires_at > $1
+         RETURNING email, name, account, return_to, session",
+    );
+    let mut found = found.bind(now.as_second()).bind(hash).bind(purpose.word()).bind(browser).fetch_optional(&mut **turn).await?;
+    if found.is_none() && browser.is_some() {
+        let repeated = sqlx::query_as(
+            "SELECT email, name, account, return_to, session FROM links
+             WHERE token_hash = $1 AND purpose = $2 AND browser = $3 AND used_at >= $4 AND session IS NOT NULL",
+        );
+        let since = now.checked_sub(REPEAT_WINDOW).unwrap_or(Timestamp::MIN).as_second();
+        found = repeated.bind(hash).bind(purpose.word()).bind(browser).bind(since).fetch_optional(&mut **turn).await?;
+    }
     if found.is_none() {
         guesses.count(turn, now, &visit.network).await?;
     }
@@ -394,7 +362,7 @@ async fn take(turn: &mut Transaction, now: Timestamp, purpose: Purpose, token: O
 }
 
 /// Removes what is of no more use.
-async fn tidy(turn: &mut Transaction, now: Timestamp) -> Result<(), StoreError> {
+async fn delete_expired(turn: &mut Transaction, now: Timestamp) -> Result<(), StoreError> {
     let day = SignedDuration::from_hours(24);
     for (statement, age) in [
         ("DELETE FROM links WHERE expires_at < $1", day),

@@ -9,8 +9,10 @@ mod admin;
 mod api_keys;
 mod audit;
 mod backup;
+mod browsers;
 mod copy;
 mod email;
+mod email_change;
 mod identify;
 mod limits;
 mod links;
@@ -49,14 +51,15 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::{
     account::{Account, LONGEST_NAME},
-    admin::{AccountFilter, ChangeError, Figures, Sort},
+    admin::{AccountFilter, ChangeError, Figures, MAX_REASON, Sort},
     api_keys::{Caller, KeyError, KeyLine, LONGEST_KEY_NAME, NewKey, Quota},
     audit::{Actor, AuditRow},
     backup::backup,
+    browsers::Cookies,
     copy::{Copied, copy},
-    email::Email,
-    identify::{ANSWERS_WITHIN, Session, forget_cookie, identify, in_time, presented, session_cookie},
-    links::{LinkError, LinkRequest, Redeemed, Visit},
+    email::{Email, display_address},
+    identify::{ANSWERS_WITHIN, Session, browser_cookie, cookies, forget_cookie, identify, in_time, session_cookie},
+    links::{LinkError, LinkInfo, LinkRequest, Redeemed, Visit},
     mail::{Letter, MailRow},
     plans::entitlements,
     return_path::ReturnPath,

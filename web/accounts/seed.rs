@@ -3,7 +3,7 @@
 use materia::plan::Plan;
 
 use super::{
-    Accounts, Email, LinkError, Redeemed, ReturnPath, Visit,
+    Accounts, Cookies, Email, LinkError, Redeemed, ReturnPath, Visit,
     account::{self, Account},
     store::StoreError,
 };
@@ -51,7 +51,7 @@ impl Accounts {
         }
         let mut turn = self.store.write().await?;
         let account = account::by_email_or_new(&mut turn, self.now(), email, "").await?;
-        let (session, account) = self.sign_in(&mut turn, account, None, visit).await?;
+        let (session, account) = self.sign_in(&mut turn, account, &Cookies::default(), visit).await?;
         turn.commit().await?;
         self.changed();
         let next = if account.role == Role::Admin { ReturnPath::checked("/admin/") } else { None };

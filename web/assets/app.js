@@ -89,6 +89,12 @@
   });
   document.addEventListener('submit', (event) => {
     if (event.target.matches('[data-live-form]')) { event.preventDefault(); show(event.target); }
+    // A second click would send the form again, and the browser would drop the answer to the first.
+    if (event.target.matches('[data-once]')) {
+      const buttons = event.target.querySelectorAll('button');
+      for (const button of buttons) button.disabled = true;
+      addEventListener('pageshow', () => { for (const button of buttons) button.disabled = false; }, { once: true });
+    }
   });
   // Back and forward; going to a place in the page is told the same way, and changes nothing.
   addEventListener('popstate', () => { if (here() !== shown) location.reload(); });

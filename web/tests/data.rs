@@ -196,10 +196,10 @@ async fn a_plan_without_the_api_gets_no_key_and_a_key_of_before_opens_nothing() 
     assert_eq!(site.call(&key, ROWS).await.status, StatusCode::OK);
     let account = site.app.accounts.account_of(&"starter@example.test".parse().unwrap()).await.unwrap().unwrap();
     let operator = crate::web::Actor::command_line();
-    site.app.accounts.set_plan(&operator, &account.id, materia::plan::Plan::Free).await.unwrap();
+    site.app.accounts.set_plan(&operator, &account.id, materia::plan::Plan::Free, "").await.unwrap();
     problem(&site.call(&key, ROWS).await, 403, "plan");
-    site.app.accounts.set_plan(&operator, &account.id, materia::plan::Plan::Starter).await.unwrap();
-    site.app.accounts.suspend(&operator, &account.id, true).await.unwrap();
+    site.app.accounts.set_plan(&operator, &account.id, materia::plan::Plan::Starter, "").await.unwrap();
+    site.app.accounts.suspend(&operator, &account.id, true, "").await.unwrap();
     problem(&site.call(&key, ROWS).await, 403, "suspended");
 }
 

@@ -49,8 +49,12 @@ macro_rules! step {
 }
 
 /// The migrations in their order. One that was released is never changed: its checksum is compared at start.
-const MIGRATIONS: [Step; 3] =
-    [step!("accounts", "0001_accounts.sql"), step!("audit log", "0002_audit_log.sql"), step!("api keys", "0003_api_keys.sql")];
+const MIGRATIONS: [Step; 4] = [
+    step!("accounts", "0001_accounts.sql"),
+    step!("audit log", "0002_audit_log.sql"),
+    step!("api keys", "0003_api_keys.sql"),
+    step!("sign-in", "0004_sign_in.sql"),
+];
 
 /// How long a statement waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use crate::web::{
 };
 
 on_both_stores! {
+    the_owner_is_told_what_an_operator_changed_and_why,
     seeding_twice_gives_the_same_four_rows,
     a_suspended_customer_is_out_at_once_and_cannot_come_back,
     what_another_process_changes_counts_within_a_second,
@@ -22,8 +23,8 @@ async fn seeding_twice_gives_the_same_four_rows() {
     let rig = Rig::new().await;
     let first = rig.accounts.seed().await.unwrap();
     rig.later(60);
-    rig.accounts.set_plan(&Actor::command_line(), &first[1].id, Plan::Pro).await.unwrap();
-    rig.accounts.suspend(&Actor::command_line(), &first[2].id, true).await.unwrap();
+    rig.accounts.set_plan(&Actor::command_line(), &first[1].id, Plan::Pro, "").await.unwrap();
+    rig.accounts.suspend(&Actor::command_line(), &first[2].id, true, "").await.unwrap();
     assert_eq!(rig.accounts.seed().await.unwrap(), first);
     assert_eq!(rig.accounts.all().await.unwrap().len(), 4);
     assert_eq!(
@@ -39,12 +40,12 @@ async fn a_suspended_customer_is_out_at_once_and_cannot_come_back() {
     assert!(!seen(&bo.session).await);
     rig.ask("bo@example.com").await.unwrap();
     let token = rig.newest_token("bo@example.com");
-    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, true).await.unwrap();
+    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, true, "").await.unwrap();
     assert!(seen(&bo.session).await, "told why, and shown nothing");
     assert!(matches!(rig.redeem(&token).await, Err(LinkError::Suspended)));
     assert!(rig.accounts.dev_sign_in(&"bo@example.com".parse().unwrap(), &visit()).await.is_err());
     assert_eq!(rig.rows("SELECT count(*) FROM sessions").await, 1);
-    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, false).await.unwrap();
+    rig.accounts.suspend(&Actor::command_line(), &bo.account.id, false, "").await.unwrap();
     rig.sign_in("bo@example.com").await;
 }
 
@@ -62,20 +63,20 @@ async fn a_plan_counts_at_once() {
     let bo = rig.sign_in("bo@example.com").await;
     let plan = async || rig.accounts.resolve(&bo.session).await.unwrap().unwrap().signed_in.viewer.signed_in().unwrap().plan;
     assert_eq!(plan().await, Plan::Free);
-    rig.accounts.set_plan(&Actor::command_line(), &bo.account.id, Plan::Pro).await.unwrap();
+    rig.accounts.set_plan(&Actor::command_line(), &bo.account.id, Plan::Pro, "").await.unwrap();
     assert_eq!(plan().await, Plan::Pro);
 }
 
 async fn nobody_becomes_an_admin_who_is_not_in_the_list() {
     let rig = Rig::new().await;
     let bo = rig.sign_in("bo@example.com").await.account;
-    let refused = rig.accounts.set_role(&Actor::command_line(), &bo.id, Role::Admin).await;
+    let refused = rig.accounts.set_role(&Actor::command_line(), &bo.id, Role::Admin, "").await;
     assert!(matches!(refused, Err(ChangeError::NotListed(email)) if email == "bo@example.com"));
     let admin = rig.sign_in(ADMIN).await;
     let oneself = Actor { id: admin.account.id.clone(), ..Actor::command_line() };
-    assert!(matches!(rig.accounts.set_role(&oneself, &admin.account.id, Role::Customer).await, Err(ChangeError::Oneself)));
-    assert!(matches!(rig.accounts.suspend(&oneself, &admin.account.id, true).await, Err(ChangeError::Oneself)));
-    rig.accounts.set_role(&Actor::command_line(), &admin.account.id, Role::Customer).await.unwrap();
+    assert!(matches!(rig.accounts.set_role(&oneself, &admin.account.id, Role::Customer, "").await, Err(ChangeError::Oneself)));
+    assert!(matches!(rig.accounts.suspend(&oneself, &admin.account.id, true, "").await, Err(ChangeError::Oneself)));
+    rig.accounts.set_role(&Actor::command_line(), &admin.account.id, Role::Customer, "").await.unwrap();
     assert!(!rig.is_signed_in(&admin.session).await);
 }
 
@@ -115,4 +116,25 @@ async fn a_deleted_account_leaves_nothing_that_names_its_owner() {
         assert_eq!(rig.rows(table).await, 0, "{table}");
     }
     assert_ne!(rig.sign_in("bo@example.com").await.account.id, bo.account.id);
+}
+
+async fn the_owner_is_told_what_an_operator_changed_and_why() {
+    let rig = Rig::new().await;
+    let bo = rig.sign_in("bo@example.com").await.account;
+    let operator = Actor::command_line();
+    let newest = || rig.accounts.mailbox().into_iter().find(|letter| letter.to.as_str() == "bo@example.com").unwrap();
+    rig.accounts.set_plan(&operator, &bo.id, Plan::Pro, "a year was\r\npaid").await.unwrap();
+    let letter = newest();
+    assert!(letter.text.contains("from free to pro") && letter.text.contains("\n\nReason: a year was paid\n"), "{}", letter.text);
+    rig.accounts.suspend(&operator, &bo.id, true, "").await.unwrap();
+    let letter = newest();
+    assert!(letter.subject.contains("suspended") && !letter.text.contains("Reason"), "{}", letter.text);
+    rig.accounts.suspend(&operator, &bo.id, false, "sorry").await.unwrap();
+    assert!(newest().text.contains("Reason: sorry"));
+    // Nothing changes, nobody is told.
+    let letters = rig.accounts.mailbox().len();
+    rig.accounts.set_plan(&operator, &bo.id, Plan::Pro, "again").await.unwrap();
+    assert_eq!(rig.accounts.mailbox().len(), letters);
+    let log = rig.accounts.audit_log_of(&bo.id).await.unwrap();
+    assert!(log.iter().any(|row| row.detail == "free to pro; reason: a year was paid"), "{log:?}");
 }

@@ -41,7 +41,7 @@ impl Site {
 
     /// A browser that was never here.
     pub(crate) fn browser(&self) -> Browser {
-        Browser { app: self.app.clone(), cookie: None, headers: Vec::new() }
+        Browser { app: self.app.clone(), cookie: None, recognized_by: None, headers: Vec::new() }
     }
 
     /// A browser that is signed in as somebody.
@@ -55,7 +55,10 @@ impl Site {
 
 pub(crate) struct Browser {
     app: App,
+    /// Its session.
     pub(crate) cookie: Option<String>,
+    /// What it is recognized by when it comes back.
+    pub(crate) recognized_by: Option<String>,
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
@@ -100,8 +103,9 @@ impl Browser {
     }
 
     async fn send(&mut self, mut request: Request<Body>) -> Answer {
-        if let Some(cookie) = &self.cookie {
-            request.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
+        let cookies: Vec<_> = self.cookie.iter().chain(&self.recognized_by).cloned().collect();
+        if !cookies.is_empty() {
+            request.headers_mut().insert(header::COOKIE, cookies.join("; ").parse().unwrap());
         }
         for (name, value) in &self.headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
@@ -110,7 +114,8 @@ impl Browser {
         let (head, body) = response.into_parts();
         for cookie in head.headers.get_all(header::SET_COOKIE) {
             let text = cookie.to_str().unwrap();
-            self.cookie = if text.contains("Max-Age=0") { None } else { text.split(';').next().map(str::to_owned) };
+            let slot = if text.contains("browser=") { &mut self.recognized_by } else { &mut self.cookie };
+            *slot = if text.contains("Max-Age=0") { None } else { text.split(';').next().map(str::to_owned) };
         }
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }

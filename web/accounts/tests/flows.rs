@@ -59,6 +59,11 @@ async fn opening_a_link_changes_nothing_however_often_and_its_button_works_once(
     }
     assert_eq!(press(&mut browser, &link).await.status, StatusCode::SEE_OTHER);
     assert_eq!(site.browser().get(&link).await.status, StatusCode::GONE);
+    // Opened once more in the browser that it signed in, it leads on; elsewhere its page offers a new one.
+    let again = browser.get(&link).await;
+    assert_eq!((again.status, again.location()), (StatusCode::SEE_OTHER, "/dashboard/"));
+    let spent = site.browser().get(&link).await;
+    assert!(spent.body.contains("Send a new link to bo@example.com"), "{}", spent.body);
     let token = token_in(&link);
     let mut thief = site.browser();
     assert_eq!(thief.post("/auth/verify", &[("token", token.reveal())]).await.status, StatusCode::GONE);
@@ -112,8 +117,9 @@ async fn my_data_is_mine_alone_and_deleting_takes_my_address() {
     assert_eq!(json["sessions"].as_array().unwrap().len(), 1);
     assert!(!data.body.contains("eve@") && data.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
     assert_eq!(browser.post("/settings/delete", &[("email", "yes")]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(browser.post("/settings/delete", &[("email", " Bo@example.com")]).await.location(), "/");
+    assert_eq!(browser.post("/settings/delete", &[("email", " Bo@example.com")]).await.location(), "/auth/deleted");
     assert!(browser.cookie.is_none());
+    assert!(browser.get("/auth/deleted").await.body.contains("Your account has been deleted"));
     assert_eq!(site.rig.rows("SELECT count(*) FROM accounts").await, 1);
 }
 

@@ -38,9 +38,9 @@ async fn every_change_by_an_operator_is_recorded_with_who_what_and_whom() {
     let rig = Rig::new().await;
     let free = rig.accounts.seed().await.unwrap().remove(1);
     let actor = Actor { id: "1".to_owned(), name: "ada@example.com".to_owned(), network: "203.0.113.9".to_owned() };
-    rig.accounts.set_plan(&actor, &free.id, Plan::Pro).await.unwrap();
-    rig.accounts.suspend(&actor, &free.id, true).await.unwrap();
-    rig.accounts.suspend(&actor, &free.id, false).await.unwrap();
+    rig.accounts.set_plan(&actor, &free.id, Plan::Pro, "").await.unwrap();
+    rig.accounts.suspend(&actor, &free.id, true, "").await.unwrap();
+    rig.accounts.suspend(&actor, &free.id, false, "").await.unwrap();
     rig.accounts.sign_out_everywhere(&actor, &free.id).await.unwrap();
     let (rows, _) = rig.accounts.audit_log(PageOf::number(None)).await.unwrap();
     let told: Vec<_> = rows.iter().rev().map(|row| format!("{} {} {} {}", row.actor, row.action, row.subject, row.detail)).collect();

@@ -22,6 +22,7 @@ GET  /auth/signup                        200 F   F   F   F   F
 GET  /auth/verify                        410 410 410 410 410 410
 GET  /auth/email                         410 410 410 410 410 410
 GET  /auth/dev-login                     400 400 400 400 400 400
+GET  /auth/deleted                       200 200 200 200 200 200
 GET  /auth/logout                        405 405 405 405 405 405
 GET  /dev/mailbox                        200 200 200 200 200 200
 GET  /settings                           S   200 200 200 200 403
@@ -76,7 +77,7 @@ async fn visitors(site: &Site) -> Vec<Browser> {
     let suspended = site.signed_in("suspended@example.test").await;
     let account = site.rig.accounts.account_of(&"suspended@example.test".parse().unwrap()).await.unwrap().unwrap();
     assert!(seeded.iter().all(|one| one.id != account.id));
-    site.rig.accounts.suspend(&Actor::command_line(), &account.id, true).await.unwrap();
+    site.rig.accounts.suspend(&Actor::command_line(), &account.id, true, "").await.unwrap();
     browsers.push(suspended);
     browsers
 }

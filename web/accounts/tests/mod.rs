@@ -42,7 +42,7 @@ use jiff::{SignedDuration, Timestamp};
 use materia::settings::Settings;
 use tempfile::TempDir;
 
-use super::{Accounts, Email, LinkError, LinkRequest, Redeemed, ReturnPath, Token, Visit};
+use super::{Accounts, Cookies, Email, LinkError, LinkRequest, Redeemed, ReturnPath, Token, Visit};
 use crate::web::app::Clock;
 
 /// Accounts in a folder of their own, with a clock that stands until it is moved.
@@ -119,7 +119,7 @@ impl Rig {
     pub(crate) async fn ask_from(&self, email: &str, network: &str) -> Result<(), LinkError> {
         let (email, next) = (email.parse::<Email>().unwrap(), ReturnPath::home());
         let visit = Visit { network: network.to_owned(), user_agent: "Test".to_owned() };
-        self.accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit }).await
+        self.accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit, cookies: &Cookies::default() }).await
     }
 
     /// The token in the newest letter to somebody.
@@ -129,7 +129,7 @@ impl Rig {
     }
 
     pub(crate) async fn redeem(&self, token: &Token) -> Result<Redeemed, LinkError> {
-        self.accounts.redeem(Some(token), None, &visit()).await
+        self.accounts.redeem(Some(token), &Cookies::default(), &visit()).await
     }
 
     /// Signs somebody in the way customers do.

@@ -73,7 +73,9 @@ async fn operators_pages() {
     let site = Site::new().await;
     let seeded = site.rig.accounts.seed().await.unwrap();
     let mut admin = site.signed_in("admin@example.test").await;
-    site.rig.accounts.suspend(&Actor::command_line(), &seeded[2].id, true).await.unwrap();
+    site.rig.accounts.suspend(&Actor::command_line(), &seeded[2].id, true, "").await.unwrap();
+    // Another second: the log of mails is in order of time.
+    site.rig.later(1);
     site.rig.ask("free@example.test").await.unwrap();
     assert_page("admin_overview", &admin.get("/admin/").await);
     assert_page("admin_accounts", &admin.get("/admin/accounts?sort=email").await);

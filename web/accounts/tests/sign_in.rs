@@ -2,9 +2,11 @@
 
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
+use materia::plan::Plan;
+
 use super::{ADMIN, Rig, visit};
 use crate::web::{
-    accounts::{Email, LinkError, Token},
+    accounts::{Actor, Cookies, Email, LinkError, LinkRequest, NewKey, ReturnPath, Token},
     viewer::{Account, Role},
 };
 
@@ -19,7 +21,10 @@ on_both_stores! {
     the_role_comes_from_the_list_at_sign_in,
     the_role_is_taken_away_mid_session_and_the_session_gets_another_id,
     a_known_and_an_unknown_address_are_answered_by_the_same_work,
-    one_address_and_one_network_get_only_so_many_links,
+    one_address_and_one_network_get_only_so_many_links_and_are_told,
+    strangers_who_use_up_an_addresss_links_lock_out_neither_its_browser_nor_anybody_in_silence,
+    a_double_click_on_a_links_button_signs_in_once,
+    api_keys_are_revoked_with_a_change_of_address_where_that_is_chosen,
     guessing_links_is_stopped_and_hurts_nobody_elsewhere,
     an_address_changes_when_the_link_sent_there_is_opened_and_the_old_one_is_told,
     an_address_that_belongs_to_somebody_cannot_be_taken_over,
@@ -28,6 +33,10 @@ on_both_stores! {
 
 async fn role_of(rig: &Rig, email: &str) -> Role {
     rig.accounts.account_of(&email.parse::<Email>().unwrap()).await.unwrap().unwrap().role
+}
+
+async fn is_valid(rig: &Rig, token: &Token) -> bool {
+    rig.accounts.link_info(token).await.unwrap().is_some_and(|info| info.is_valid)
 }
 
 async fn whose(rig: &Rig, session: &Token) -> Option<Arc<Account>> {
@@ -50,17 +59,17 @@ async fn a_link_that_was_used_or_is_a_quarter_of_an_hour_old_is_dead() {
     let rig = Rig::new().await;
     rig.ask("bo@example.com").await.unwrap();
     let token = rig.newest_token("bo@example.com");
-    assert!(rig.accounts.look_at_link(&token).await.is_ok());
+    assert!(is_valid(&rig, &token).await);
     rig.redeem(&token).await.unwrap();
     assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)));
-    assert!(matches!(rig.accounts.look_at_link(&token).await, Err(LinkError::Dead)));
+    assert!(!is_valid(&rig, &token).await);
 
     rig.ask("bo@example.com").await.unwrap();
     let token = rig.newest_token("bo@example.com");
     rig.later(15 * 60 - 1);
-    assert!(rig.accounts.look_at_link(&token).await.is_ok());
+    assert!(is_valid(&rig, &token).await);
     rig.later(1);
-    assert!(matches!(rig.accounts.look_at_link(&token).await, Err(LinkError::Dead)));
+    assert!(!is_valid(&rig, &token).await);
     assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)));
 }
 
@@ -70,7 +79,7 @@ async fn of_many_who_present_one_link_at_once_one_gets_in() {
     let token = rig.newest_token("bo@example.com");
     let tries = (0..8).map(|_| {
         let (accounts, token) = (rig.accounts.clone(), token.clone());
-        tokio::spawn(async move { accounts.redeem(Some(&token), None, &visit()).await.is_ok() })
+        tokio::spawn(async move { accounts.redeem(Some(&token), &Cookies::default(), &visit()).await.is_ok() })
     });
     let mut entered = 0;
     for attempt in tries.collect::<Vec<_>>() {
@@ -128,14 +137,14 @@ async fn a_session_that_somebody_else_put_into_the_browser_is_worth_nothing_afte
     let planted = rig.sign_in("eve@example.com").await.session;
     rig.ask("bo@example.com").await.unwrap();
     let token = rig.newest_token("bo@example.com");
-    let redeemed = rig.accounts.redeem(Some(&token), Some(&planted), &visit()).await.unwrap();
+    let redeemed = rig.accounts.redeem(Some(&token), &Cookies { session: Some(planted.clone()), browser: None }, &visit()).await.unwrap();
     assert_ne!(redeemed.session, planted);
     assert!(!rig.is_signed_in(&planted).await);
     // A made-up id does not become a session either.
     let made_up = Token::presented(&"a".repeat(64)).unwrap();
     rig.ask("bo@example.com").await.unwrap();
     let token = rig.newest_token("bo@example.com");
-    rig.accounts.redeem(Some(&token), Some(&made_up), &visit()).await.unwrap();
+    rig.accounts.redeem(Some(&token), &Cookies { session: Some(made_up.clone()), browser: None }, &visit()).await.unwrap();
     assert!(!rig.is_signed_in(&made_up).await);
 }
 
@@ -181,12 +190,16 @@ async fn a_known_and_an_unknown_address_are_answered_by_the_same_work() {
     assert_eq!(text("bo@example.com"), text("nobody@example.com"));
 }
 
-async fn one_address_and_one_network_get_only_so_many_links() {
+async fn one_address_and_one_network_get_only_so_many_links_and_are_told() {
     let rig = Rig::new().await;
-    for _ in 0..10 {
+    for _ in 0..4 {
         rig.ask("bo@example.com").await.unwrap();
     }
-    assert_eq!(rig.accounts.mailbox().len(), 4, "the address is not flooded, and nothing tells");
+    for _ in 0..6 {
+        let Err(LinkError::TooManyForAddress(wait)) = rig.ask("bo@example.com").await else { panic!("the address is flooded in silence") };
+        assert!(wait.as_secs() > 0 && wait.as_secs() <= 15 * 60, "{wait:?}");
+    }
+    assert_eq!(rig.accounts.mailbox().len(), 4);
     for number in 0..20 {
         rig.ask(&format!("x{number}@example.com")).await.unwrap();
     }
@@ -200,6 +213,53 @@ async fn one_address_and_one_network_get_only_so_many_links() {
     assert_eq!(rig.accounts.mailbox().len(), 1);
 }
 
+async fn strangers_who_use_up_an_addresss_links_lock_out_neither_its_browser_nor_anybody_in_silence() {
+    let rig = Rig::new().await;
+    let browser = Cookies { session: None, browser: Some(Token::random().unwrap()) };
+    rig.ask(ADMIN).await.unwrap();
+    rig.accounts.redeem(Some(&rig.newest_token(ADMIN)), &browser, &visit()).await.unwrap();
+    // An attacker from many networks, for hours.
+    for network in 0..60 {
+        let _ = rig.ask_from(ADMIN, &format!("198.51.100.{network}")).await;
+        rig.later(60);
+    }
+    // One more network is refused, and told for how long.
+    let Err(LinkError::TooManyForAddress(wait)) = rig.ask_from(ADMIN, "192.0.2.1").await else { panic!("not refused, or in silence") };
+    assert!(wait.as_secs() <= 24 * 3600, "{wait:?}");
+    // The browser that signed in before still gets a link, a made-up one does not.
+    let ask = async |cookies: &Cookies| {
+        let (email, next) = (ADMIN.parse::<Email>().unwrap(), ReturnPath::home());
+        rig.accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit(), cookies }).await
+    };
+    ask(&browser).await.unwrap();
+    let stranger = Cookies { session: None, browser: Some(Token::random().unwrap()) };
+    assert!(matches!(ask(&stranger).await, Err(LinkError::TooManyForAddress(_))));
+    // Its share is its own, and has an end as well.
+    for _ in 0..5 {
+        ask(&browser).await.unwrap();
+    }
+    assert!(matches!(ask(&browser).await, Err(LinkError::TooManyForAddress(_))));
+}
+
+async fn a_double_click_on_a_links_button_signs_in_once() {
+    let rig = Rig::new().await;
+    rig.ask("bo@example.com").await.unwrap();
+    let token = rig.newest_token("bo@example.com");
+    let browser = Cookies { session: None, browser: Some(Token::random().unwrap()) };
+    let first = rig.accounts.redeem(Some(&token), &browser, &visit()).await.unwrap();
+    // The browser never saw the first answer.
+    let second = rig.accounts.redeem(Some(&token), &browser, &visit()).await.unwrap();
+    assert_eq!(second.account.id, first.account.id);
+    assert!(rig.is_signed_in(&second.session).await);
+    assert!(!rig.is_signed_in(&first.session).await, "one session is left, not two");
+    // Neither another browser nor the same one later.
+    let other = Cookies { session: None, browser: Some(Token::random().unwrap()) };
+    assert!(matches!(rig.accounts.redeem(Some(&token), &other, &visit()).await, Err(LinkError::Dead)));
+    assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)));
+    rig.later(16);
+    assert!(matches!(rig.accounts.redeem(Some(&token), &browser, &visit()).await, Err(LinkError::Dead)));
+}
+
 async fn guessing_links_is_stopped_and_hurts_nobody_elsewhere() {
     let rig = Rig::new().await;
     rig.ask("bo@example.com").await.unwrap();
@@ -209,7 +269,7 @@ async fn guessing_links_is_stopped_and_hurts_nobody_elsewhere() {
     }
     assert!(matches!(rig.redeem(&right).await, Err(LinkError::TooOften(_))));
     let elsewhere = crate::web::accounts::Visit { network: "198.51.100.7".to_owned(), ..visit() };
-    assert!(rig.accounts.redeem(Some(&right), None, &elsewhere).await.is_ok());
+    assert!(rig.accounts.redeem(Some(&right), &Cookies::default(), &elsewhere).await.is_ok());
 }
 
 async fn an_address_changes_when_the_link_sent_there_is_opened_and_the_old_one_is_told() {
@@ -217,15 +277,15 @@ async fn an_address_changes_when_the_link_sent_there_is_opened_and_the_old_one_i
     let here = rig.sign_in("bo@example.com").await;
     let elsewhere = rig.sign_in("bo@example.com").await.session;
     let signed_in = rig.accounts.resolve(&here.session).await.unwrap().unwrap().signed_in;
-    rig.accounts.request_email_change(&here.account, &"bo@new.example".parse().unwrap()).await.unwrap();
+    rig.accounts.request_email_change(&here.account, &"bo@new.example".parse().unwrap(), &visit(), &Cookies::default()).await.unwrap();
     assert!(rig.accounts.mailbox().iter().any(|letter| letter.to.as_str() == "bo@example.com" && letter.text.contains("bo@new.example")));
     let token = rig.newest_token("bo@new.example");
     assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)), "a link for one purpose serves no other");
-    assert_eq!(rig.accounts.look_at_email_change(&token).await.unwrap(), "bo@new.example");
-    let renewed = rig.accounts.change_email(Some(&token), Some(&signed_in.session), &visit()).await.unwrap().unwrap();
+    assert_eq!(rig.accounts.email_change_info(&token).await.unwrap().new, "bo@new.example");
+    let renewed = rig.accounts.change_email(Some(&token), Some(&signed_in.session), false, &visit()).await.unwrap().unwrap();
     assert_eq!(whose(&rig, &renewed).await.unwrap().email, "bo@new.example");
     assert!(!rig.is_signed_in(&elsewhere).await);
-    assert!(matches!(rig.accounts.change_email(Some(&token), None, &visit()).await, Err(LinkError::Dead)));
+    assert!(matches!(rig.accounts.change_email(Some(&token), None, false, &visit()).await, Err(LinkError::Dead)));
     // The old address is another account from now on.
     assert_ne!(rig.sign_in("bo@example.com").await.account.id, here.account.id);
 }
@@ -234,9 +294,9 @@ async fn an_address_that_belongs_to_somebody_cannot_be_taken_over() {
     let rig = Rig::new().await;
     rig.sign_in(ADMIN).await;
     let eve = rig.sign_in("eve@example.com").await.account;
-    rig.accounts.request_email_change(&eve, &ADMIN.parse().unwrap()).await.unwrap();
+    rig.accounts.request_email_change(&eve, &ADMIN.parse().unwrap(), &visit(), &Cookies::default()).await.unwrap();
     let token = rig.newest_token(ADMIN);
-    assert!(matches!(rig.accounts.change_email(Some(&token), None, &visit()).await, Err(LinkError::Taken)));
+    assert!(matches!(rig.accounts.change_email(Some(&token), None, false, &visit()).await, Err(LinkError::Taken)));
     assert_eq!(rig.accounts.account(&eve.id).await.unwrap().unwrap().email, "eve@example.com");
 }
 
@@ -244,8 +304,32 @@ async fn an_admin_who_moves_to_an_unlisted_address_is_none_any_more() {
     let rig = Rig::new().await;
     let admin = rig.sign_in(ADMIN).await;
     let signed_in = rig.accounts.resolve(&admin.session).await.unwrap().unwrap().signed_in;
-    rig.accounts.request_email_change(&admin.account, &"ada@home.example".parse().unwrap()).await.unwrap();
+    rig.accounts.request_email_change(&admin.account, &"ada@home.example".parse().unwrap(), &visit(), &Cookies::default()).await.unwrap();
     let token = rig.newest_token("ada@home.example");
-    let renewed = rig.accounts.change_email(Some(&token), Some(&signed_in.session), &visit()).await.unwrap().unwrap();
+    let renewed = rig.accounts.change_email(Some(&token), Some(&signed_in.session), false, &visit()).await.unwrap().unwrap();
     assert_eq!(whose(&rig, &renewed).await.unwrap().role, Role::Customer);
+}
+
+async fn api_keys_are_revoked_with_a_change_of_address_where_that_is_chosen() {
+    let rig = Rig::new().await;
+    let redeemed = rig.sign_in("bo@example.com").await;
+    let account = rig.accounts.set_plan(&Actor::command_line(), &redeemed.account.id, Plan::Pro, "").await.unwrap();
+    let new = || NewKey { name: "x".to_owned(), tables: None, days: None };
+    let key = async || rig.accounts.make_key(&account, &Actor::site(), new()).await.unwrap().1;
+    let works = async |key: &str| rig.accounts.call(key).await.is_ok();
+    let change = async |email: &str, revoke: bool| {
+        let now = rig.accounts.account(&account.id).await.unwrap().unwrap();
+        rig.accounts.request_email_change(&now, &email.parse().unwrap(), &visit(), &Cookies::default()).await.unwrap();
+        let token = rig.newest_token(email);
+        let letter = rig.accounts.mailbox().into_iter().find(|letter| letter.to.as_str() == email).unwrap();
+        assert!(letter.text.contains(&format!("from {} to {email}", now.email)), "{}", letter.text);
+        assert_eq!(rig.accounts.email_change_info(&token).await.unwrap().old, now.email);
+        rig.accounts.change_email(Some(&token), None, revoke, &visit()).await.unwrap();
+    };
+    let kept = key().await;
+    change("bo@new.example", false).await;
+    assert!(works(&kept).await);
+    change("bo@other.example", true).await;
+    assert!(!works(&kept).await);
+    assert!(works(&key().await).await);
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{ADMIN, Rig, visit};
 use crate::web::accounts::{
-    Actor, Email, LinkError, LinkRequest, PageOf, ReturnPath, Visit,
+    Actor, Cookies, Email, LinkError, LinkRequest, PageOf, ReturnPath, Visit,
     api_keys::{KeyError, NewKey},
 };
 
@@ -61,7 +61,7 @@ async fn of_servers_that_are_presented_one_link_at_once_one_lets_in() {
         let mut tries = JoinSet::new();
         for number in 0..9 {
             let (accounts, token) = (servers[number % SERVERS].accounts.clone(), token.clone());
-            tries.spawn(async move { accounts.redeem(Some(&token), None, &visit()).await });
+            tries.spawn(async move { accounts.redeem(Some(&token), &Cookies::default(), &visit()).await });
         }
         let outcomes = tries.join_all().await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
@@ -80,11 +80,12 @@ async fn an_address_gets_only_so_many_letters_from_all_servers_together() {
         let accounts = servers[number % SERVERS].accounts.clone();
         asked.spawn(async move {
             let (email, next) = ("bo@example.com".parse::<Email>().unwrap(), ReturnPath::home());
-            let visit = Visit { network: format!("192.0.2.{number}"), ..Visit::default() };
-            accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit }).await
+            let visit = Visit { network: "192.0.2.1".to_owned(), ..Visit::default() };
+            accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit, cookies: &Cookies::default() }).await
         });
     }
-    assert!(asked.join_all().await.iter().all(Result::is_ok), "in silence");
+    let refused = |answer: &Result<(), LinkError>| matches!(answer, Err(LinkError::TooManyForAddress(_)));
+    assert_eq!(asked.join_all().await.iter().filter(|answer| refused(answer)).count(), 8, "whoever is refused is told");
     assert_eq!(servers[0].rows("SELECT count(*) FROM mails").await, 4);
     // And one network so many tries, wherever they go.
     for number in 0..30 {
@@ -134,9 +135,9 @@ async fn what_a_server_took_of_a_day_and_did_not_use_goes_back() {
     two.accounts.close().await;
     assert_eq!(one.rows("SELECT requests FROM api_usage").await, 12);
     // A lesser plan counts at once, and what was taken under the better one goes back.
-    one.accounts.set_plan(&Actor::site(), &starter.id, Plan::Pro).await.unwrap();
+    one.accounts.set_plan(&Actor::site(), &starter.id, Plan::Pro, "").await.unwrap();
     assert_eq!(three.accounts.call(&key).await.unwrap().quota.left, 19_996);
-    one.accounts.set_plan(&Actor::site(), &starter.id, Plan::Starter).await.unwrap();
+    one.accounts.set_plan(&Actor::site(), &starter.id, Plan::Starter, "").await.unwrap();
     assert_eq!(three.accounts.call(&key).await.unwrap().quota.left, 995);
     three.accounts.hand_back(true).await.unwrap();
     assert_eq!(one.rows("SELECT requests FROM api_usage").await, 5);

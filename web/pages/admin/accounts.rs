@@ -66,6 +66,8 @@ pub(crate) async fn account(app: State<App>, who: SignedIn, id: Path<String>, qu
 #[derive(Debug, Deserialize)]
 pub(crate) struct NewPlan {
     plan: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// `POST /admin/accounts/{id}/plan`
@@ -77,13 +79,15 @@ pub(crate) async fn set_plan(
     form: Form<NewPlan>,
 ) -> Result<Redirect, WebError> {
     let plan = form.plan.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
-    app.accounts.set_plan(&actor(&who, visit), &id, plan).await?;
+    app.accounts.set_plan(&actor(&who, visit), &id, plan, &form.reason).await?;
     Ok(back(&id, "plan"))
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct NewRole {
     role: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// `POST /admin/accounts/{id}/role`
@@ -95,13 +99,15 @@ pub(crate) async fn set_role(
     form: Form<NewRole>,
 ) -> Result<Redirect, WebError> {
     let role = form.role.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
-    app.accounts.set_role(&actor(&who, visit), &id, role).await?;
+    app.accounts.set_role(&actor(&who, visit), &id, role, &form.reason).await?;
     Ok(back(&id, "role"))
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suspension {
     suspended: bool,
+    #[serde(default)]
+    reason: String,
 }
 
 /// `POST /admin/accounts/{id}/suspend`
@@ -112,7 +118,7 @@ pub(crate) async fn suspend(
     id: Path<String>,
     form: Form<Suspension>,
 ) -> Result<Redirect, WebError> {
-    app.accounts.suspend(&actor(&who, visit), &id, form.suspended).await?;
+    app.accounts.suspend(&actor(&who, visit), &id, form.suspended, &form.reason).await?;
     Ok(back(&id, if form.suspended { "suspended" } else { "lifted" }))
 }
 

@@ -9,7 +9,7 @@ use super::{
     logs::audit_table,
 };
 use crate::web::{
-    accounts::{Account, AccountFilter, AuditRow, Sort},
+    accounts::{Account, AccountFilter, AuditRow, MAX_REASON, Sort},
     page::View,
     parts::{button, moment, notice, plan_title, since},
     viewer::Role,
@@ -111,14 +111,21 @@ impl AccountPage {
     fn actions(&self) -> Markup {
         let account = &self.account;
         let to = |action: &str| format!("/admin/accounts/{}/{action}", account.id);
+        // Labels of their own: the forms are beside one another.
+        let reason = |what: &str| {
+            let id = format!("{what}-reason");
+            html! { label for=(id) { "Reason" } input id=(id) name="reason" maxlength=(MAX_REASON) placeholder="optional, sent to the owner"; }
+        };
         let choice = |value: &str, label: &str, chosen: bool| html! { option value=(value) selected[chosen] { (label) } };
         html! {
             section.sheet aria-labelledby="change" {
                 h2 #change { "Change" }
+                p.hint { "The owner gets an email about each change, with the reason." }
                 form.inline method="post" action=(to("plan")) {
                     label for="plan" { "Plan" }
                     select #plan name="plan" { @for plan in Plan::ALL { (choice(plan.name(), plan_title(plan), plan == account.plan)) } }
-                    (button("Change the plan", "plain"))
+                    (reason("plan"))
+                    (button("Change plan", "plain"))
                 }
                 @if self.oneself {
                     p.hint { "This is your own account: another admin changes its role or suspends it." }
@@ -126,7 +133,8 @@ impl AccountPage {
                     form.inline method="post" action=(to("role")) {
                         label for="role" { "Role" }
                         select #role name="role" { @for role in Role::ALL { (choice(role.name(), role.name(), role == account.role)) } }
-                        (button("Change the role", "plain"))
+                        (reason("role"))
+                        (button("Change role", "plain"))
                     }
                     p.hint {
                         @if self.listed { "The address is in ADMIN_EMAILS: it gets the role admin whenever it signs in." }
@@ -135,6 +143,7 @@ impl AccountPage {
                     form.inline method="post" action=(to("suspend")) {
                         @let suspended = account.suspended_at.is_some();
                         input type="hidden" name="suspended" value=(!suspended);
+                        (reason("suspension"))
                         (button(if suspended { "Lift the suspension" } else { "Suspend" }, if suspended { "plain" } else { "danger" }))
                     }
                 }

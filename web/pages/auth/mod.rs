@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use self::views::{AskPage, SentPage};
+use self::views::{AskPage, DeletedPage, SentPage};
 pub(crate) use self::{
     confirm::{change_email, look_at_email_change, redeem, verify},
     dev::{dev_sign_in, mailbox},
@@ -79,16 +79,16 @@ fn ask_page(app: &App, viewer: &Viewer, query: &Next, wish: Wish) -> Response {
 }
 
 /// `POST /auth/login`
-pub(crate) async fn ask_to_sign_in(app: State<App>, visit: Visit, form: Form<Asking>) -> Result<Page, WebError> {
-    ask(&app, &visit, form.0, Wish::SignIn).await
+pub(crate) async fn ask_to_sign_in(app: State<App>, visit: Visit, headers: HeaderMap, form: Form<Asking>) -> Result<Response, WebError> {
+    send_link(&app, &visit, &headers, form.0, Wish::SignIn).await
 }
 
 /// `POST /auth/signup`
-pub(crate) async fn ask_to_sign_up(app: State<App>, visit: Visit, form: Form<Asking>) -> Result<Page, WebError> {
-    ask(&app, &visit, form.0, Wish::SignUp).await
+pub(crate) async fn ask_to_sign_up(app: State<App>, visit: Visit, headers: HeaderMap, form: Form<Asking>) -> Result<Response, WebError> {
+    send_link(&app, &visit, &headers, form.0, Wish::SignUp).await
 }
 
-async fn ask(app: &App, visit: &Visit, form: Asking, wish: Wish) -> Result<Page, WebError> {
+async fn send_link(app: &App, visit: &Visit, headers: &HeaderMap, form: Asking, wish: Wish) -> Result<Response, WebError> {
     let next = ReturnPath::checked_or_home(form.next.as_deref());
     let sends_mail = app.accounts.sends_mail();
     let email = match form.email.parse::<Email>() {
@@ -96,13 +96,24 @@ async fn ask(app: &App, visit: &Visit, form: Asking, wish: Wish) -> Result<Page,
         wrong => {
             let status = if sends_mail { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::SERVICE_UNAVAILABLE };
             let problem = wrong.err().map(|error| format!("{}.", capital(&error.to_string())));
-            return Ok(AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail }.page().with_status(status));
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail }.page().with_status(status);
+            return Ok(page.into_response());
         }
     };
-    let request = LinkRequest { email: &email, name: &form.name, next: &next, visit };
-    app.accounts.request_link(request).await.map_err(refused)?;
-    let view = SentPage { email: email.to_string(), mailbox: app.accounts.settings().debug };
-    Ok(Page::new("Check your mail", Place::SignIn, &view))
+    let cookies = accounts::cookies(headers, app.accounts.settings());
+    let request = LinkRequest { email: &email, name: &form.name, next: &next, visit, cookies: &cookies };
+    match app.accounts.request_link(request).await {
+        Ok(()) => {}
+        Err(LinkError::TooManyForAddress(wait)) => {
+            let problem = Some(format!("{}.", capital(&LinkError::TooManyForAddress(wait).to_string())));
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail }.page();
+            let retry = [(header::RETRY_AFTER, wait.as_secs().to_string())];
+            return Ok((retry, page.with_status(StatusCode::TOO_MANY_REQUESTS)).into_response());
+        }
+        Err(error) => return Err(refused(error)),
+    }
+    let view = SentPage { email: email.to_display(), mailbox: app.accounts.settings().debug };
+    Ok(Page::new("Check your email", Place::SignIn, &view).into_response())
 }
 
 /// `POST /auth/logout`
@@ -117,6 +128,11 @@ pub(crate) async fn sign_out(app: State<App>, viewer: Viewer, session: Option<ax
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
 }
 
+/// `GET /auth/deleted`: where deleting an account leads.
+pub(crate) async fn deleted() -> Page {
+    Page::new("Account deleted", Place::None, &DeletedPage)
+}
+
 /// Sends somebody who just signed in on, with the new session.
 fn enter(app: &App, redeemed: &accounts::Redeemed) -> Response {
     tracing::info!(account = redeemed.account.id, role = redeemed.account.role.name(), "signed in");
@@ -124,15 +140,10 @@ fn enter(app: &App, redeemed: &accounts::Redeemed) -> Response {
     ([(header::SET_COOKIE, cookie)], Redirect::to(redeemed.next.as_str())).into_response()
 }
 
-/// The session id that came with a request.
-fn brought(app: &App, headers: &HeaderMap) -> Option<accounts::Token> {
-    accounts::presented(headers, app.accounts.settings())
-}
-
 /// What a refusal means for a page that has nothing of its own to say about it.
 pub(super) fn refused(error: LinkError) -> WebError {
     match error {
-        LinkError::TooOften(retry_after) => WebError::TooMany { retry_after },
+        LinkError::TooOften(retry_after) | LinkError::TooManyForAddress(retry_after) => WebError::TooMany { retry_after },
         LinkError::Suspended => WebError::Suspended,
         LinkError::Store(error) => error.into(),
         LinkError::Dead | LinkError::Taken => WebError::BadRequest(format!("{}.", capital(&error.to_string()))),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::Wish;
 use crate::web::{
-    accounts::{LONGEST_NAME, Letter, ReturnPath, Token},
+    accounts::{Letter, LinkInfo, ReturnPath, Token, display_address},
     page::{Page, Place, View},
     parts::{Field, button, field, moment, notice},
 };
@@ -36,7 +36,7 @@ impl View for AskPage {
     fn body(&self) -> Markup {
         let email = Field {
             name: "email",
-            label: "E-mail address",
+            label: "Email address",
             kind: "email",
             value: &self.email,
             autocomplete: "email",
@@ -44,14 +44,13 @@ impl View for AskPage {
             problem: self.problem.as_deref(),
             required: true,
         };
-        let hint = format!("How we call you, up to {LONGEST_NAME} characters. You may leave it empty.");
         let name = Field {
             name: "name",
-            label: "Name",
+            label: "Your name (optional)",
             kind: "text",
             value: &self.name,
             autocomplete: "name",
-            hint: Some(&hint),
+            hint: None,
             problem: None,
             required: false,
         };
@@ -60,18 +59,18 @@ impl View for AskPage {
             div.narrow {
                 h1 { (if sign_up { "Sign up" } else { "Sign in" }) }
                 @if !self.sends_mail {
-                    (notice("bad", "Nobody can sign in now, since this site cannot send mail. Whoever runs it has to set SMTP_URL."))
+                    (notice("bad", "Sign-in is unavailable because this site cannot send email. The operator needs to set SMTP_URL."))
                 }
-                form.stack method="post" action=(if sign_up { "/auth/signup" } else { "/auth/login" }) {
+                form.stack method="post" action=(if sign_up { "/auth/signup" } else { "/auth/login" }) data-once {
                     (field(&email))
                     @if sign_up { (field(&name)) }
                     input type="hidden" name="next" value=(self.next.as_str());
                     (button("Send me a link", "primary"))
                 }
                 @if sign_up {
-                    p { "You have an account? " a href=(self.other("/auth/login")) { "Sign in" } }
+                    p { "Already have an account? " a href=(self.other("/auth/login")) { "Sign in" } }
                 } @else {
-                    p { "You are new here? " a href=(self.other("/auth/signup")) { "Sign up" } }
+                    p { "New here? " a href=(self.other("/auth/signup")) { "Sign up" } }
                 }
             }
         }
@@ -89,9 +88,9 @@ impl View for SentPage {
     fn body(&self) -> Markup {
         html! {
             div.narrow {
-                h1 { "Check your mail" }
-                p.lead { "We sent a link to " strong { (self.email) } ". It works once, and for 15 minutes." }
-                p { "Nothing there? Look among the spam, wait a minute, or " a href="/auth/login" { "ask again" } "." }
+                h1 { "Check your email" }
+                p.lead { "We sent a link to " strong { (self.email) } ". It can be used once, within 15 minutes." }
+                p { "Nothing there? Check your spam folder, wait a minute, or " a href="/auth/login" { "request another link" } "." }
                 @if self.mailbox { p { a href="/dev/mailbox" { "Open the dev mailbox" } } }
             }
         }
@@ -105,6 +104,8 @@ pub(super) struct ConfirmPage {
     pub(super) action: &'static str,
     pub(super) token: Token,
     pub(super) verb: &'static str,
+    /// API keys that can be revoked along the way.
+    pub(super) active_keys: u64,
 }
 
 impl View for ConfirmPage {
@@ -113,11 +114,18 @@ impl View for ConfirmPage {
             div.narrow {
                 h1 { (self.heading) }
                 p.lead { (self.sentence) }
-                form.stack method="post" action=(self.action) {
+                form.stack method="post" action=(self.action) data-once {
                     input type="hidden" name="token" value=(self.token.reveal());
+                    @if self.active_keys > 0 {
+                        label.check {
+                            input type="checkbox" name="revoke_keys" value="true" checked;
+                            " Revoke my " (materia::words::plural(usize::try_from(self.active_keys).unwrap_or(usize::MAX), "API key"))
+                            ". Programs that use them stop working."
+                        }
+                    }
                     (button(self.verb, "primary"))
                 }
-                p.hint { "You did not ask for this? Then close this page; nothing has happened." }
+                p.hint { "Did not request this? Close this page; nothing has changed." }
             }
         }
     }
@@ -125,8 +133,10 @@ impl View for ConfirmPage {
 
 /// A link that does nothing any more.
 pub(super) struct DeadPage {
-    /// The address it would have given away belongs to somebody.
+    /// The address it would have given away belongs to another account.
     pub(super) taken: bool,
+    /// What it was for, where that is still known.
+    pub(super) spent: Option<LinkInfo>,
 }
 
 impl View for DeadPage {
@@ -135,13 +145,37 @@ impl View for DeadPage {
             div.narrow {
                 @if self.taken {
                     h1 { "This address has an account" }
-                    p.lead { "One address can only have one account. Sign in with it, or choose another address." }
-                    p.actions { a.button data-kind="primary" href="/settings" { "To the settings" } }
+                    p.lead { "An email address can belong to one account only. Sign in with it, or choose another address." }
+                    p.actions { a.button data-kind="primary" href="/settings" { "Go to settings" } }
                 } @else {
-                    h1 { "This link does not work any more" }
-                    p.lead { "Links work once, and for 15 minutes. Ask for a new one." }
-                    p.actions { a.button data-kind="primary" href="/auth/login" { "Send me a new link" } }
+                    h1 { "This link has expired" }
+                    p.lead { "Sign-in links work once and are valid for 15 minutes." }
+                    @if let Some(spent) = &self.spent {
+                        form.stack method="post" action="/auth/login" data-once {
+                            input type="hidden" name="email" value=(spent.email);
+                            input type="hidden" name="next" value=(spent.next.as_str());
+                            (button(&format!("Send a new link to {}", display_address(&spent.email)), "primary"))
+                        }
+                    } @else {
+                        p.actions { a.button data-kind="primary" href="/auth/login" { "Send me a new link" } }
+                    }
                 }
+            }
+        }
+    }
+}
+
+/// The confirmation after an account was deleted.
+pub(super) struct DeletedPage;
+
+impl View for DeletedPage {
+    fn body(&self) -> Markup {
+        html! {
+            div.narrow {
+                h1 { "Your account has been deleted" }
+                p.lead { "Everything we stored about you was removed immediately: sessions, API keys, links and the email log." }
+                p { "The audit log keeps one entry that an account was deleted, without your name or address." }
+                p.actions { a.button data-kind="plain" href="/" { "Go to homepage" } }
             }
         }
     }

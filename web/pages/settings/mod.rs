@@ -7,7 +7,7 @@ mod views;
 use axum::{
     Extension, Form,
     extract::{Path, Query, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
@@ -16,7 +16,7 @@ pub(crate) use self::keys::{make_key, revoke_key};
 use self::views::{DeletePage, Problem, SessionView, SettingsPage};
 use super::auth;
 use crate::web::{
-    accounts::{self, Account, Actor, Email, LinkError, Session, Visit, entitlements},
+    accounts::{self, Account, Actor, Email, LinkError, Session, Visit, display_address, entitlements},
     app::App,
     error::WebError,
     page::{Page, Place},
@@ -92,16 +92,20 @@ pub(crate) async fn ask_to_change_email(
     app: State<App>,
     who: SignedIn,
     session: Extension<Session>,
+    visit: Visit,
+    headers: HeaderMap,
     form: Form<NewEmail>,
 ) -> Result<Response, WebError> {
     let account = own(&app, &who).await?;
     let problem = match form.email.parse::<Email>() {
         Ok(email) if email.as_str() == account.email => "This is your address already.".to_owned(),
-        Ok(email) => match app.accounts.request_email_change(&account, &email).await {
-            Ok(()) => return Ok(Redirect::to("/settings?done=email-asked").into_response()),
-            Err(LinkError::TooOften(retry_after)) => return Err(WebError::TooMany { retry_after }),
-            Err(error) => return Err(auth::refused(error)),
-        },
+        Ok(email) => {
+            match app.accounts.request_email_change(&account, &email, &visit, &accounts::cookies(&headers, app.accounts.settings())).await {
+                Ok(()) => return Ok(Redirect::to("/settings?done=email-asked").into_response()),
+                Err(LinkError::TooOften(retry_after)) => return Err(WebError::TooMany { retry_after }),
+                Err(error) => return Err(auth::refused(error)),
+            }
+        }
         Err(error) => format!("{}.", auth::capital(&error.to_string())),
     };
     let problem = Problem { given: form.0.email, sentence: problem };
@@ -161,7 +165,7 @@ pub(crate) async fn confirm_deletion(who: SignedIn) -> Page {
 }
 
 fn deletion_page(who: &SignedIn, given: Option<String>) -> Page {
-    Page::new("Delete the account", Place::Settings, &DeletePage { email: who.0.email.clone(), given })
+    Page::new("Delete the account", Place::Settings, &DeletePage { email: display_address(&who.0.email), given })
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,13 +175,13 @@ pub(crate) struct Deletion {
 
 /// `POST /settings/delete`
 pub(crate) async fn delete(app: State<App>, who: SignedIn, visit: Visit, form: Form<Deletion>) -> Result<Response, WebError> {
-    if form.email.trim().to_lowercase() != who.0.email {
+    if form.email.parse::<Email>().map_or(true, |typed| typed.as_str() != who.0.email) {
         return Ok(deletion_page(&who, Some(form.0.email)).with_status(StatusCode::UNPROCESSABLE_ENTITY).into_response());
     }
     let account = own(&app, &who).await?;
     let actor = Actor { id: account.id.clone(), name: account.email.clone(), network: visit.network };
     app.accounts.delete(&account, &actor).await?;
-    Ok(left(&app, "/"))
+    Ok(left(&app, "/auth/deleted"))
 }
 
 /// Sends somebody on who is not signed in any more.
