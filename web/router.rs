@@ -124,6 +124,7 @@ fn of_accounts() -> Router<App> {
     Router::new()
         .route("/admin/", get(admin::overview))
         .route("/admin/accounts", get(admin::accounts))
+        .route("/admin/accounts/invite", post(admin::invite))
         .route("/admin/accounts/{id}", get(admin::account))
         .route("/admin/accounts/{id}/plan", post(admin::set_plan))
         .route("/admin/accounts/{id}/role", post(admin::set_role))

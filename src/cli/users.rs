@@ -21,6 +21,14 @@ pub(super) struct Args {
 enum Deed {
     /// List every account
     List(ListArgs),
+    /// Create an account and email its owner a sign-in link
+    ///
+    /// The link works once, within 7 days. An account that exists already only gets the email. Prints the link where no email can be sent.
+    Invite(InviteArgs),
+    /// Print a sign-in link, for somebody who gets no email
+    ///
+    /// It works once, within 15 minutes, for whoever opens it: hand it over in private. The address must have an account or be in ADMIN_EMAILS.
+    Link(LinkArgs),
     /// Give an account another plan
     SetPlan(PlanArgs),
     /// Give an account another role
@@ -51,6 +59,23 @@ struct ListArgs {
     /// Print as JSON lines
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct InviteArgs {
+    /// Who is invited
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// free, starter or pro [default: as it is; free for a new account]
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<Plan>,
+}
+
+#[derive(Debug, clap::Args)]
+struct LinkArgs {
+    /// The account's address
+    #[arg(value_name = "EMAIL")]
+    email: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -142,7 +167,7 @@ async fn backed_up(context: &Context, args: &BackupArgs) -> Result<String, Failu
 fn copied(copied: &Copied) -> String {
     let mut text = "copied and compared, value for value:\n".to_owned();
     for (table, rows) in &copied.tables {
-        let _ = writeln!(text, "  {table:<10} {:>9}", words::count(*rows as u64));
+        let _ = writeln!(text, "  {table:<14} {:>9}", words::count(*rows as u64));
     }
     text + "Give every server the new DATABASE_URL before it starts again.\n"
 }
@@ -164,6 +189,17 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
         }
         // Done before the accounts were opened.
         Deed::Backup(_) | Deed::Copy(_) => Ok(String::new()),
+        Deed::Invite(args) => {
+            let invitation = accounts.invite(&operator, &parsed(&args.email)?, args.plan).await?;
+            let (account, created) = (&invitation.account, if invitation.is_new { "created" } else { "exists already" });
+            let sent = if accounts.sends_mail() && accounts.mailbox().is_empty() {
+                "the invitation was sent by email\n".to_owned()
+            } else {
+                format!("no email was sent; hand this link over, it works once within 7 days:\n{}\n", invitation.link)
+            };
+            Ok(format!("{} {created}, with the plan {}; {sent}", account.email, account.plan))
+        }
+        Deed::Link(args) => Ok(format!("{}\n", accounts.create_link(&operator, &parsed(&args.email)?).await?)),
         Deed::SetPlan(args) => {
             let account = found(accounts, &args.email).await?;
             let account = accounts.set_plan(&operator, &account.id, args.plan, &args.reason).await?;
@@ -187,8 +223,12 @@ async fn perform(accounts: &Accounts, deed: &Deed) -> Result<String, Failure> {
     }
 }
 
+fn parsed(email: &str) -> Result<Email, Failure> {
+    email.parse().map_err(|error| Failure::usage(format!("{email:?}: {error}")))
+}
+
 async fn found(accounts: &Accounts, email: &str) -> Result<Account, Failure> {
-    let parsed: Email = email.parse().map_err(|error| Failure::usage(format!("{email:?}: {error}")))?;
+    let parsed = parsed(email)?;
     let account = accounts.account_of(&parsed).await?;
     account.ok_or_else(|| anyhow::anyhow!("there is no account {parsed}; `materia users list` shows all").into())
 }

@@ -1,8 +1,33 @@
-//! What accounts are kept in and how their mail is sent: the environment only, since much of it is secret.
+//! Who may have an account (`[accounts]`), and where accounts are kept and how their mail is sent: the environment only, since much of it is secret.
 
 use std::{fmt, path::Path};
 
+use serde::Deserialize;
+
 use super::Lookup;
+
+/// Who may create an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Anybody with an email address.
+    #[default]
+    Open,
+    /// Nobody: operators invite.
+    Invited,
+    /// Whoever has an address at one of `domains`, and whoever is invited.
+    Domains,
+}
+
+/// The `[accounts]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AccountsSection {
+    /// Who may create an account. `sign_up`; default `open`.
+    pub(super) sign_up: SignUp,
+    /// The domains of addresses that may, where `sign_up = "domains"`.
+    pub(super) domains: Vec<String>,
+}
 
 /// A text that does not print.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,11 +64,15 @@ pub struct AccountsSettings {
     pub smtp_url: Option<Secret>,
     /// Who mail comes from. `MAIL_FROM`; default: `no-reply@` and the host of `BASE_URL`.
     pub mail_from: Option<String>,
+    /// Who may create an account. `sign_up` in `[accounts]`; default: anybody.
+    pub sign_up: SignUp,
+    /// The domains of addresses that may. `domains` in `[accounts]`.
+    pub domains: Vec<String>,
 }
 
 impl AccountsSettings {
-    /// Reads the variables; `folder` is where `materia.toml` stands.
-    pub(super) fn load(folder: &Path, env: Lookup) -> Self {
+    /// Reads the variables beside what the file says; `folder` is where `materia.toml` is.
+    pub(super) fn load(file: AccountsSection, folder: &Path, env: Lookup) -> Self {
         let given = |variable: &str| env(variable).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let beside = || format!("sqlite://{}", folder.join("accounts.db").display());
         Self {
@@ -51,6 +80,8 @@ impl AccountsSettings {
             admin_emails: given("ADMIN_EMAILS").unwrap_or_default(),
             smtp_url: given("SMTP_URL").map(Secret),
             mail_from: given("MAIL_FROM"),
+            sign_up: file.sign_up,
+            domains: file.domains,
         }
     }
 }
@@ -61,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_secret_never_prints() {
-        let settings = AccountsSettings::load(Path::new("etc"), &|name| match name {
+        let settings = AccountsSettings::load(AccountsSection::default(), Path::new("etc"), &|name| match name {
             "DATABASE_URL" | "SMTP_URL" => Some("smtps://user:hunter2@mail.example".to_owned()),
             _ => None,
         });
@@ -70,7 +101,7 @@ mod tests {
 
     #[test]
     fn accounts_are_kept_beside_the_settings_unless_told_otherwise() {
-        let settings = AccountsSettings::load(Path::new("etc"), &|_| Some(String::new()));
+        let settings = AccountsSettings::load(AccountsSection::default(), Path::new("etc"), &|_| Some(String::new()));
         assert_eq!(settings.database_url.reveal(), "sqlite://etc/accounts.db");
     }
 }

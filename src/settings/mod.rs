@@ -17,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-pub use accounts::{AccountsSettings, Secret};
+use accounts::AccountsSection;
+pub use accounts::{AccountsSettings, Secret, SignUp};
 pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
@@ -104,6 +105,7 @@ struct File {
     tables: TableRules,
     web: WebSettings,
     brand: BrandSettings,
+    accounts: AccountsSection,
 }
 
 /// A setting that cannot be used.
@@ -163,7 +165,7 @@ impl Settings {
         let lakehouse =
             path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
         let extensions = path("MATERIA_EXTENSIONS").unwrap_or_else(|| folder.join(file.extensions.unwrap_or_else(|| "extensions".into())));
-        let accounts = AccountsSettings::load(&folder, env);
+        let accounts = AccountsSettings::load(file.accounts, &folder, env);
         let credentials = Credentials::load(env).map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
         let mut settings = Self {
             serving: Self::serving_beside(&lakehouse),

@@ -79,6 +79,8 @@ pub(crate) enum ChangeError {
     Unknown(String),
     #[error("the role admin is for addresses in ADMIN_EMAILS, and {0} is not; add it there and let its owner sign in")]
     NotListed(String),
+    #[error("the account {0} is suspended; lift the suspension first")]
+    Suspended(String),
     #[error("you cannot do this to your own account; ask another admin")]
     Oneself,
     #[error(transparent)]

@@ -20,6 +20,11 @@ impl Email {
         &self.0
     }
 
+    /// What follows the `@`, in Punycode.
+    pub(crate) fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// The address as its owner writes it: an international domain in its own letters. For people only; it is stored, compared and sent to as
     /// [`Self::as_str`].
     pub(crate) fn to_display(&self) -> String {

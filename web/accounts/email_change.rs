@@ -1,5 +1,6 @@
 //! Changing the email address of an account: confirmed by a link that is sent to the new one.
 
+use materia::settings::SignUp;
 use sqlx::Row;
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     account::{self, Account},
     audit::{self, Deed},
     browsers, display_address, limits,
-    links::{Link, LinkError, Purpose, Visit, consume},
+    links::{LINK_TTL, Link, LinkError, Purpose, Visit, consume},
     mail::{self, Letter},
     secret::Token,
     sessions,
@@ -43,11 +44,15 @@ impl Accounts {
         }
         limits::EMAIL_CHANGES.count(&mut turn, now, &account.id).await?;
         let brand = &self.settings.brand;
+        let settings = &self.settings;
+        if settings.sign_up == SignUp::Domains && !settings.domains.iter().any(|domain| domain == email.domain()) {
+            return Err(LinkError::OutsideDomains(settings.domains.join(", ")));
+        }
         if let Err(refused) = self.check_send_limit(&mut turn, email, visit, cookies).await {
             turn.commit().await?;
             return Err(refused);
         }
-        let link = Link { purpose: Purpose::EmailChange, email, name: "", account: Some(&account.id), next: "/settings" };
+        let link = Link { purpose: Purpose::EmailChange, email, name: "", account: Some(&account.id), next: "/settings", ttl: LINK_TTL };
         let token = link.make(&mut turn, now).await?;
         let address = self.settings.link(&format!("/auth/email?token={}", token.reveal()));
         let (new, old) = (email.to_display(), display_address(&account.email));

@@ -18,7 +18,7 @@ use super::{
 use crate::web::viewer::Role;
 
 /// How long a link works.
-const LINK_TTL: SignedDuration = SignedDuration::from_mins(15);
+pub(super) const LINK_TTL: SignedDuration = SignedDuration::from_mins(15);
 /// For how long the browser that redeemed a link may present it again: a double click sends it twice, and the browser keeps only the second answer.
 const REPEAT_WINDOW: SignedDuration = SignedDuration::from_secs(15);
 
@@ -59,6 +59,9 @@ pub(crate) enum LinkError {
     /// The account may not be used.
     #[error("this account is suspended")]
     Suspended,
+    /// The rule for sign-up keeps the address out.
+    #[error("only addresses at {0} can be used here")]
+    OutsideDomains(String),
     /// The address belongs to another account.
     #[error("this address belongs to another account")]
     Taken,
@@ -151,14 +154,16 @@ impl Accounts {
             turn.commit().await?;
             return Err(refused);
         }
-        let link = Link { purpose: Purpose::SignIn, email, name, account: None, next: next.as_str() };
-        let token = link.make(&mut turn, now).await?;
-        let address = self.settings.link(&format!("/auth/verify?token={}", token.reveal()));
+        let link = Link { purpose: Purpose::SignIn, email, name, account: None, next: next.as_str(), ttl: LINK_TTL };
+        let address = self.address(&link.make(&mut turn, now).await?);
+        let admitted = self.is_admitted(&mut turn, email).await?;
         let text = format!(
             "Open this link to sign in to {brand}:\n\n{address}\n\nIt can be used once, within 15 minutes. If you did not request it, ignore this \
              email: nobody can sign in without the link.\n",
             brand = self.settings.brand
         );
+        // The link of whoever may not have an account is made as well, and goes nowhere: the work is the same.
+        let text = if admitted { text } else { self.rejection() };
         let letter = mail::log(&mut turn, now, email.clone(), format!("Sign in to {}", self.settings.brand), text).await?;
         turn.commit().await?;
         self.send([letter]).await;
@@ -204,6 +209,9 @@ impl Accounts {
         let now = self.now();
         let link = consume(turn, now, Purpose::SignIn, token, visit, cookies).await?;
         let email: Email = link.email.parse().map_err(|_| LinkError::Dead)?;
+        if !self.is_admitted(turn, &email).await? {
+            return Err(LinkError::Dead);
+        }
         let account = account::by_email_or_new(turn, now, &email, &link.name).await?;
         delete_expired(turn, now).await?;
         let (session, account) = self.sign_in(turn, account, cookies, visit).await?;
@@ -303,6 +311,8 @@ pub(super) struct Link<'a> {
     pub(super) name: &'a str,
     pub(super) account: Option<&'a str>,
     pub(super) next: &'a str,
+    /// How long it works.
+    pub(super) ttl: SignedDuration,
 }
 
 impl Link<'_> {
@@ -319,7 +329,7 @@ impl Link<'_> {
         .bind(self.account)
         .bind(self.next)
         .bind(now.as_second())
-        .bind(now.as_second() + LINK_TTL.as_secs())
+        .bind(now.as_second() + self.ttl.as_secs())
         .execute(&mut **turn)
         .await?;
         Ok(token)

@@ -14,6 +14,7 @@ mod copy;
 mod email;
 mod email_change;
 mod identify;
+mod invitations;
 mod limits;
 mod links;
 mod mail;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use materia::settings::{Secret, Settings, WebSettings};
+use materia::settings::{Secret, Settings, SignUp, WebSettings};
 use url::{Host, Url};
 
 use super::email::Email;
@@ -22,6 +22,10 @@ pub(crate) struct AccountSettings {
     pub(crate) base_url: String,
     /// Sign-in without mail, `/dev/mailbox`, and cookies without TLS.
     pub(crate) debug: bool,
+    /// Who may create an account.
+    pub(crate) sign_up: SignUp,
+    /// The domains of addresses that may, where that is the rule; in Punycode.
+    pub(crate) domains: Vec<String>,
     /// What the site is called, in mail.
     pub(crate) brand: String,
 }
@@ -48,8 +52,32 @@ impl AccountSettings {
         let base_url = settings.web.base_url();
         let from = told.mail_from.clone().unwrap_or_else(|| sender(&base_url));
         let mail_from = from.parse().map_err(|error| wrong("MAIL_FROM", format!("{from:?}: {error}")))?;
+        let domain = |text: &String| {
+            let email = format!("name@{}", text.trim_start_matches('@')).parse::<Email>();
+            let problem = || format!("{text:?} in domains is not a domain; write it like example.com");
+            email.map(|email| email.domain().to_owned()).map_err(|_| wrong("[accounts]", problem()))
+        };
+        let domains = told.domains.iter().map(domain).collect::<Result<Vec<_>, _>>()?;
+        if (told.sign_up == SignUp::Domains) == domains.is_empty() {
+            let problem = if domains.is_empty() {
+                "sign_up = \"domains\" needs domains = [\"example.com\"]"
+            } else {
+                "domains is used only with sign_up = \"domains\""
+            };
+            return Err(wrong("[accounts]", problem.to_owned()));
+        }
         let (database, smtp) = (told.database_url.clone(), told.smtp_url.clone());
-        Ok(Self { database, admins, smtp, mail_from, base_url, debug: settings.web.debug, brand: settings.brand.name.clone() })
+        Ok(Self {
+            database,
+            admins,
+            smtp,
+            mail_from,
+            base_url,
+            debug: settings.web.debug,
+            sign_up: told.sign_up,
+            domains,
+            brand: settings.brand.name.clone(),
+        })
     }
 
     /// A full address of this site, for mail.

@@ -4,11 +4,14 @@ use materia::plan::Plan;
 
 use super::{ADMIN, Rig, visit};
 use crate::web::{
-    accounts::{AccountFilter, Actor, ChangeError, LinkError, PageOf, Sort},
+    accounts::{AccountFilter, Actor, ChangeError, Cookies, LinkError, PageOf, Sort},
     viewer::Role,
 };
 
 on_both_stores! {
+    whoever_is_invited_gets_an_account_and_a_link_and_others_are_told_by_mail_alone,
+    addresses_at_the_owners_domains_sign_up_by_themselves_and_no_others,
+    an_operator_gets_a_link_to_hand_over_only_for_whoever_may_sign_in,
     the_owner_is_told_what_an_operator_changed_and_why,
     seeding_twice_gives_the_same_four_rows,
     a_suspended_customer_is_out_at_once_and_cannot_come_back,
@@ -137,4 +140,62 @@ async fn the_owner_is_told_what_an_operator_changed_and_why() {
     assert_eq!(rig.accounts.mailbox().len(), letters);
     let log = rig.accounts.audit_log_of(&bo.id).await.unwrap();
     assert!(log.iter().any(|row| row.detail == "free to pro; reason: a year was paid"), "{log:?}");
+}
+
+async fn whoever_is_invited_gets_an_account_and_a_link_and_others_are_told_by_mail_alone() {
+    let rig = Rig::with_file("[accounts]\nsign_up = 'invited'", &[("ADMIN_EMAILS", super::ADMIN), ("DEBUG", "true")]).await;
+    // The answer is the same, only the letter is another one.
+    rig.ask("eve@example.com").await.unwrap();
+    let letter = rig.accounts.mailbox().remove(0);
+    assert!(letter.to.as_str() == "eve@example.com" && letter.text.contains("by invitation only") && !letter.text.contains("token="));
+    assert_eq!(rig.rows("SELECT count(*) FROM accounts").await, 0);
+    // Operators need no invitation.
+    rig.sign_in(super::ADMIN).await;
+    let invited = rig.accounts.invite(&Actor::command_line(), &"bo@example.com".parse().unwrap(), Some(Plan::Pro)).await.unwrap();
+    assert!(invited.is_new && invited.account.plan == Plan::Pro);
+    let token = rig.newest_token("bo@example.com");
+    assert_eq!(super::token_in(&invited.link), token);
+    rig.later(7 * 86_400 - 1);
+    assert_eq!(rig.redeem(&token).await.unwrap().account.id, invited.account.id);
+    // From now on as everybody.
+    rig.sign_in("bo@example.com").await;
+    // Invited again, nothing is lost.
+    let again = rig.accounts.invite(&Actor::command_line(), &"bo@example.com".parse().unwrap(), None).await.unwrap();
+    assert!(!again.is_new && again.account.plan == Plan::Pro && again.account.id == invited.account.id);
+    // A link that was sent while sign-up was open does not create an account afterwards.
+    let open = rig.restarted(&[("DEBUG", "true")]).await;
+    open.ask("late@example.com").await.unwrap();
+    let token = open.newest_token("late@example.com");
+    let rig = open.restarted_with("[accounts]\nsign_up = 'invited'", &[("DEBUG", "true")]).await;
+    assert!(matches!(rig.redeem(&token).await, Err(LinkError::Dead)));
+}
+
+async fn addresses_at_the_owners_domains_sign_up_by_themselves_and_no_others() {
+    let file = "[accounts]\nsign_up = 'domains'\ndomains = ['Beans.example', 'm\u{fc}ller.example']";
+    let rig = Rig::with_file(file, &[("DEBUG", "true")]).await;
+    for email in ["bo@beans.example", "bo@xn--mller-kva.example"] {
+        rig.sign_in(email).await;
+    }
+    for email in ["bo@evil.example", "bo@sub.beans.example", "bo@beans.example.evil.example"] {
+        rig.ask(email).await.unwrap();
+        let letter = rig.accounts.mailbox().remove(0);
+        assert!(letter.text.contains("only addresses at beans.example") && !letter.text.contains("token="), "{email}: {}", letter.text);
+    }
+    let account = rig.accounts.account_of(&"bo@beans.example".parse().unwrap()).await.unwrap().unwrap();
+    let moved = rig.accounts.request_email_change(&account, &"bo@evil.example".parse().unwrap(), &visit(), &Cookies::default()).await;
+    assert!(matches!(moved, Err(LinkError::OutsideDomains(_))));
+}
+
+async fn an_operator_gets_a_link_to_hand_over_only_for_whoever_may_sign_in() {
+    let rig = Rig::new().await;
+    let operator = Actor::command_line();
+    let link = async |email: &str| rig.accounts.create_link(&operator, &email.parse().unwrap()).await;
+    assert!(matches!(link("nobody@example.com").await, Err(ChangeError::Unknown(_))));
+    // Locked out of mail, and never signed in before.
+    let token = super::token_in(&link(super::ADMIN).await.unwrap());
+    assert_eq!(rig.redeem(&token).await.unwrap().account.role, Role::Admin);
+    let bo = rig.sign_in("bo@example.com").await.account;
+    rig.accounts.suspend(&operator, &bo.id, true, "").await.unwrap();
+    assert!(matches!(link("bo@example.com").await, Err(ChangeError::Suspended(_))));
+    assert_eq!(rig.rows("SELECT count(*) FROM audit_log WHERE action = 'sign-in link printed'").await, 1);
 }

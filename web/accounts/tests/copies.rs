@@ -12,7 +12,7 @@ impl Rig {
     async fn moved(self, to: String) -> Self {
         self.accounts.close().await;
         copy(&self.url, &to).await.unwrap();
-        Self::at(self.folder, to, self.clock, &[("ADMIN_EMAILS", ADMIN)]).await
+        Self::at(self.folder, to, self.clock, "", &[("ADMIN_EMAILS", ADMIN)]).await
     }
 }
 

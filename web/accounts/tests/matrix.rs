@@ -55,6 +55,7 @@ GET  /admin/login                        404 404 404 404 404 404
 GET  /admin/dev-login                    404 404 404 404 404 404
 POST /auth/login                         422 422 422 422 422 422
 POST /auth/signup                        422 422 422 422 422 422
+POST /admin/accounts/invite              S   403 403 403 400 403
 POST /settings/email                     S   422 422 422 422 403
 POST /settings/appearance                S   400 400 400 400 403
 POST /settings/sessions/nothing/end      S   404 404 404 404 403

@@ -66,22 +66,32 @@ impl Rig {
     }
 
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::with_file("", variables).await
+    }
+
+    /// With this `materia.toml`.
+    pub(crate) async fn with_file(file: &str, variables: &[(&str, &str)]) -> Self {
         let clock = Clock::fixed(Timestamp::from_second(BEGINNING).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let url = new_store(&folder);
-        Self::at(folder, url, clock, variables).await
+        Self::at(folder, url, clock, file, variables).await
     }
 
     /// The same store with other settings, as after a restart.
     pub(crate) async fn restarted(self, variables: &[(&str, &str)]) -> Self {
+        self.restarted_with("", variables).await
+    }
+
+    /// The same with this `materia.toml`.
+    pub(crate) async fn restarted_with(self, file: &str, variables: &[(&str, &str)]) -> Self {
         self.accounts.close().await;
-        Self::at(self.folder, self.url, self.clock, variables).await
+        Self::at(self.folder, self.url, self.clock, file, variables).await
     }
 
     /// The same store and clock at another server.
     pub(crate) async fn beside(&self) -> Self {
         let variables = [("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")];
-        Self::at(tempfile::tempdir().unwrap(), self.url.clone(), self.clock.clone(), &variables).await
+        Self::at(tempfile::tempdir().unwrap(), self.url.clone(), self.clock.clone(), "", &variables).await
     }
 
     /// Everything that the store keeps; nobody can use it afterwards.
@@ -94,7 +104,7 @@ impl Rig {
         files.map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned()).collect()
     }
 
-    async fn at(folder: TempDir, url: String, clock: Clock, variables: &[(&str, &str)]) -> Self {
+    async fn at(folder: TempDir, url: String, clock: Clock, file: &str, variables: &[(&str, &str)]) -> Self {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let env = |name: &str| match name {
             "DATABASE_URL" => Some(url.clone()),
@@ -102,7 +112,7 @@ impl Rig {
             "BASE_URL" => Some("http://site.localhost".to_owned()),
             _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
         };
-        let mut settings = Settings::load(None, &env).unwrap();
+        let mut settings = Settings::load(Some((std::path::Path::new("materia.toml"), file)), &env).unwrap();
         settings.brand.name = "Beans".to_owned();
         let accounts = Accounts::open(&settings, &clock).await.unwrap();
         Self { accounts, clock, settings, folder, url }

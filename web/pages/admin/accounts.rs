@@ -13,7 +13,7 @@ use super::{
     views::{AccountPage, AccountsPage},
 };
 use crate::web::{
-    accounts::{AccountFilter, PageOf, Sort, Visit},
+    accounts::{AccountFilter, Email, PageOf, Sort, Visit},
     app::App,
     error::WebError,
     page::Page,
@@ -61,6 +61,20 @@ pub(crate) async fn account(app: State<App>, who: SignedIn, id: Path<String>, qu
         account,
     };
     Ok(frame::page(Section::Accounts, &heading, &view))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewInvitation {
+    email: String,
+    plan: String,
+}
+
+/// `POST /admin/accounts/invite`
+pub(crate) async fn invite(app: State<App>, who: SignedIn, visit: Visit, form: Form<NewInvitation>) -> Result<Redirect, WebError> {
+    let email: Email = form.email.parse().map_err(|error| WebError::BadRequest(format!("{}: {error}.", form.email)))?;
+    let plan = form.plan.parse().map_err(|error| WebError::BadRequest(format!("{error}.")))?;
+    let invitation = app.accounts.invite(&actor(&who, visit), &email, Some(plan)).await?;
+    Ok(back(&invitation.account.id, "invited"))
 }
 
 #[derive(Debug, Deserialize)]

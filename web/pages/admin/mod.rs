@@ -12,7 +12,7 @@ mod traffic;
 mod views;
 
 pub(crate) use self::{
-    accounts::{account, accounts, set_plan, set_role, sign_out, suspend},
+    accounts::{account, accounts, invite, set_plan, set_role, sign_out, suspend},
     exports::{exports, generation},
     logs::{audit, mail},
     overview::overview,
@@ -34,7 +34,9 @@ impl From<ChangeError> for WebError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Unknown(_) => Self::NotFound,
-            ChangeError::NotListed(_) | ChangeError::Oneself => Self::BadRequest(format!("{}.", super::auth::capital(&error.to_string()))),
+            ChangeError::NotListed(_) | ChangeError::Suspended(_) | ChangeError::Oneself => {
+                Self::BadRequest(format!("{}.", super::auth::capital(&error.to_string())))
+            }
             ChangeError::Store(error) => error.into(),
         }
     }

@@ -50,6 +50,17 @@ impl View for AccountsPage {
                 div.sheet { (frame::table("Accounts", &[Words("Address"), Words("Name"), Words("Plan"), Words("Signed up"), Words("Last sign-in")], &rows)) }
             }
             (self.pager.body())
+            section.sheet aria-labelledby="invite" {
+                h2 #invite { "Invite" }
+                p.hint { "Creates the account and emails a sign-in link that works for 7 days." }
+                form.inline method="post" action="/admin/accounts/invite" data-once {
+                    label for="invite-email" { "Email address" }
+                    input #invite-email type="email" name="email" required;
+                    label for="invite-plan" { "Plan" }
+                    select #invite-plan name="plan" { @for plan in Plan::ALL { option value=(plan.name()) { (plan_title(plan)) } } }
+                    (button("Invite", "plain"))
+                }
+            }
         }
     }
 }
@@ -76,6 +87,7 @@ pub(super) struct AccountPage {
 pub(super) fn done_words(word: &str) -> Option<&'static str> {
     Some(match word {
         "plan" => "The plan is changed.",
+        "invited" => "The invitation is on its way.",
         "role" => "The role is changed.",
         "suspended" => "The account is suspended.",
         "lifted" => "The suspension is lifted.",

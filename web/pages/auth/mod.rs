@@ -73,9 +73,18 @@ fn ask_page(app: &App, viewer: &Viewer, query: &Next, wish: Wish) -> Response {
     if viewer.signed_in().is_some() {
         return Redirect::to(next.as_str()).into_response();
     }
-    AskPage { wish, email: String::new(), name: String::new(), next, problem: None, sends_mail: app.accounts.sends_mail() }
-        .page()
-        .into_response()
+    let settings = app.accounts.settings();
+    let form = AskPage {
+        wish,
+        email: String::new(),
+        name: String::new(),
+        next,
+        problem: None,
+        sends_mail: app.accounts.sends_mail(),
+        sign_up: settings.sign_up,
+        domains: &settings.domains,
+    };
+    form.page().into_response()
 }
 
 /// `POST /auth/login`
@@ -96,8 +105,9 @@ async fn send_link(app: &App, visit: &Visit, headers: &HeaderMap, form: Asking, 
         wrong => {
             let status = if sends_mail { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::SERVICE_UNAVAILABLE };
             let problem = wrong.err().map(|error| format!("{}.", capital(&error.to_string())));
-            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail }.page().with_status(status);
-            return Ok(page.into_response());
+            let (sign_up, domains) = (app.accounts.settings().sign_up, app.accounts.settings().domains.as_slice());
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, sign_up, domains };
+            return Ok(page.page().with_status(status).into_response());
         }
     };
     let cookies = accounts::cookies(headers, app.accounts.settings());
@@ -106,7 +116,8 @@ async fn send_link(app: &App, visit: &Visit, headers: &HeaderMap, form: Asking, 
         Ok(()) => {}
         Err(LinkError::TooManyForAddress(wait)) => {
             let problem = Some(format!("{}.", capital(&LinkError::TooManyForAddress(wait).to_string())));
-            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail }.page();
+            let (sign_up, domains) = (app.accounts.settings().sign_up, app.accounts.settings().domains.as_slice());
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, sign_up, domains }.page();
             let retry = [(header::RETRY_AFTER, wait.as_secs().to_string())];
             return Ok((retry, page.with_status(StatusCode::TOO_MANY_REQUESTS)).into_response());
         }
@@ -146,7 +157,9 @@ pub(super) fn refused(error: LinkError) -> WebError {
         LinkError::TooOften(retry_after) | LinkError::TooManyForAddress(retry_after) => WebError::TooMany { retry_after },
         LinkError::Suspended => WebError::Suspended,
         LinkError::Store(error) => error.into(),
-        LinkError::Dead | LinkError::Taken => WebError::BadRequest(format!("{}.", capital(&error.to_string()))),
+        LinkError::Dead | LinkError::Taken | LinkError::OutsideDomains(_) => {
+            WebError::BadRequest(format!("{}.", capital(&error.to_string())))
+        }
     }
 }
 

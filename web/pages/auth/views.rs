@@ -1,5 +1,6 @@
 //! What the sign-in pages look like.
 
+use materia::settings::SignUp;
 use maud::{Markup, html};
 
 use super::Wish;
@@ -10,16 +11,20 @@ use crate::web::{
 };
 
 /// The form that asks for an address.
-pub(super) struct AskPage {
+pub(super) struct AskPage<'a> {
     pub(super) wish: Wish,
     pub(super) email: String,
     pub(super) name: String,
     pub(super) next: ReturnPath,
     pub(super) problem: Option<String>,
     pub(super) sends_mail: bool,
+    /// Who may create an account.
+    pub(super) sign_up: SignUp,
+    /// At which domains, where that is the rule.
+    pub(super) domains: &'a [String],
 }
 
-impl AskPage {
+impl AskPage<'_> {
     pub(super) fn page(&self) -> Page {
         let title = if self.wish == Wish::SignIn { "Sign in" } else { "Sign up" };
         Page::new(title, Place::SignIn, self)
@@ -32,7 +37,7 @@ impl AskPage {
     }
 }
 
-impl View for AskPage {
+impl View for AskPage<'_> {
     fn body(&self) -> Markup {
         let email = Field {
             name: "email",
@@ -61,6 +66,12 @@ impl View for AskPage {
                 @if !self.sends_mail {
                     (notice("bad", "Sign-in is unavailable because this site cannot send email. The operator needs to set SMTP_URL."))
                 }
+                @if sign_up && self.sign_up == SignUp::Invited {
+                    (notice("info", "New accounts are created by invitation. If you have one, enter your address to get a sign-in link."))
+                }
+                @if sign_up && self.sign_up == SignUp::Domains {
+                    (notice("info", &format!("Sign-up is open to email addresses at {}.", self.domains.join(", "))))
+                }
                 form.stack method="post" action=(if sign_up { "/auth/signup" } else { "/auth/login" }) data-once {
                     (field(&email))
                     @if sign_up { (field(&name)) }
@@ -69,7 +80,7 @@ impl View for AskPage {
                 }
                 @if sign_up {
                     p { "Already have an account? " a href=(self.other("/auth/login")) { "Sign in" } }
-                } @else {
+                } @else if self.sign_up != SignUp::Invited {
                     p { "New here? " a href=(self.other("/auth/signup")) { "Sign up" } }
                 }
             }
