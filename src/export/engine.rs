@@ -10,6 +10,7 @@ use duckdb::{Config, Connection, Row};
 
 use super::{Cancel, ExportError, plan::STAGED};
 use crate::{
+    guard,
     lake::{Frozen, Lake},
     sql,
 };
@@ -132,6 +133,11 @@ impl Engine {
     /// Reads a query of one number.
     pub(super) fn number(&self, query: &str) -> Result<u64, ExportError> {
         self.watched(query, |connection| connection.query_row(query, [], |row| row.get(0)))
+    }
+
+    /// Whether SQL from outside only reads; or the reason why it is refused.
+    pub(super) fn check_read_only(&self, sql: &str) -> Result<(), String> {
+        guard::check(&self.connection, sql, &guard::ForeignNames::default())
     }
 
     /// Does `work`, unless somebody asks to stop.

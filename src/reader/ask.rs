@@ -21,7 +21,6 @@ use super::{
     Limits, Pin, Query, Reader, ReaderError,
     away::given_up,
     generation::{Generation, GenerationInfo},
-    guard,
     lanes::LaneKind,
     shared::Shared,
     wait,
@@ -351,7 +350,7 @@ fn serve(shared: &Arc<Shared>, lane: LaneKind, slot: usize, mut job: Job) {
 /// Runs the query; `None` when its rows have been delivered as a stream.
 fn execute(shared: &Shared, generation: &Arc<Generation>, connection: &Connection, job: &Job) -> Result<Option<Answer>, ReaderError> {
     let Key { query, limits } = &job.key;
-    guard::check(connection, &query.sql, &shared.checked)?;
+    generation.check(&shared.checked, connection, &query.sql)?;
     let failed = |error: duckdb::Error| ReaderError::engine(&error);
     let mut statement = connection.prepare(&query.sql).map_err(failed)?;
     let mut bound = Vec::with_capacity(statement.parameter_count());

@@ -225,9 +225,9 @@ impl Follower {
         let schema = manifest.as_ref().map_or(shared.schema.as_str(), |manifest| manifest.schema.as_str());
         let catalog = catalog_name(shared.target.served_path(), schema);
         let blank = self.spares.recv().map_err(|error| error.to_string())??;
-        let Attached { connections, schema } = blank.attach(path, &catalog, schema).map_err(wrong)?;
-        warm(&connections).map_err(wrong)?;
-        Ok(self.generation(connections, schema, (bytes, None), id, manifest))
+        let attached = blank.attach(path, &catalog, schema).map_err(wrong)?;
+        warm(&attached.connections).map_err(wrong)?;
+        Ok(self.generation(attached, (bytes, None), id, manifest))
     }
 
     /// Opens a lake's snapshot by a frozen catalog, whose file is needed no longer than that.
@@ -237,17 +237,16 @@ impl Follower {
         let frozen = lake.freeze(snapshot, &shared.schema).map_err(|error| error.to_string())?;
         let catalog = catalog_name(shared.target.served_path(), &frozen.schema);
         let blank = self.spares.recv().map_err(|error| error.to_string())??;
-        let Attached { connections, schema } = blank.attach_lake(&frozen, &catalog)?;
-        warm(&connections).map_err(|error| error.to_string())?;
+        let attached = blank.attach_lake(&frozen, &catalog)?;
+        warm(&attached.connections).map_err(|error| error.to_string())?;
         let manifest = frozen.commit.as_ref().map(|commit| commit.manifest.clone());
         let id = manifest.as_ref().map(|manifest| manifest.id.clone());
-        Ok(self.generation(connections, schema, (frozen.bytes, Some(snapshot)), id, manifest))
+        Ok(self.generation(attached, (frozen.bytes, Some(snapshot)), id, manifest))
     }
 
     fn generation(
         &self,
-        connections: Vec<Connection>,
-        schema: String,
+        Attached { connections, schema, foreign }: Attached,
         (bytes, snapshot): (u64, Option<i64>),
         id: Option<GenerationId>,
         manifest: Option<Manifest>,
@@ -267,6 +266,7 @@ impl Follower {
         Generation {
             before: info.id.as_ref().and_then(|id| export::before(&shared.target, id)).map(Arc::new),
             info: RwLock::new(Arc::new(info)),
+            foreign,
             slots: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),
             cache: Cache::with_weighter(1_000, shared.limits.cache, ByBytes),
             under_way: Mutex::default(),

@@ -14,7 +14,11 @@ use super::{
     ask::{Key, UnderWay},
     watchdog::{Ticket, Why, lock},
 };
-use crate::{export::Manifest, target::GenerationId};
+use crate::{
+    export::Manifest,
+    guard::{self, ForeignNames},
+    target::GenerationId,
+};
 
 /// What a reader knows about a generation without asking it anything.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -52,6 +56,8 @@ pub(super) struct Generation {
     pub(super) info: RwLock<Arc<GenerationInfo>>,
     /// What is known about the newest kept generation that is older.
     pub(super) before: Option<Arc<Manifest>>,
+    /// Functions that its file defines.
+    pub(super) foreign: ForeignNames,
     /// One connection for each thread that answers; empty once the generation had to be closed.
     pub(super) slots: Vec<Mutex<Option<Connection>>>,
     pub(super) cache: Cache<Key, Arc<Answer>, ByBytes>,
@@ -80,6 +86,19 @@ impl Generation {
             since: Timestamp::now(),
             reason: "this generation has been replaced and was held for too long; ask the current one".to_owned(),
         }
+    }
+
+    /// Lets through what only reads. What has passed once passes again, unless the file brings along functions of its own.
+    pub(super) fn check(&self, checked: &Cache<Arc<str>, ()>, connection: &Connection, sql: &Arc<str>) -> Result<(), ReaderError> {
+        let is_plain = self.foreign.is_empty();
+        if is_plain && checked.get(sql).is_some() {
+            return Ok(());
+        }
+        guard::check(connection, sql, &self.foreign).map_err(|reason| ReaderError::Refused { reason })?;
+        if is_plain {
+            checked.insert(sql.clone(), ());
+        }
+        Ok(())
     }
 
     pub(super) fn watch_stream(&self, ticket: &Arc<Ticket>) {

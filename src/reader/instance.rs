@@ -6,6 +6,7 @@ use duckdb::{Config, Connection};
 
 use super::ReaderLimits;
 use crate::{
+    guard::{self, ForeignNames},
     lake::{Frozen, Lake},
     sql, values,
 };
@@ -90,7 +91,7 @@ impl Blank {
         let enter = format!("USE {}", sql::path(&[catalog, schema]));
         connections.iter().try_for_each(|connection| connection.execute_batch(&enter))?;
         first.execute_batch("SET enable_external_access = false; SET lock_configuration = true")?;
-        Ok(Attached { schema: schema.to_owned(), connections })
+        Ok(Attached { schema: schema.to_owned(), foreign: guard::foreign_names(&connections[0], catalog)?, connections })
     }
 }
 
@@ -106,6 +107,8 @@ fn quarter(untold: &Connection) -> duckdb::Result<String> {
 pub(super) struct Attached {
     pub(super) connections: Vec<Connection>,
     pub(super) schema: String,
+    /// Functions that the file defines.
+    pub(super) foreign: ForeignNames,
 }
 
 /// The engine's own bounds, behind the watchdog's.
@@ -154,5 +157,22 @@ mod tests {
         let generation = Blank::new(&ReaderLimits::default(), None).unwrap();
         let share = 2.0 * memory(&generation.connections[0]) / (memory(&untold) / 0.8);
         assert!((share - 0.5).abs() < 0.01, "{share}");
+    }
+
+    #[test]
+    fn nothing_can_be_reached_or_changed_once_a_file_is_attached() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.duckdb");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t AS SELECT 1 AS a").unwrap();
+        let attached = Blank::new(&ReaderLimits::default(), None).unwrap().attach(&path, "x", "main").unwrap();
+        for (setting, value) in
+            [("enable_external_access", "false"), ("lock_configuration", "true"), ("autoload_known_extensions", "false")]
+        {
+            let query = "SELECT count(*) FROM duckdb_settings() WHERE name = ? AND value = ?";
+            for connection in &attached.connections {
+                let set: i64 = connection.query_row(query, [setting, value], |row| row.get(0)).unwrap();
+                assert_eq!(set, 1, "{setting}");
+            }
+        }
     }
 }

@@ -25,7 +25,6 @@ mod error;
 mod figures;
 mod follow;
 mod generation;
-mod guard;
 mod instance;
 mod lanes;
 mod query;

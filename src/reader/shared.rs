@@ -16,7 +16,6 @@ use super::{
     figures::Counts,
     follow::{Alarm, Seen},
     generation::{Generation, Retired},
-    guard::Checked,
     lanes::Lanes,
     watchdog::Watchdog,
 };
@@ -29,8 +28,8 @@ pub(super) struct Shared {
     pub(super) limits: ReaderLimits,
     pub(super) lanes: Lanes,
     pub(super) watchdog: Arc<Watchdog>,
-    /// Texts that are known to be one `SELECT`.
-    pub(super) checked: Checked,
+    /// Texts that are known to only read.
+    pub(super) checked: Cache<Arc<str>, ()>,
     /// Texts that are known to take long.
     pub(super) slow: Cache<Arc<str>, ()>,
     /// How often an answer was remembered.

@@ -51,6 +51,7 @@ mod pipelines;
 #[allow(dead_code, reason = "some of it is for the tests beside the accounts")]
 mod postgres;
 mod python;
+mod read_only;
 mod reader;
 mod reader_limits;
 mod receiver;

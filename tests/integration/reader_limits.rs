@@ -208,10 +208,6 @@ fn whatever_sql_reaches_the_reader_it_cannot_touch_another_file_or_another_asker
         assert_eq!(int(&ask(&reader.pin().unwrap(), "SELECT count(*) FROM numbers").unwrap()), 1000, "after {sql}");
     }
     assert_eq!(site.names(), names);
-    for (setting, value) in [("enable_external_access", "false"), ("lock_configuration", "true"), ("autoload_known_extensions", "false")] {
-        let sql = format!("SELECT count(*) FROM duckdb_settings() WHERE name = '{setting}' AND value = '{value}'");
-        assert_eq!(int(&ask(&reader.pin().unwrap(), &sql).unwrap()), 1, "{setting}");
-    }
 }
 
 #[test]

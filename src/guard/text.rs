@@ -1,0 +1,108 @@
+//! Checks of a statement's text before any parser sees it.
+
+/// The longest statement, in bytes.
+pub const MAX_BYTES: usize = 256 << 10;
+
+/// How deeply brackets may be nested. DuckDB 2.0 overflows a stack of 2 MB between 500 and 1,000 nested CTEs and aborts the process.
+const MAX_NESTING: usize = 100;
+
+/// Refuses what is too long or nested too deeply.
+pub(super) fn check(sql: &str) -> Result<(), String> {
+    if sql.len() > MAX_BYTES {
+        return Err(format!("the statement is longer than {} kB", MAX_BYTES >> 10));
+    }
+    if nesting(sql) > MAX_NESTING {
+        return Err(format!("brackets are nested more than {MAX_NESTING} deep"));
+    }
+    Ok(())
+}
+
+/// The deepest nesting of brackets. Those in strings, quoted names and comments count as well where that is simpler: they only make it deeper.
+fn nesting(sql: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut quote = None;
+    for byte in sql.bytes() {
+        match (quote, byte) {
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'(' | b'[' | b'{') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    // A quote in a comment, or of a dollar-quoted string, hides brackets that follow: without it, all of them count.
+    let opened = sql.bytes().filter(|byte| b"([{".contains(byte)).count();
+    if sql.contains("--") || sql.contains("/*") || sql.contains('$') || sql.contains('\\') {
+        deepest.max(unquoted(sql).min(opened))
+    } else {
+        deepest
+    }
+}
+
+/// The deepest nesting where quotes mean nothing.
+fn unquoted(sql: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in sql.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// The statement that an `EXPLAIN` is about, or the text itself.
+pub(super) fn explained(sql: &str) -> &str {
+    let rest = |text: &'_ str, word: &str| {
+        let text = text.trim_start();
+        let (start, rest) = text.split_at_checked(word.len())?;
+        (start.eq_ignore_ascii_case(word) && rest.starts_with(char::is_whitespace)).then_some(text.len() - rest.len())
+    };
+    let Some(after) = rest(sql, "explain") else { return sql };
+    let sql = &sql.trim_start()[after..];
+    match rest(sql, "analyze") {
+        Some(after) => &sql.trim_start()[after..],
+        None => sql,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explain_is_judged_by_what_it_explains() {
+        assert_eq!(explained("  EXPLAIN ANALYZE SELECT 1").trim(), "SELECT 1");
+        assert_eq!(explained("explain drop table x").trim(), "drop table x");
+        assert_eq!(explained("explainer").trim(), "explainer");
+        assert_eq!(explained("ex"), "ex");
+    }
+
+    #[test]
+    fn brackets_are_counted_where_they_nest() {
+        assert_eq!(nesting("SELECT f(g([1]), (2))"), 3);
+        assert_eq!(nesting("SELECT '(((((', \"((\""), 0);
+        let deep = "(".repeat(5000);
+        for hidden in [
+            format!("SELECT -- it's\n{deep}"),
+            format!("SELECT $a$'$a$ {deep}"),
+            format!("SELECT /* ' */ {deep}"),
+            format!("SELECT e'\\'' {deep}"),
+        ] {
+            assert!(check(&hidden).is_err(), "{}", &hidden[..20]);
+        }
+    }
+
+    #[test]
+    fn a_statement_of_ordinary_size_passes_and_an_enormous_one_does_not() {
+        assert!(check(&format!("SELECT {}", vec!["1"; 10_000].join(" + "))).is_ok());
+        assert!(check(&" ".repeat(MAX_BYTES + 1)).is_err());
+    }
+}
