@@ -2,8 +2,8 @@
 
 use materia::{
     dashboard::{
-        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point, Scale,
-        Series, Source, Stat, Table, TableColumn, Tick,
+        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Findings, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point,
+        Scale, Series, Source, Stat, Table, TableColumn, Tick,
     },
     plan::Plan,
 };
@@ -15,7 +15,15 @@ fn tick(at: f64, label: &str) -> Tick {
 }
 
 fn panel(title: &str, width: u8, unit: Option<&str>, content: Content) -> PanelData {
-    PanelData { title: title.to_owned(), note: None, width, unit: unit.map(str::to_owned), content }
+    PanelData {
+        title: title.to_owned(),
+        note: None,
+        width,
+        unit: unit.map(str::to_owned),
+        notes: Vec::new(),
+        content,
+        findings: Findings::default(),
+    }
 }
 
 fn option(value: &str, label: &str, chosen: bool) -> OptionData {
@@ -45,7 +53,7 @@ fn series(name: &str, values: &[Option<f64>]) -> Series {
         y_shown: y.map(|y| y.to_string()).unwrap_or_default(),
         name: None,
     };
-    Series { name: name.to_owned(), points: values.iter().enumerate().map(point).collect() }
+    Series { name: name.to_owned(), points: values.iter().enumerate().map(point).collect(), other: false }
 }
 
 fn chart(mark: Mark, x: Axis, top: f64, series: Vec<Series>) -> Content {
@@ -100,6 +108,9 @@ pub(crate) fn dashboard() -> DashboardData {
                 choice: Choice::One { options: vec![option("BR", "Brazil", true), option("CO", "Colombia", false)] },
                 problem: None,
                 limited: None,
+                total: 2,
+                note: None,
+                failed: false,
             },
             FilterData {
                 name: "kind".to_owned(),
@@ -107,6 +118,9 @@ pub(crate) fn dashboard() -> DashboardData {
                 choice: Choice::Many { options: vec![option("a", "Arabica", true), option("r", "Robusta", true)] },
                 problem: None,
                 limited: None,
+                total: 2,
+                note: None,
+                failed: false,
             },
             FilterData {
                 name: "year".to_owned(),
@@ -114,6 +128,9 @@ pub(crate) fn dashboard() -> DashboardData {
                 choice: Choice::Years { first: 1960, last: 2026, from: 2000, to: 2026 },
                 problem: None,
                 limited: None,
+                total: 2,
+                note: None,
+                failed: false,
             },
         ],
         panels: vec![

@@ -162,8 +162,22 @@ fn least_width(content: &Content) -> u16 {
     }
 }
 
-/// Lines that a panel takes, with its frame.
+/// What a panel says about what it does not show, in at most two lines.
+pub(crate) fn note_lines(panel: &PanelData, width: u16) -> Vec<String> {
+    if panel.notes.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = wrap(&panel.notes.join(" "), usize::from(width.max(1)));
+    lines.truncate(2);
+    lines
+}
+
+/// Lines that a panel takes, with its frame and its notes.
 fn panel_height(panel: &PanelData, width: u16) -> u16 {
+    drawing_height(panel, width) + u16::try_from(note_lines(panel, width.saturating_sub(4)).len()).unwrap_or_default()
+}
+
+fn drawing_height(panel: &PanelData, width: u16) -> u16 {
     let lines = |lines: usize, most: u16| u16::try_from(lines).unwrap_or(u16::MAX).min(most);
     match &panel.content {
         Content::Stat(_) => 6,

@@ -11,7 +11,7 @@ use std::{
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
     export::{self, ExportError, Finished, Job, Outcome, Record, Rehearsal},
-    settings::SnapshotMode,
+    settings::{Severity, SnapshotMode},
     target::Target,
     words,
 };
@@ -180,7 +180,7 @@ fn published(finished: &Finished, job: &Job) -> String {
     let record = &finished.record;
     let mut text = String::new();
     for audit in &record.audits_failed {
-        let _ = writeln!(text, "{}: {audit}", if record.forced { "forced" } else { "warning" });
+        let _ = writeln!(text, "{}: {audit}", if record.forced && audit.severity == Severity::Error { "forced" } else { "warning" });
     }
     let took = words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms)));
     let blocked = words::duration(Duration::from_millis(record.blocked_ms));

@@ -3,9 +3,12 @@
 use futures_util::future::{join, join_all};
 
 use super::{
-    Content, DashboardData, PanelData, changes, chart,
+    Content, DashboardData, Findings, Mark, PanelData,
+    bounded::{self, Part},
+    changes, chart,
     filters::{self, Asked},
     grid,
+    limits::{Notes, Undrawn},
     model::{Dashboard, Drawing, Panel},
     parameters,
     rows::Rows,
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     plan::Plan,
-    reader::{Limits, Param, Pin, Query},
+    reader::{Param, Pin, Query},
 };
 
 /// Answers a dashboard: filters, and panels as soon as what they use is known, at the same time on one generation. Whatever goes wrong stays in
@@ -62,37 +65,58 @@ fn question(sql: &str, used: &[&str], values: &[&(String, Param)]) -> Query {
 }
 
 async fn one(panel: &Panel, pin: &Pin, values: &[&(String, Param)], plan: Plan) -> PanelData {
+    let mut notes = Notes::default();
+    let mut findings = Findings::default();
     let content = if plan.includes(panel.plan) {
-        content(panel, pin, values).await.unwrap_or_else(|reason| Content::Failed { reason })
+        content(panel, pin, values, &mut notes, &mut findings.rows).await.unwrap_or_else(|undrawn| {
+            findings.by_amount = undrawn.by_amount;
+            Content::Failed { reason: undrawn.reason }
+        })
     } else {
         Content::Locked { plan: panel.plan, would_be: panel.drawing.kind() }
     };
+    findings.cut = notes.texts.iter().chain(&notes.unexpected).cloned().collect();
+    findings.keys = notes.keys;
     let unit = panel.figures.unit.as_ref();
     let unit = if matches!(panel.drawing, Drawing::Stat { .. }) {
         unit.and_then(|unit| unit.behind())
     } else {
         unit.and_then(|unit| unit.above())
     };
-    PanelData { title: panel.title.clone(), note: panel.note.clone(), width: panel.width, unit: unit.map(str::to_owned), content }
+    PanelData {
+        title: panel.title.clone(),
+        note: panel.note.clone(),
+        width: panel.width,
+        unit: unit.map(str::to_owned),
+        notes: notes.texts,
+        content,
+        findings,
+    }
 }
 
-async fn content(panel: &Panel, pin: &Pin, values: &[&(String, Param)]) -> Result<Content, String> {
+async fn content(panel: &Panel, pin: &Pin, values: &[&(String, Param)], notes: &mut Notes, count: &mut usize) -> Result<Content, Undrawn> {
     let Some(sql) = panel.drawing.sql() else {
         return match &panel.drawing {
             Drawing::Markdown { text } => Ok(Content::Markdown { text: text.clone() }),
-            _ => changes::changes(pin).await.map_err(|error| error.to_string()),
+            _ => changes::changes(pin).await.map_err(|error| error.to_string().into()),
         };
     };
     let used = parameters::used(sql);
-    let answer = pin.ask(question(sql, &used, values), Limits::page()).await.map_err(|error| error.to_string())?;
+    let part = match &panel.drawing {
+        Drawing::Stat { .. } => Part::Last,
+        Drawing::Chart(chart) if matches!(chart.mark, Mark::Line | Mark::Area) => Part::Last,
+        _ => Part::First,
+    };
+    let answer = bounded::run(pin, sql, |sql| question(sql, &used, values), part, notes).await?;
+    *count = answer.rows;
     let rows = Rows::of(&answer);
     let drawn = match &panel.drawing {
-        Drawing::Stat { .. } => stat::stat(panel, &rows),
-        Drawing::Chart(drawing) => chart::chart(drawing, panel, &rows),
-        Drawing::Heatmap { .. } => grid::heatmap(panel, &rows),
-        Drawing::Table { .. } => grid::table(panel, &rows),
-        Drawing::Markdown { .. } | Drawing::Changes => return Err("there is nothing to ask".to_owned()),
-    }?;
+        Drawing::Stat { .. } => stat::stat(panel, &rows)?,
+        Drawing::Chart(drawing) => chart::chart(drawing, panel, &rows, notes)?,
+        Drawing::Heatmap { .. } => grid::heatmap(panel, &rows, notes)?,
+        Drawing::Table { .. } => grid::table(panel, &rows, notes)?,
+        Drawing::Markdown { .. } | Drawing::Changes => return Err("there is nothing to ask".to_owned().into()),
+    };
     Ok(match drawn {
         Content::Empty { .. } if used.is_empty() => Content::Empty { reason: "There is no data yet".to_owned() },
         Content::Empty { .. } => Content::Empty { reason: "Nothing fits what was chosen".to_owned() },

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, iter::once};
 
 use futures_util::future::join_all;
 
-use super::{Content, Table, TableColumn, rows::Rows};
+use super::{Content, Table, TableColumn, limits::ROWS, rows::Rows};
 use crate::{
     export::Manifest,
     reader::{COLUMNS, Catalog, ColumnInfo, Limits, Pin, Query, ReaderError, TableInfo},
@@ -31,7 +31,9 @@ pub(super) async fn changes(pin: &Pin) -> Result<Content, ReaderError> {
     let against = before.map_or_else(|| "Change".to_owned(), |before| format!("Since {}", day(&before)));
     let column = |title: &str, right| TableColumn { title: title.to_owned(), unit: None, right };
     let columns = vec![column("Table", false), column("Rows", true), column(&against, true), column("Newest", true)];
-    Ok(Content::Table(Table { columns, rows, left_out: 0 }))
+    let left_out = rows.len().saturating_sub(ROWS.largest);
+    rows.truncate(ROWS.largest);
+    Ok(Content::Table(Table { columns, rows, left_out }))
 }
 
 fn day(manifest: &Manifest) -> String {

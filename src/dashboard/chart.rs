@@ -1,31 +1,33 @@
 //! From rows to points over two axes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Axis, Chart, Content, Mark, Point, Series, Tick, axis,
+    cut::{Cutter, Place},
+    limits::{Notes, Undrawn},
     model::{ChartDrawing, Panel, title_of},
-    rows::{Holds, Rows},
+    rows::{Holds, Row, Rows},
 };
 use crate::values::Format;
 
-/// More cannot be told apart.
-const MOST_SERIES: usize = 20;
-/// More cannot be read.
-const MOST_BARS: usize = 100;
-
-pub(super) fn chart(drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> Result<Content, String> {
+pub(super) fn chart(drawing: &ChartDrawing, panel: &Panel, rows: &Rows, notes: &mut Notes) -> Result<Content, Undrawn> {
     let columns = Columns::find(drawing, panel, rows)?;
-    let mut series = columns.series(drawing, panel, rows);
+    let (mut series, places) = columns.series(drawing, panel, rows);
     if series.iter().flat_map(|series| &series.points).all(|point| point.y.is_none()) {
         return Ok(Content::Empty { reason: String::new() });
     }
-    if series.len() > MOST_SERIES {
-        return Err(format!("{} series cannot be told apart; at most {MOST_SERIES}: sum up the rest in SQL", series.len()));
-    }
-    let x = columns.x_axis(drawing, &mut series)?;
     if drawing.mark != Mark::Scatter {
-        order(&mut series, drawing.mark)?;
+        one_row_each(&series)?;
+    }
+    let format = columns.y_format(panel, rows);
+    let mut cutter = Cutter { mark: drawing.mark, limits: &panel.limits, format, notes };
+    cutter.bars(&mut series, &places);
+    cutter.series(&mut series);
+    cutter.points(&mut series);
+    let x = columns.x_axis(drawing, &series);
+    if drawing.mark != Mark::Scatter {
+        order(&mut series, drawing.mark);
     }
     let y = columns.y_axis(drawing, panel, &series, rows);
     let guides = drawing.guides.iter().map(|(at, label)| Tick { at: *at, label: label.clone() }).collect();
@@ -60,27 +62,33 @@ impl Columns {
         })
     }
 
-    fn series(&self, drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> Vec<Series> {
-        let called = |name: String| Series { name, points: Vec::new() };
+    /// Every series, and the places along an axis of names.
+    fn series(&self, drawing: &ChartDrawing, panel: &Panel, rows: &Rows) -> (Vec<Series>, Vec<Place>) {
+        let called = |name: String| Series { name, points: Vec::new(), other: false };
         let own = |column: &String| called(drawing.labels.get(column).cloned().unwrap_or_else(|| title_of(column)));
         let mut all: Vec<Series> = if self.series.is_some() { Vec::new() } else { drawing.y.iter().map(own).collect() };
-        let mut names = Vec::<String>::new();
+        let mut by_name = HashMap::<String, usize>::new();
+        let mut places = Places::default();
         for row in rows.each() {
             let x_shown = row.human(self.x, self.x_format).map(std::borrow::Cow::into_owned);
             let x = match self.x_holds {
                 Holds::Time => row.millis(self.x).map(|millis| millis as f64),
                 Holds::Whole | Holds::Number => row.number(self.x),
-                Holds::Other => x_shown.as_ref().map(|name| place(&mut names, name)),
+                Holds::Other => x_shown.as_ref().map(|name| places.of(name, || self.place(row, rows))),
             };
             let (Some(x), Some(x_shown)) = (x, x_shown) else { continue };
             let first = match self.series {
                 None => 0,
                 Some(column) => {
                     let name = row.text(column).unwrap_or_else(|| "none".into());
-                    all.iter().position(|series| series.name == name).unwrap_or_else(|| {
-                        all.push(called(name.into_owned()));
-                        all.len() - 1
-                    })
+                    match by_name.get(name.as_ref()) {
+                        Some(index) => *index,
+                        None => {
+                            by_name.insert(name.clone().into_owned(), all.len());
+                            all.push(called(name.into_owned()));
+                            all.len() - 1
+                        }
+                    }
                 }
             };
             for (index, column) in self.y.iter().enumerate() {
@@ -91,14 +99,27 @@ impl Columns {
                 all[first + index].points.push(Point { x, y, x_shown: x_shown.clone(), y_shown, name });
             }
         }
-        all
+        (all, places.list)
     }
 
-    fn x_axis(&self, drawing: &ChartDrawing, series: &mut [Series]) -> Result<Axis, String> {
+    /// Where a row belongs along an axis of names, if its x is a date or a number.
+    fn place(&self, row: Row, rows: &Rows) -> Option<f64> {
+        match rows.holds(self.x) {
+            Holds::Time => row.millis(self.x).map(|millis| millis as f64),
+            Holds::Whole | Holds::Number => row.number(self.x),
+            Holds::Other => None,
+        }
+    }
+
+    fn y_format(&self, panel: &Panel, rows: &Rows) -> Format {
+        panel.figures.format().unwrap_or_else(|| self.y.first().map_or(Format::Plain, |y| rows.holds(*y).format()))
+    }
+
+    fn x_axis(&self, drawing: &ChartDrawing, series: &[Series]) -> Axis {
         let title = drawing.x_title.clone().unwrap_or_else(|| title_of(&drawing.x));
         let points = || series.iter().flat_map(|series| &series.points);
         let range = range(points().map(|point| point.x));
-        Ok(match self.x_holds {
+        match self.x_holds {
             Holds::Time => axis::time(title, range, self.x_format),
             Holds::Whole | Holds::Number if drawing.mark == Mark::Scatter => axis::round(title, range, self.x_format),
             Holds::Whole | Holds::Number => axis::tight(title, range, self.x_format),
@@ -106,12 +127,9 @@ impl Columns {
                 let mut named: Vec<(f64, &String)> = points().map(|point| (point.x, &point.x_shown)).collect();
                 named.sort_by(|(one, _), (other, _)| one.total_cmp(other));
                 named.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-                if named.len() > MOST_BARS {
-                    return Err(format!("{} places along x cannot be read; at most {MOST_BARS}: ask for fewer rows in SQL", named.len()));
-                }
                 axis::names(title, named.into_iter().map(|(_, name)| name.clone()).collect())
             }
-        })
+        }
     }
 
     fn y_axis(&self, drawing: &ChartDrawing, panel: &Panel, series: &[Series], rows: &Rows) -> Axis {
@@ -126,18 +144,26 @@ impl Columns {
         reach.extend(drawing.guides.iter().map(|(at, _)| *at));
         let own = || drawing.y.first().map(|column| title_of(column)).unwrap_or_default();
         let title = drawing.y_title.clone().or_else(|| panel.figures.unit.as_ref().and_then(|unit| unit.above().map(str::to_owned)));
-        let format = panel.figures.format().unwrap_or_else(|| self.y.first().map_or(Format::Plain, |y| rows.holds(*y).format()));
-        axis::round(title.unwrap_or_else(own), range(reach.into_iter()), format)
+        axis::round(title.unwrap_or_else(own), range(reach.into_iter()), self.y_format(panel, rows))
     }
 }
 
-/// The place of a name in a list that grows by the names it does not have.
-fn place(names: &mut Vec<String>, name: &str) -> f64 {
-    let index = names.iter().position(|known| known == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    });
-    index as f64
+/// The places along an axis of names, in the order of their first rows.
+#[derive(Default)]
+struct Places {
+    list: Vec<Place>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Places {
+    fn of(&mut self, name: &str, order: impl FnOnce() -> Option<f64>) -> f64 {
+        let index = self.by_name.get(name).copied().unwrap_or_else(|| {
+            self.by_name.insert(name.to_owned(), self.list.len());
+            self.list.push(Place { name: name.to_owned(), order: order() });
+            self.list.len() - 1
+        });
+        index as f64
+    }
 }
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -152,20 +178,27 @@ fn stacks(series: &[Series]) -> Vec<f64> {
     (0..places).flat_map(|place| [at(place).filter(|y| *y > 0.0).sum(), at(place).filter(|y| *y < 0.0).sum()]).collect()
 }
 
-/// Puts the points of each series in the order of x, and gives every series of bars and areas the same places.
-fn order(series: &mut [Series], mark: Mark) -> Result<(), String> {
-    for series in &mut *series {
+/// Which of two values a point has, nothing says.
+fn one_row_each(series: &[Series]) -> Result<(), Undrawn> {
+    for series in series {
         let mut seen = HashSet::new();
         if let Some(twice) = series.points.iter().find(|point| !seen.insert(point.x.to_bits())) {
-            return Err(format!(
+            return Err(Undrawn::by_amount(format!(
                 "{:?} has two rows for {}: sum them up in SQL, or tell them apart with series",
                 series.name, twice.x_shown
-            ));
+            )));
         }
+    }
+    Ok(())
+}
+
+/// Puts the points of each series in the order of x, and gives every series of bars and areas the same places.
+fn order(series: &mut [Series], mark: Mark) {
+    for series in &mut *series {
         series.points.sort_by(|one, other| one.x.total_cmp(&other.x));
     }
     if mark == Mark::Line {
-        return Ok(());
+        return;
     }
     let mut places: Vec<(f64, String)> =
         series.iter().flat_map(|series| &series.points).map(|point| (point.x, point.x_shown.clone())).collect();
@@ -181,5 +214,4 @@ fn order(series: &mut [Series], mark: Mark) -> Result<(), String> {
             })
             .collect();
     }
-    Ok(())
 }

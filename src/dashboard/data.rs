@@ -52,6 +52,13 @@ pub struct FilterData {
     pub problem: Option<String>,
     /// Why less can be chosen than there is: what the viewer's plan leaves out.
     pub limited: Option<String>,
+    /// How many options there are, listed or not.
+    pub total: usize,
+    /// How many of the options are listed, where it is not all.
+    pub note: Option<String>,
+    /// Whether its query failed.
+    #[serde(skip)]
+    pub failed: bool,
 }
 
 /// What a filter offers.
@@ -108,8 +115,26 @@ pub struct PanelData {
     pub width: u8,
     /// What its numbers count, as it stands behind or above them; `None` where they are bare or each column has its own.
     pub unit: Option<String>,
+    /// What is not drawn because there is too much of it, in sentences.
+    pub notes: Vec<String>,
     /// What is drawn.
     pub content: Content,
+    /// What whoever publishes it should know.
+    #[serde(skip)]
+    pub findings: Findings,
+}
+
+/// What was noticed while a panel was evaluated.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Findings {
+    /// How many rows its query returned.
+    pub rows: usize,
+    /// Whether it could not be drawn because of the amount or the repetition of rows, and not because something is missing or mistaken.
+    pub by_amount: bool,
+    /// What is not shown although the panel's author did not say so.
+    pub cut: Vec<String>,
+    /// The keys that set what is shown.
+    pub keys: Vec<&'static str>,
 }
 
 /// What a panel shows.
@@ -269,6 +294,9 @@ pub struct Series {
     pub name: String,
     /// Ordered by x, except those of scatter.
     pub points: Vec<Point>,
+    /// Whether it is the sum of those that are not drawn.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other: bool,
 }
 
 /// One point.

@@ -1,23 +1,27 @@
 //! What can be chosen, what was asked for, and what the panels get.
 
+use std::collections::HashSet;
+
 use futures_util::future::join_all;
 
 use super::{
     Choice, FilterData, OptionData,
+    bounded::{self, Part},
+    limits::{MAX_OPTIONS, Notes},
     model::{Bounds, Dashboard, Filter, FilterKind, Options, Value, YearsDefault},
     rows::{Holds, Rows},
 };
 use crate::{
     plan::Plan,
-    reader::{Answer, Limits, Param, Pin, Query},
+    reader::{Answer, Param, Pin, Query},
+    words,
 };
 
 /// What viewers ask for, as it stands in addresses: names and values, a name as often as it has values.
 pub type Asked = [(String, String)];
 
-/// Nobody looks for a longer text, and nobody chooses from more options.
+/// Nobody looks for a longer text.
 const LONGEST_SEARCH: usize = 200;
-const MOST_OPTIONS: usize = 1_000;
 
 /// A filter's choice, and what panels get under which names.
 pub(super) struct Resolved {
@@ -31,19 +35,19 @@ pub(super) async fn resolve(dashboard: &Dashboard, pin: &Pin, asked: &Asked, pla
 }
 
 async fn one(filter: &Filter, pin: &Pin, asked: &Asked, plan: Plan) -> Resolved {
+    let mut notes = Notes::default();
     let there_is = match filter.sql() {
-        Some(sql) => {
-            Some(pin.ask(Query::new(sql), Limits { rows: MOST_OPTIONS, ..Limits::page() }).await.map_err(|error| error.to_string()))
-        }
+        Some(sql) => Some(bounded::run(pin, sql, Query::new, Part::First, &mut notes).await),
         None => None,
     };
+    let failed = there_is.as_ref().is_some_and(|there_is| there_is.as_ref().is_err_and(|undrawn| !undrawn.by_amount));
     let there_is = match &there_is {
         None => Ok(None),
         Some(Ok(answer)) => Ok(Some(answer.as_ref())),
-        Some(Err(problem)) => Err(problem.clone()),
+        Some(Err(undrawn)) => Err(undrawn.reason.clone()),
     };
     let wanted = |name: &str| asked.iter().filter(|(asked, _)| asked == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
-    match &filter.kind {
+    let mut resolved = match &filter.kind {
         FilterKind::Search { default } => filter.search(wanted(&filter.name).first(), default),
         FilterKind::Choice { options, default } => {
             let options = there_is.map(|answer| options.list(answer));
@@ -61,13 +65,37 @@ async fn one(filter: &Filter, pin: &Pin, asked: &Asked, plan: Plan) -> Resolved 
             let [from, to] = [format!("{}_from", filter.name), format!("{}_to", filter.name)].map(|name| wanted(&name).first().cloned());
             filter.years(bounds, *default, most, plan, (from, to))
         }
-    }
+    };
+    resolved.data.failed = failed;
+    resolved.data.note = resolved.data.note.or(notes.texts.pop());
+    resolved
 }
 
 impl Filter {
     fn resolved(&self, choice: Choice, problem: Option<String>, values: Vec<(String, Param)>) -> Resolved {
-        let data = FilterData { name: self.name.clone(), label: self.label.clone(), choice, problem, limited: None };
+        let data = FilterData {
+            name: self.name.clone(),
+            label: self.label.clone(),
+            choice,
+            problem,
+            limited: None,
+            total: 0,
+            note: None,
+            failed: false,
+        };
         Resolved { data, values }
+    }
+
+    /// The first options, and those beyond them that were chosen; what is bound does not depend on what is listed.
+    fn listed(&self, options: &[Value], is_chosen: impl Fn(&Value) -> bool, is_wanted: impl Fn(&Value) -> bool) -> Listed {
+        let (first, rest) = options.split_at(options.len().min(self.max_options));
+        let wanted = rest.iter().filter(|option| is_wanted(option)).take(MAX_OPTIONS.largest);
+        let note = (!rest.is_empty()).then(|| {
+            let [shown, all] = [first.len(), options.len()].map(|number| words::count(number as u64));
+            format!("Listing the first {shown} of {all} options.")
+        });
+        let list = first.iter().chain(wanted).map(|option| option.data(is_chosen(option))).collect();
+        Listed { list, total: options.len(), note }
     }
 
     fn search(&self, asked: Option<&String>, default: &str) -> Resolved {
@@ -92,23 +120,31 @@ impl Filter {
         }
         let value = (self.name.clone(), chosen.map_or(Param::Null, |option| option.param.clone()));
         let chosen = chosen.map(|option| option.text.clone());
-        let data = options.iter().map(|option| option.data(chosen.as_ref() == Some(&option.text))).collect();
-        self.resolved(Choice::One { options: data }, problem, vec![value])
+        let is_chosen = |option: &Value| chosen.as_ref() == Some(&option.text);
+        let listed = self.listed(&options, is_chosen, is_chosen);
+        let mut resolved = self.resolved(Choice::One { options: listed.list }, problem, vec![value]);
+        (resolved.data.total, resolved.data.note) = (listed.total, listed.note);
+        resolved
     }
 
     fn many(&self, options: Result<Vec<Value>, String>, asked: &[String], default: Option<&[String]>) -> Resolved {
         let (options, mut problem) = or_problem(options);
         let (wishes, whose) = if asked.is_empty() { (default.unwrap_or_default(), "the default") } else { (asked, "") };
-        let unknown = wishes.iter().find(|wish| !options.iter().any(|option| option.text == **wish));
+        let known: HashSet<&str> = options.iter().map(|option| option.text.as_str()).collect();
+        let unknown = wishes.iter().find(|wish| !known.contains(wish.as_str()));
         if let Some(unknown) = unknown.filter(|_| !options.is_empty()) {
             problem = Some(self.not_there(whose, unknown));
         }
-        let wanted = |option: &Value| wishes.contains(&option.text);
+        let wishes: HashSet<&str> = wishes.iter().map(String::as_str).collect();
+        let wanted = |option: &Value| wishes.contains(option.text.as_str());
         let any = options.iter().any(wanted);
-        let chosen = |option: &&Value| !any || wanted(option);
-        let params = options.iter().filter(chosen).map(|option| option.param.clone()).collect();
-        let data = options.iter().map(|option| option.data(chosen(&option))).collect();
-        self.resolved(Choice::Many { options: data }, problem, vec![(self.name.clone(), Param::List(params))])
+        let chosen = |option: &Value| !any || wanted(option);
+        let params = options.iter().filter(|option| chosen(option)).map(|option| option.param.clone()).collect();
+        let listed = self.listed(&options, chosen, wanted);
+        let values = vec![(self.name.clone(), Param::List(params))];
+        let mut resolved = self.resolved(Choice::Many { options: listed.list }, problem, values);
+        (resolved.data.total, resolved.data.note) = (listed.total, listed.note);
+        resolved
     }
 
     fn years(
@@ -156,6 +192,13 @@ impl Filter {
         let whose = if whose.is_empty() { String::new() } else { format!("{whose} ") };
         format!("{whose}{wish:?} is not among {}", self.label)
     }
+}
+
+/// What a filter lists.
+struct Listed {
+    list: Vec<OptionData>,
+    total: usize,
+    note: Option<String>,
 }
 
 fn or_problem(options: Result<Vec<Value>, String>) -> (Vec<Value>, Option<String>) {

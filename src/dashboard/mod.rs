@@ -12,12 +12,15 @@
 
 mod answer;
 mod axis;
+mod bounded;
 mod changes;
 mod chart;
 mod check;
+mod cut;
 mod data;
 mod filters;
 mod grid;
+mod limits;
 mod load;
 mod model;
 mod overview;
@@ -31,6 +34,7 @@ pub use answer::{answer, questions};
 pub use check::{Broken, check};
 pub use data::*;
 pub use filters::Asked;
+pub use limits::{Others, PanelLimits, PanelSeverity};
 pub use load::{Dashboards, LoadError};
 pub use model::*;
 pub use units::Unit;

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Source, units::Unit};
+use super::{
+    Source,
+    limits::{PanelLimits, PanelSeverity},
+    units::Unit,
+};
 use crate::{plan::Plan, reader::Param, values::Format};
 
 /// A dashboard as its author wrote it.
@@ -39,6 +43,8 @@ pub struct Filter {
     pub label: String,
     /// What can be chosen.
     pub kind: FilterKind,
+    /// How many options are listed.
+    pub max_options: usize,
 }
 
 /// What a filter offers.
@@ -157,6 +163,12 @@ pub struct Panel {
     pub drawing: Drawing,
     /// No rows is what one may expect.
     pub allow_empty: bool,
+    /// What its failure means for an export.
+    pub severity: PanelSeverity,
+    /// Fewer rows are a failure.
+    pub min_rows: Option<usize>,
+    /// How much of its data is drawn.
+    pub limits: PanelLimits,
 }
 
 /// What numbers count, and how they are printed.
@@ -221,8 +233,8 @@ pub enum Drawing {
         labels: BTreeMap<String, String>,
         /// Units and formats by column.
         figures: BTreeMap<String, Figures>,
-        /// How many rows are shown.
-        rows: usize,
+        /// How many rows are shown, if the file says so.
+        rows: Option<usize>,
     },
     /// Text.
     Markdown {

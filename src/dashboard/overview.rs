@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::{
     Mark,
     changes::{is_time, is_year, time_column},
+    limits::{PanelLimits, PanelSeverity},
     model::{ChangeKind, ChartDrawing, Dashboard, Drawing, Figures, Panel, title_of},
 };
 use crate::{
@@ -66,6 +67,9 @@ fn panel(title: &str, width: u8, drawing: Drawing) -> Panel {
         x_format: None,
         drawing,
         allow_empty: true,
+        severity: PanelSeverity::default(),
+        min_rows: None,
+        limits: PanelLimits::default(),
     }
 }
 

@@ -305,12 +305,14 @@ fn every_mistake_in_a_dashboard_file_gets_the_message_its_author_needs() {
         ("not a select", panel("kind = 'table'\nsql = 'DROP TABLE numbers'")),
         ("a label of no column", panel("kind = 'table'\nsql = 'SELECT id FROM numbers'\nlabels = { ident = 'x' }")),
     ];
+    // What the amount of data causes is a warning.
+    let warned = ["a default that is not there", "two rows for one point", "too many series", "too many bars", "nothing to show"];
     let mut all = String::new();
     for (what, text) in mistakes {
         let _ = fs::remove_dir_all(site.path("boards"));
         board(&site, "sample", &text);
         let ran = site.run(&["dashboards", "check", "boards"]);
-        assert_eq!(ran.code, 1, "{what}: {ran:#?}");
+        assert_eq!(ran.code, i32::from(!warned.contains(&what)), "{what}: {ran:#?}");
         let _ = write!(all, "# {what}\n{}\n", ran.stdout);
     }
     let mut settings = insta::Settings::clone_current();

@@ -24,6 +24,7 @@ mod documents;
 mod export;
 mod exporter;
 mod extract;
+mod growth;
 mod histories;
 mod incremental;
 mod input;

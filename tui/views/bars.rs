@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{
     Paint,
-    charts::{series_sign, share},
+    charts::{role, series_sign, share},
 };
 use crate::tui::{
     look::{Depth, Role, rank},
@@ -13,12 +13,12 @@ use crate::tui::{
 };
 
 /// A stack of filled cells in one column of a plot, from one height to another; heights are shares of the plot's.
-fn fill(paint: &mut Paint, plot: Rect, x: u16, [from, to]: [f64; 2], series: usize, of: usize) {
+fn fill(paint: &mut Paint, plot: Rect, x: u16, [from, to]: [f64; 2], series: usize, chart: &Chart) {
     const LOWER: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
     let total = usize::from(plot.height) * 8;
     let (low, high) = (rank(from.min(to), total + 1), rank(from.max(to), total + 1));
-    let style = paint.style(Role::Series(series));
-    let letter = series_sign(paint.look, series, of);
+    let style = paint.style(role(chart, series));
+    let letter = series_sign(paint.look, series, chart.series.len());
     for line in 0..usize::from(plot.height) {
         let cell = line * 8..line * 8 + 8;
         let (begin, end) = (low.max(cell.start), high.min(cell.end));
@@ -73,7 +73,7 @@ pub(super) fn standing(paint: &mut Paint, plot: Rect, chart: &Chart) {
                 if chart.mark == Mark::Bar { [zero, share(&chart.y, y)] } else { [share(&chart.y, from), share(&chart.y, from + y)] };
             let (left, right) = (cells(left), cells(right).max(cells(left) + 1));
             for x in left..right.min(plot.width) {
-                fill(paint, plot, plot.x + x, heights, index, of);
+                fill(paint, plot, plot.x + x, heights, index, chart);
             }
         }
     }
@@ -88,13 +88,12 @@ fn cells(at: f64) -> u16 {
 
 /// Areas on top of one another, each column of cells at its own place along x.
 pub(super) fn areas(paint: &mut Paint, plot: Rect, chart: &Chart) {
-    let of = chart.series.len();
     for column in 0..plot.width {
         let x = chart.x.min + (chart.x.max - chart.x.min) * (f64::from(column) + 0.5) / f64::from(plot.width.max(1));
         let mut from = 0.0;
         for (index, series) in chart.series.iter().enumerate() {
             let Some(y) = at(series, x) else { continue };
-            fill(paint, plot, plot.x + column, [share(&chart.y, from), share(&chart.y, from + y)], index, of);
+            fill(paint, plot, plot.x + column, [share(&chart.y, from), share(&chart.y, from + y)], index, chart);
             from += y;
         }
     }
@@ -138,7 +137,7 @@ pub(super) fn lying(paint: &mut Paint, area: Rect, chart: &Chart) {
                 let (left, right) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
                 let sign =
                     series_sign(paint.look, index, of).unwrap_or(if paint.look.depth == Depth::None { "#" } else { paint.look.bar() });
-                let bar = paint.span(Role::Series(index), sign.repeat(usize::from(right - left)));
+                let bar = paint.span(role(chart, index), sign.repeat(usize::from(right - left)));
                 let spot = Rect { x: row.x + label + 1 + left, width: right - left, ..row };
                 paint.line(spot, bar);
                 from += y;

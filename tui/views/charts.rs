@@ -30,6 +30,11 @@ pub(super) fn series_sign(look: Look, series: usize, of: usize) -> Option<&'stat
     }
 }
 
+/// The colour of a series; gray for the sum of those that are not drawn.
+pub(super) fn role(chart: &Chart, series: usize) -> Role {
+    if chart.series.get(series).is_some_and(|series| series.other) { Role::Dim } else { Role::Series(series) }
+}
+
 pub(super) fn draw(paint: &mut Paint, area: Rect, chart: &Chart) {
     let area = legend(paint, area, chart);
     if area.height < 3 || area.width < 12 {
@@ -69,7 +74,7 @@ fn legend(paint: &mut Paint, area: Rect, chart: &Chart) -> Rect {
         }
         used += columns;
         if let Some(line) = lines.last_mut() {
-            line.push(paint.span(Role::Series(index), format!(" {sign} ")));
+            line.push(paint.span(role(chart, index), format!(" {sign} ")));
             line.push(paint.span(Role::Text, format!("{} ", paint.fit(&series.name, columns - 4))));
         }
     }
@@ -134,7 +139,7 @@ fn axes(paint: &mut Paint, area: Rect, chart: &Chart) -> Rect {
 fn points(paint: &mut Paint, plot: Rect, chart: &Chart) {
     let of = chart.series.len();
     for (index, series) in chart.series.iter().enumerate() {
-        let color = paint.style(Role::Series(index)).fg.unwrap_or(Color::Reset);
+        let color = paint.style(role(chart, index)).fg.unwrap_or(Color::Reset);
         let marker = match series_sign(paint.look, index, of).and_then(|sign| sign.chars().next()) {
             Some('#') if !paint.look.ascii => Marker::Braille,
             Some('#') => Marker::Custom('*'),

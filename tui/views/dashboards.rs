@@ -105,6 +105,7 @@ fn panel(paint: &mut Paint, area: Rect, panel: &PanelData) {
         paint.fit(&format!("{}{unit}", panel.title), width(&format!("{}{unit}", panel.title), usize::from(area.width.saturating_sub(6))));
     let inside = paint.block(area, &title, Role::Heading);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+    let inside = notes(paint, inside, panel);
     match &panel.content {
         Content::Stat(stat) => draw_stat(paint, inside, stat, panel.unit.as_deref()),
         Content::Chart(chart) => charts::draw(paint, inside, chart),
@@ -115,6 +116,19 @@ fn panel(paint: &mut Paint, area: Rect, panel: &PanelData) {
         Content::Locked { plan, would_be } => words(paint, inside, Role::Dim, &format!("a {would_be} of the {plan} plan")),
         Content::Failed { reason } => words(paint, inside, Role::Bad, reason),
     }
+}
+
+/// What is not drawn because there is too much of it, below the drawing; returns what is left above.
+fn notes(paint: &mut Paint, area: Rect, panel: &PanelData) -> Rect {
+    let lines = layout::note_lines(panel, area.width);
+    let height = u16::try_from(lines.len()).unwrap_or_default();
+    if height == 0 || area.height < height + 3 {
+        return area;
+    }
+    let above = Rect { height: area.height - height, ..area };
+    let lines: Vec<_> = lines.into_iter().map(|line| Line::from(paint.span(Role::Warn, line))).collect();
+    paint.lines(Rect { y: above.bottom(), height, ..area }, lines);
+    above
 }
 
 fn words(paint: &mut Paint, area: Rect, role: Role, text: &str) {
@@ -246,6 +260,7 @@ pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
     }
     let help = match (&picker.problem, many) {
         (Some(problem), _) => paint.span(Role::Bad, problem.clone()),
+        (None, _) if filter.note.is_some() => paint.span(Role::Warn, filter.note.clone().unwrap_or_default()),
         (None, true) => paint.span(Role::Dim, "space chooses, tab next filter, enter shows, esc leaves"),
         (None, false) => paint.span(Role::Dim, "tab next filter, enter shows, esc leaves"),
     };

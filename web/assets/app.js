@@ -203,7 +203,8 @@
         for (const [name, value, column] of stop.lines.slice(0, 12)) {
           const line = document.createElement('span');
           const label = document.createElement('i');
-          label.className = 'swatch s' + (column % 10);
+          const known = plot.parentElement.querySelectorAll(':scope > .legend .swatch')[column];
+          label.className = known?.className ?? 'swatch s' + (column % 10);
           const figure = document.createElement('em');
           figure.textContent = value;
           const words = document.createElement('span');

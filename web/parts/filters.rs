@@ -22,7 +22,8 @@ pub(crate) fn filters(action: &str, filters: &[FilterData]) -> Markup {
 fn one(filter: &FilterData) -> Markup {
     let id = format!("filter-{}", filter.name);
     let about = format!("{id}-about");
-    let told = filter.problem.is_some() || filter.limited.is_some();
+    let about_it = filter.problem.as_ref().or(filter.limited.as_ref()).or(filter.note.as_ref());
+    let told = about_it.is_some();
     let described = told.then_some(about.as_str());
     html! {
         div.filter data-kind=(match &filter.choice { Choice::One { .. } => "one", Choice::Many { .. } => "many", Choice::Years { .. } => "years", Choice::Search { .. } => "search" }) {
@@ -38,7 +39,7 @@ fn one(filter: &FilterData) -> Markup {
                     input id=(id) name=(filter.name) type="search" value=(text) maxlength="200" autocomplete="off" aria-describedby=[described];
                 },
             }
-            @if told { p.filter-about #(about) data-bad=[filter.problem.as_ref().map(|_| "")] { (filter.problem.as_ref().or(filter.limited.as_ref()).map_or("", String::as_str)) } }
+            @if told { p.filter-about #(about) data-bad=[filter.problem.as_ref().map(|_| "")] { (about_it.map_or("", String::as_str)) } }
         }
     }
 }
@@ -47,7 +48,7 @@ fn one(filter: &FilterData) -> Markup {
 fn many(id: &str, filter: &FilterData, options: &[OptionData], described: Option<&str>) -> Markup {
     let chosen: Vec<&str> = options.iter().filter(|option| option.chosen).map(|option| option.label.as_str()).collect();
     let said = match chosen.as_slice() {
-        all if all.len() == options.len() => format!("All {}", options.len()),
+        all if all.len() == options.len() => format!("All {}", materia::words::count(filter.total.max(options.len()) as u64)),
         [] => "None".to_owned(),
         [one] => (*one).to_owned(),
         [one, other] => format!("{one}, {other}"),

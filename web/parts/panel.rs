@@ -21,6 +21,7 @@ pub(crate) fn panel(id: &str, panel: &PanelData, upgrade: &str) -> Markup {
                 Content::Stat(figure) => (stat(figure, panel.unit.as_deref())),
                 Content::Chart(drawing) => {
                     (chart::chart(id, &panel.title, panel.unit.as_deref(), drawing, panel.width))
+                    (cut(&panel.notes))
                     @if let Some(note) = &panel.note { p.note { (note) } }
                     (chart::data_table(id, &panel.title, drawing))
                 },
@@ -31,9 +32,15 @@ pub(crate) fn panel(id: &str, panel: &PanelData, upgrade: &str) -> Markup {
                 Content::Locked { plan, would_be } => (locked(*plan, would_be, upgrade)),
                 Content::Failed { .. } => p.empty role="status" { "This panel cannot be shown right now. We have been told, and look into it; the others are not affected." },
             }
+            @if kind != "chart" { (cut(&panel.notes)) }
             @if let (Some(note), false) = (&panel.note, kind == "chart") { p.note { (note) } }
         }
     }
+}
+
+/// What is not drawn because there is too much of it.
+fn cut(notes: &[String]) -> Markup {
+    html! { @if !notes.is_empty() { p.note.cut { (notes.join(" ")) } } }
 }
 
 fn kind(content: &Content) -> &'static str {

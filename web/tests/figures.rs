@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use materia::{
     dashboard::{
-        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point, Scale,
-        Series, Source, Stat, Table, TableColumn, Tick,
+        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Findings, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point,
+        Scale, Series, Source, Stat, Table, TableColumn, Tick,
     },
     plan::Plan,
     reader::GenerationInfo,
@@ -26,7 +26,7 @@ fn series(name: &str, values: &[Option<f64>]) -> Series {
         y_shown: y.map(|y| format!("{y:.1}")).unwrap_or_default(),
         name: None,
     };
-    Series { name: name.to_owned(), points: values.iter().enumerate().map(point).collect() }
+    Series { name: name.to_owned(), points: values.iter().enumerate().map(point).collect(), other: false }
 }
 
 pub(super) fn chart(mark: Mark) -> Content {
@@ -49,7 +49,15 @@ pub(super) fn chart(mark: Mark) -> Content {
 }
 
 fn panel(title: &str, width: u8, unit: Option<&str>, content: Content) -> PanelData {
-    PanelData { title: title.to_owned(), note: None, width, unit: unit.map(str::to_owned), content }
+    PanelData {
+        title: title.to_owned(),
+        note: None,
+        width,
+        unit: unit.map(str::to_owned),
+        notes: Vec::new(),
+        content,
+        findings: Findings::default(),
+    }
 }
 
 pub(super) fn stat() -> PanelData {
@@ -68,6 +76,9 @@ pub(super) fn dashboard() -> DashboardData {
         choice,
         problem: None,
         limited: None,
+        total: 3,
+        note: None,
+        failed: false,
     };
     let countries = vec![option("Brazil", true), option("Vietnam", true), option("Colombia", false)];
     let mut years = filter("years", "Years", Choice::Years { first: 2019, last: 2023, from: 2020, to: 2023 });

@@ -38,13 +38,17 @@ fn chosen(filter: &FilterData) -> String {
     let what = match &filter.choice {
         Choice::One { options } | Choice::Many { options } => {
             let chosen: Vec<&str> = options.iter().filter(|option| option.chosen).map(|option| option.label.as_str()).collect();
-            if chosen.len() == options.len() && chosen.len() > 1 { format!("all {}", chosen.len()) } else { chosen.join(", ") }
+            if chosen.len() == options.len() && chosen.len() > 1 {
+                format!("all {}", materia::words::count(filter.total as u64))
+            } else {
+                chosen.join(", ")
+            }
         }
         Choice::Years { from, to, .. } => format!("{from} to {to}"),
         Choice::Search { text } if text.is_empty() => "anything".to_owned(),
         Choice::Search { text } => format!("{text:?}"),
     };
-    let notes = [filter.problem.as_deref(), filter.limited.as_deref()];
+    let notes = [filter.problem.as_deref(), filter.limited.as_deref(), filter.note.as_deref()];
     let mut line = format!("{}: {what}", filter.label);
     for note in notes.into_iter().flatten() {
         let _ = write!(line, "  ({note})");
@@ -66,7 +70,7 @@ fn draw(panel: &PanelData, out: &mut String) {
         Content::Locked { plan, would_be } => out.extend(["  A ", would_be, ", in the plan ", plan.name(), "\n"]),
         Content::Failed { reason } => out.extend(["  Cannot be shown: ", reason, "\n"]),
     }
-    if let Some(note) = &panel.note {
+    for note in panel.notes.iter().chain(&panel.note) {
         let _ = writeln!(out, "  {note}");
     }
 }

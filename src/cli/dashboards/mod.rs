@@ -9,6 +9,7 @@ use materia::{
     dashboard::{self, Broken, Dashboard, Dashboards},
     plan::Plan,
     reader::{Pin, Reader, ReaderLimits, wait},
+    settings::Severity,
     toml_file::FileError,
     words,
 };
@@ -32,8 +33,11 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Answer every dashboard from the served file, and tell what is wrong
-    #[command(after_help = "Exit codes: 0 every panel has something to show, 1 something is wrong, 2 wrong usage or settings.")]
+    /// Evaluate every dashboard on the served file, and list errors and warnings
+    ///
+    /// Errors are what would refuse an export: a missing table or column, a type that cannot be drawn, SQL that fails, fewer rows than
+    /// min_rows. Warnings are what the amount of data causes: panels that are empty or that show only a part.
+    #[command(after_help = "Exit codes: 0 no errors, warnings or not; 1 errors; 2 wrong usage or settings.")]
     Check {
         /// Folder of dashboard files [default: what [dashboards] in materia.toml says]
         dir: Option<PathBuf>,
@@ -139,11 +143,11 @@ fn check(context: &Context, dir: Option<&PathBuf>, json: bool) -> Result<ExitCod
     let all = wait(dashboards.all(&pin))?;
     let problems = dashboards.problems();
     if json {
-        let file = |error: &FileError| serde_json::json!({ "file": error.path, "line": error.line, "problem": error.message });
+        let file = |error: &FileError| serde_json::json!({ "file": error.path, "line": error.line, "problem": error.message, "severity": Severity::Error });
         let part = |broken: &Broken| {
             serde_json::json!({
                 "file": broken.error.path, "line": broken.error.line, "dashboard": broken.dashboard, "part": broken.part,
-                "problem": broken.error.message,
+                "problem": broken.error.message, "severity": broken.severity,
             })
         };
         let found: Vec<_> = problems.iter().map(file).chain(broken.iter().map(part)).collect();
@@ -152,18 +156,22 @@ fn check(context: &Context, dir: Option<&PathBuf>, json: bool) -> Result<ExitCod
         for problem in problems {
             print(&format!("{problem}\n"))?;
         }
-        for Broken { part, error, .. } in &broken {
-            let error = FileError { message: format!("{part}: {}", error.message), ..error.clone() };
+        for Broken { part, error, severity, .. } in &broken {
+            let warning = if *severity == Severity::Warn { "warning: " } else { "" };
+            let error = FileError { message: format!("{warning}{part}: {}", error.message), ..error.clone() };
             print(&format!("{error}\n"))?;
         }
     }
-    let wrong = problems.len() + broken.len();
+    let warnings = broken.iter().filter(|broken| broken.severity == Severity::Warn).count();
+    let wrong = problems.len() + broken.len() - warnings;
     if wrong > 0 {
         return Err(Failure { message: format!("{} in the dashboards", words::plural(wrong, "mistake")), code: Failure::FAILED });
     }
     if !json {
         let panels = all.iter().map(|dashboard| dashboard.panels.len()).sum();
-        print(&format!("{}, {}: all of them answered\n", words::plural(all.len(), "dashboard"), words::plural(panels, "panel")))?;
+        let found =
+            if warnings > 0 { format!("no errors, {}", words::plural(warnings, "warning")) } else { "all of them answered".to_owned() };
+        print(&format!("{}, {}: {found}\n", words::plural(all.len(), "dashboard"), words::plural(panels, "panel")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

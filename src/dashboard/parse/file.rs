@@ -6,7 +6,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    dashboard::{Source, model::ChangeKind},
+    dashboard::{
+        Source,
+        limits::{Others, PanelSeverity},
+        model::ChangeKind,
+    },
     plan::Plan,
     values::Format,
 };
@@ -46,6 +50,7 @@ pub(super) struct FilterFile {
     pub(super) options: Option<Spanned<Vec<OptionFile>>>,
     pub(super) default: Option<Spanned<toml::Value>>,
     pub(super) last: Option<Spanned<BTreeMap<Plan, u16>>>,
+    pub(super) max_options: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -106,14 +111,50 @@ impl PanelKind {
 
     /// The keys that mean something to this kind, apart from those of every kind.
     pub(super) fn keys(self) -> &'static [&'static str] {
+        // What only some kinds have comes first, what all kinds with a query have last.
         match self {
-            Self::Stat => &["sql", "x", "y", "unit", "format", "x_format", "before", "change", "against", "allow_empty"],
-            Self::Line => {
-                &["sql", "x", "y", "series", "unit", "format", "x_format", "x_title", "y_title", "labels", "zero", "guide", "allow_empty"]
+            Self::Stat => {
+                &["sql", "x", "y", "unit", "format", "x_format", "before", "change", "against", "allow_empty", "severity", "min_rows"]
             }
-            Self::Area => {
-                &["sql", "x", "y", "series", "unit", "format", "x_format", "x_title", "y_title", "labels", "guide", "allow_empty"]
-            }
+            Self::Line => &[
+                "sql",
+                "x",
+                "y",
+                "series",
+                "unit",
+                "format",
+                "x_format",
+                "x_title",
+                "y_title",
+                "labels",
+                "zero",
+                "guide",
+                "max_series",
+                "max_points",
+                "others",
+                "allow_empty",
+                "severity",
+                "min_rows",
+            ],
+            Self::Area => &[
+                "sql",
+                "x",
+                "y",
+                "series",
+                "unit",
+                "format",
+                "x_format",
+                "x_title",
+                "y_title",
+                "labels",
+                "guide",
+                "max_series",
+                "max_points",
+                "others",
+                "allow_empty",
+                "severity",
+                "min_rows",
+            ],
             Self::Bar => &[
                 "sql",
                 "x",
@@ -128,15 +169,50 @@ impl PanelKind {
                 "layout",
                 "horizontal",
                 "guide",
+                "max_series",
+                "max_bars",
+                "others",
                 "allow_empty",
+                "severity",
+                "min_rows",
             ],
-            Self::Scatter => {
-                &["sql", "x", "y", "series", "label", "unit", "format", "x_format", "x_title", "y_title", "zero", "guide", "allow_empty"]
-            }
-            Self::Heatmap => &["sql", "x", "y", "value", "unit", "format", "x_format", "x_title", "y_title", "allow_empty"],
-            Self::Table => &["sql", "columns", "labels", "units", "formats", "rows", "allow_empty"],
+            Self::Scatter => &[
+                "sql",
+                "x",
+                "y",
+                "series",
+                "label",
+                "unit",
+                "format",
+                "x_format",
+                "x_title",
+                "y_title",
+                "zero",
+                "guide",
+                "max_series",
+                "max_points",
+                "allow_empty",
+                "severity",
+                "min_rows",
+            ],
+            Self::Heatmap => &[
+                "sql",
+                "x",
+                "y",
+                "value",
+                "unit",
+                "format",
+                "x_format",
+                "x_title",
+                "y_title",
+                "max_cells",
+                "allow_empty",
+                "severity",
+                "min_rows",
+            ],
+            Self::Table => &["sql", "columns", "labels", "units", "formats", "rows", "allow_empty", "severity", "min_rows"],
             Self::Markdown => &["text"],
-            Self::Changes => &[],
+            Self::Changes => &["severity"],
         }
     }
 }
@@ -207,6 +283,13 @@ pub(super) struct PanelFile {
     pub(super) rows: Option<Spanned<usize>>,
     pub(super) text: Option<Text>,
     pub(super) allow_empty: Option<Spanned<bool>>,
+    pub(super) severity: Option<Spanned<PanelSeverity>>,
+    pub(super) min_rows: Option<Spanned<usize>>,
+    pub(super) max_series: Option<Spanned<usize>>,
+    pub(super) max_bars: Option<Spanned<usize>>,
+    pub(super) max_points: Option<Spanned<usize>>,
+    pub(super) max_cells: Option<Spanned<usize>>,
+    pub(super) others: Option<Spanned<Others>>,
 }
 
 impl PanelFile {
@@ -241,6 +324,13 @@ impl PanelFile {
             ("rows", at(self.rows.as_ref())),
             ("text", at(self.text.as_ref())),
             ("allow_empty", at(self.allow_empty.as_ref())),
+            ("severity", at(self.severity.as_ref())),
+            ("min_rows", at(self.min_rows.as_ref())),
+            ("max_series", at(self.max_series.as_ref())),
+            ("max_bars", at(self.max_bars.as_ref())),
+            ("max_points", at(self.max_points.as_ref())),
+            ("max_cells", at(self.max_cells.as_ref())),
+            ("others", at(self.others.as_ref())),
         ]
         .into_iter()
         .filter_map(|(key, start)| Some((key, start?)))

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     dashboard::{
+        limits::MAX_OPTIONS,
         model::{Bounds, Filter, FilterKind, Options, Value, YearsDefault, title_of},
         parameters,
     },
@@ -25,8 +26,9 @@ impl Author<'_> {
             return None;
         }
         let kind = self.filter_kind(&file, line)?;
+        let max_options = self.limit(file.max_options.as_ref(), &MAX_OPTIONS);
         let label = file.label.unwrap_or_else(|| title_of(&name));
-        let filter = Filter { line, name, label, kind };
+        let filter = Filter { line, name, label, kind, max_options };
         if before.iter().flat_map(Filter::parameters).any(|other| filter.parameters().contains(&other)) {
             self.problem(Some(at), format!("there is another filter of the name {:?}", filter.name));
             return None;
@@ -39,13 +41,14 @@ impl Author<'_> {
         let meant = |key: &str| match kind {
             FilterName::Search => key == "default",
             FilterName::Years => matches!(key, "sql" | "options" | "default" | "last"),
-            FilterName::Choice | FilterName::Many => matches!(key, "sql" | "options" | "default"),
+            FilterName::Choice | FilterName::Many => matches!(key, "sql" | "options" | "default" | "max_options"),
         };
         let written = [
             ("sql", file.sql.as_ref().map(Spanned::span)),
             ("options", file.options.as_ref().map(Spanned::span)),
             ("default", file.default.as_ref().map(Spanned::span)),
             ("last", file.last.as_ref().map(Spanned::span)),
+            ("max_options", file.max_options.as_ref().map(Spanned::span)),
         ];
         for (key, span) in written {
             if let Some(span) = span.filter(|_| !meant(key)) {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     dashboard::{
         Mark,
+        limits::{Bounds, MAX_BARS, MAX_CELLS, MAX_POINTS, MAX_SERIES, PanelLimits, ROWS},
         model::{ChartDrawing, Drawing, Figures, Panel},
     },
     plan::Plan,
@@ -18,9 +19,6 @@ use crate::{
     values::Format,
     words,
 };
-
-/// The most rows that a table shows.
-const MOST_ROWS: usize = 1_000;
 
 impl Author<'_> {
     pub(super) fn panel(&mut self, file: PanelFile, line: usize, plan: Plan) -> Option<Panel> {
@@ -51,6 +49,15 @@ impl Author<'_> {
             figures,
             x_format: file.x_format.as_ref().map(|format| *format.get_ref()),
             allow_empty: file.allow_empty.as_ref().is_some_and(|allow| *allow.get_ref()),
+            severity: file.severity.as_ref().map(|severity| *severity.get_ref()).unwrap_or_default(),
+            min_rows: file.min_rows.as_ref().map(|rows| *rows.get_ref()),
+            limits: PanelLimits {
+                series: self.limit(file.max_series.as_ref(), &MAX_SERIES),
+                bars: self.limit(file.max_bars.as_ref(), &MAX_BARS),
+                points: self.limit(file.max_points.as_ref(), &MAX_POINTS),
+                cells: self.limit(file.max_cells.as_ref(), &MAX_CELLS),
+                others: file.others.as_ref().map(|others| *others.get_ref()),
+            },
             drawing: self.drawing(file, line)?,
         };
         Some(panel)
@@ -93,7 +100,7 @@ impl Author<'_> {
                 columns: file.columns.map(|columns| lower(columns.into_inner())),
                 labels: file.labels.map(Spanned::into_inner).unwrap_or_default().into_iter().map(lower_key).collect(),
                 figures: self.table_figures(file.units, file.formats),
-                rows: self.rows(file.rows.as_ref()),
+                rows: file.rows.as_ref().map(|rows| self.limit(Some(rows), &ROWS)),
             },
             PanelKind::Line | PanelKind::Area | PanelKind::Bar | PanelKind::Scatter => {
                 let several = file.y.as_ref().map(|y| (y.span(), lower(y.get_ref().clone().list())));
@@ -127,15 +134,15 @@ impl Author<'_> {
         })
     }
 
-    fn rows(&mut self, rows: Option<&Spanned<usize>>) -> usize {
-        match rows {
-            None => 50,
-            Some(rows) if (1..=MOST_ROWS).contains(rows.get_ref()) => *rows.get_ref(),
-            Some(rows) => {
-                self.problem(Some(rows.span().start), format!("{} rows cannot be shown: 1 to {}", rows.get_ref(), words::count(1_000)));
-                MOST_ROWS
-            }
+    /// A limit within its bounds; the default where the file says nothing.
+    pub(super) fn limit(&mut self, given: Option<&Spanned<usize>>, bounds: &Bounds) -> usize {
+        let Some(given) = given else { return bounds.default };
+        let (number, largest) = (*given.get_ref(), bounds.largest);
+        if number < 1 || number > largest {
+            let message = format!("{} = {number} is outside of its range: use 1 to {}", bounds.key, words::count(largest as u64));
+            self.problem(Some(given.span().start), message);
         }
+        number.clamp(1, largest)
     }
 
     fn table_figures(

@@ -20,7 +20,7 @@ pub(super) fn marks(chart: &Chart, frame: &Frame) -> Markup {
     let mut down = BTreeMap::<i64, f64>::new();
     html! {
         @for (index, series) in chart.series.iter().enumerate() {
-            g.bars.(colour(index)) data-series=(series.name) {
+            g.bars.(colour(series, index)) data-series=(series.name) {
                 @for point in &series.points {
                     @if let Some(value) = point.y {
                         @let begin = if chart.mark.is_stacked() { stack(if value < 0.0 { &mut down } else { &mut up }, point, value) } else { 0.0 };

@@ -27,7 +27,7 @@ pub(super) fn marks(chart: &Chart, frame: &Frame) -> Markup {
 fn lines(chart: &Chart, frame: &Frame) -> Markup {
     html! {
         @for (index, series) in chart.series.iter().enumerate() {
-            g.line.(colour(index)) data-series=(series.name) {
+            g.line.(colour(series, index)) data-series=(series.name) {
                 path d=(path(series, frame)) fill="none" {}
                 @if series.points.len() <= MOST_DOTS && chart.series.len() <= 3 {
                     @for point in &series.points { @if let Some(y) = point.y { circle cx=(px(frame.x(point.x))) cy=(px(frame.y(y))) r="2.2" {} } }
@@ -88,7 +88,7 @@ pub(super) fn names(chart: &Chart, frame: &Frame) -> Markup {
     }
     html! {
         g.names aria-hidden="true" {
-            @for (y, index) in ends { text.(colour(index)) x=(px(frame.right + 8.0)) y=(px(y + 4.0)) { (shortened(&chart.series[index].name)) } }
+            @for (y, index) in ends { text.(colour(&chart.series[index], index)) x=(px(frame.right + 8.0)) y=(px(y + 4.0)) { (shortened(&chart.series[index].name)) } }
         }
     }
 }
@@ -112,7 +112,7 @@ fn areas(chart: &Chart, frame: &Frame) -> Markup {
     }
     html! {
         @for (index, (area, edge)) in paths.iter().enumerate() {
-            g.area.(colour(index)) data-series=(chart.series[index].name) { path.fill d=(area) {} path.edge d=(edge) fill="none" {} }
+            g.area.(colour(&chart.series[index], index)) data-series=(chart.series[index].name) { path.fill d=(area) {} path.edge d=(edge) fill="none" {} }
         }
     }
 }
@@ -136,7 +136,7 @@ fn outline(top: &[(f64, f64)], bottom: &[(f64, f64)]) -> String {
 fn dots(chart: &Chart, frame: &Frame) -> Markup {
     html! {
         @for (index, series) in chart.series.iter().enumerate() {
-            g.dots.(colour(index)) data-series=(series.name) {
+            g.dots.(colour(series, index)) data-series=(series.name) {
                 @for point in &series.points {
                     @if let Some(y) = point.y {
                         circle cx=(px(frame.x(point.x))) cy=(px(frame.y(y))) r="4.5" {

@@ -10,7 +10,7 @@ mod lines;
 mod spark;
 mod table;
 
-use materia::dashboard::{Chart, Heatmap, Mark, Point, Scale};
+use materia::dashboard::{Chart, Heatmap, Mark, Point, Scale, Series};
 use maud::{Markup, html};
 
 use self::frame::Frame;
@@ -19,9 +19,9 @@ pub(crate) use self::{spark::sparkline, table::data_table};
 /// How many series have a colour of their own; further ones begin again.
 pub(crate) const COLOURS: usize = 10;
 
-/// The class that gives a series its colour.
-fn colour(index: usize) -> String {
-    format!("s{}", index % COLOURS)
+/// The class that gives a series its colour; gray for the sum of those that are not drawn.
+fn colour(series: &Series, index: usize) -> String {
+    if series.other { "s-other".to_owned() } else { format!("s{}", index % COLOURS) }
 }
 
 /// A chart with its legend. `id` is unique in the page; `title` and `unit` tell those who do not see it what it is.
@@ -72,7 +72,7 @@ fn place(x: f64) -> i64 {
 fn legend(chart: &Chart) -> Markup {
     html! {
         ul.legend aria-hidden="true" {
-            @for (index, series) in chart.series.iter().enumerate() { li { span.swatch.(colour(index)) {} (series.name) } }
+            @for (index, series) in chart.series.iter().enumerate() { li { span.swatch.(colour(series, index)) {} (series.name) } }
         }
     }
 }
