@@ -34,17 +34,17 @@ pub(super) async fn run(
     let limits = Limits::page();
     match pin.ask(query(sql), limits).await {
         Err(ReaderError::TooLarge { .. }) => {}
-        outcome => return outcome.map_err(undrawn),
+        outcome => return outcome.map_err(|error| undrawn(&error)),
     }
     let inner = sql.trim_end().trim_end_matches(';');
-    let counted = pin.ask(query(&format!("SELECT count(*) AS total FROM (\n{inner}\n)")), limits).await.map_err(undrawn)?;
+    let counted = pin.ask(query(&format!("SELECT count(*) AS total FROM (\n{inner}\n)")), limits).await.map_err(|error| undrawn(&error))?;
     let total = Rows::of(&counted).each().next().and_then(|row| row.text(0)?.parse::<usize>().ok()).unwrap_or_default();
     for rows in FEWER_ROWS {
         let offset = if part == Part::Last { total.saturating_sub(rows) } else { 0 };
         let some = format!("SELECT * FROM (\n{inner}\n) LIMIT {rows} OFFSET {offset}");
         match pin.ask(query(&some), limits).await {
             Err(ReaderError::TooLarge { .. }) => {}
-            Err(error) => return Err(undrawn(error)),
+            Err(error) => return Err(undrawn(&error)),
             Ok(answer) => {
                 let which = if part == Part::Last { "last" } else { "first" };
                 notes.texts.push(format!(
@@ -61,8 +61,8 @@ pub(super) async fn run(
 }
 
 /// A query that takes too long or too much depends on how much data there is; any other failure is a mistake in it.
-fn undrawn(error: ReaderError) -> Undrawn {
-    let by_amount = match &error {
+fn undrawn(error: &ReaderError) -> Undrawn {
+    let by_amount = match error {
         ReaderError::TimedOut { .. } | ReaderError::TooLarge { .. } | ReaderError::Busy { .. } => true,
         ReaderError::Engine { message } => message.starts_with("Out of Memory"),
         _ => false,

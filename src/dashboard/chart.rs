@@ -81,13 +81,12 @@ impl Columns {
                 None => 0,
                 Some(column) => {
                     let name = row.text(column).unwrap_or_else(|| "none".into());
-                    match by_name.get(name.as_ref()) {
-                        Some(index) => *index,
-                        None => {
-                            by_name.insert(name.clone().into_owned(), all.len());
-                            all.push(called(name.into_owned()));
-                            all.len() - 1
-                        }
+                    if let Some(index) = by_name.get(name.as_ref()) {
+                        *index
+                    } else {
+                        by_name.insert(name.clone().into_owned(), all.len());
+                        all.push(called(name.into_owned()));
+                        all.len() - 1
                     }
                 }
             };

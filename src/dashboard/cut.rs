@@ -58,7 +58,7 @@ impl Cutter<'_> {
         ranked.sort_by(|one, other| rank(*other).total_cmp(&rank(*one)));
         let kept: BTreeSet<usize> = ranked.into_iter().take(most).collect();
         // The sum of all earlier days is no day.
-        let other = (self.sums() && !ordered).then(|| free("Other", places.iter().map(|place| place.name.as_str())));
+        let other = (self.sums() && !ordered).then(|| free("Other", &places.iter().map(|place| place.name.as_str())));
         let now: HashMap<usize, f64> = kept.iter().enumerate().map(|(new, old)| (*old, new as f64)).collect();
         for one in series {
             let mut sum: Option<f64> = None;
@@ -101,7 +101,7 @@ impl Cutter<'_> {
         for (index, one) in std::mem::take(series).into_iter().enumerate() {
             if kept.contains(&index) { drawn.push(one) } else { rest.push(one) }
         }
-        let other = (self.sums() && self.mark != Mark::Scatter).then(|| free("Other", drawn.iter().map(|series| series.name.as_str())));
+        let other = (self.sums() && self.mark != Mark::Scatter).then(|| free("Other", &drawn.iter().map(|series| series.name.as_str())));
         if let Some(name) = &other {
             drawn.push(self.sum(name, &rest));
         }
@@ -215,7 +215,7 @@ fn index(place: f64) -> usize {
 }
 
 /// A name that none of the others has.
-fn free<'n>(name: &str, taken: impl Iterator<Item = &'n str> + Clone) -> String {
+fn free<'n>(name: &str, taken: &(impl Iterator<Item = &'n str> + Clone)) -> String {
     let mut name = name.to_owned();
     while taken.clone().any(|other| other == name) {
         name.insert_str(0, "All ");
