@@ -127,6 +127,7 @@ pub(crate) fn generation(at: usize, served: bool, pinned: bool) -> Generation {
                 })
                 .collect(),
             fingerprint: None,
+            content: None,
         }],
         audits: Verdict { audits: vec![audit(true, "rows", "has 1,500,000 rows"), audit(true, "not_empty", "is not empty")] },
         forced: false,

@@ -128,7 +128,7 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
     for (name, columns) in plan::columns(&engine, STAGED, schema)? {
         let read_all = format!("SELECT count(*), max(hash(COLUMNS(*))) FROM {}", sql::path(&[schema, &name]));
         let rows = engine.rows(&read_all, &[], |row| row.get(0))?.first().copied().unwrap_or_default();
-        tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns, fingerprint: None });
+        tables.push(TableManifest { name, kind: Kind::Table, rows, comment: None, columns, fingerprint: None, content: None });
     }
     Ok(Manifest {
         id: id.clone(),

@@ -65,7 +65,7 @@ pub(super) fn attempt(
             }
             // Of the file that it is filled from, only what the next export begins with.
             Some(lake) => lake::prune(target, lake, job.keep).and_then(|()| {
-                let kept = generations::prune(&target.file(), 1);
+                let kept = generations::prune_unread(&target.file(), 1);
                 kept.map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))
             }),
         };

@@ -68,6 +68,23 @@ pub struct TableManifest {
     /// What its content is recognised by; absent for one that is always copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// A digest of what it holds; absent where its types cannot be hashed, or where an older materia exported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+impl TableManifest {
+    /// Returns whether both hold the same, value for value and row for row, as far as that is recorded.
+    pub(super) fn holds_as(&self, other: &Self) -> bool {
+        let both = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
+        let described = |table: &Self| (table.name.clone(), table.kind, table.rows, table.comment.clone(), table.columns.clone());
+        described(self) == described(other)
+            && if self.content.is_some() && other.content.is_some() {
+                self.content == other.content
+            } else {
+                both(&self.fingerprint, &other.fingerprint)
+            }
+    }
 }
 
 impl Manifest {
@@ -80,12 +97,14 @@ impl Manifest {
     /// Whether both hold the same, value for value, as far as their tables can be recognised.
     pub(super) fn holds_as(&self, other: &Self) -> bool {
         let recipe = |manifest: &Self| manifest.basis.as_ref().map(|basis| basis.recipe.clone());
+        // Fingerprints say something only about tables that were made in the same way; contents always do.
+        let comparable = recipe(self).is_some() && recipe(self) == recipe(other);
+        let has_content = |manifest: &Self| manifest.tables.iter().all(|table| table.content.is_some());
         self.id == other.id
             || (self.schema == other.schema
-                && recipe(self).is_some()
-                && recipe(self) == recipe(other)
-                && self.tables == other.tables
-                && self.tables.iter().all(|table| table.fingerprint.is_some()))
+                && self.tables.len() == other.tables.len()
+                && (comparable || (has_content(self) && has_content(other)))
+                && self.tables.iter().all(|table| other.table(&table.name).is_some_and(|other| table.holds_as(other))))
     }
 
     /// The rows of all its tables.
@@ -223,11 +242,35 @@ pub fn what(target: &Target) -> io::Result<Served> {
     })
 }
 
-/// Removes all but the newest `keep` generations, the served one and the pinned ones; returns what was removed.
+/// Returns the newest generation before the served one whose content differs from it, or else the newest of all that do: without it there would
+/// be nothing to roll back to. `all` is newest first. One whose content is not known counts as another.
+pub(super) fn last_that_differs(all: &[Generation]) -> Option<GenerationId> {
+    let served = all.iter().find(|generation| generation.served)?;
+    let differs = |generation: &&Generation| match (&generation.manifest, &served.manifest) {
+        (Some(kept), Some(served)) => !kept.holds_as(served),
+        _ => generation.id != served.id,
+    };
+    let before = all.iter().filter(|generation| generation.id < served.id).find(differs);
+    before.or_else(|| all.iter().find(differs)).map(|generation| generation.id.clone())
+}
+
+/// Removes all but the newest `keep` generations, the served one, the last one whose content differs from it, and the pinned ones; returns what was
+/// removed.
 pub(super) fn prune(target: &Target, keep: usize) -> io::Result<Vec<GenerationId>> {
+    let all = list(target)?;
+    let differs = last_that_differs(&all);
+    remove(target, all, keep, differs.as_ref())
+}
+
+/// Removes all but the newest `keep` generations, the served one and the pinned ones of a file that nobody reads: there is nothing to roll back.
+pub(super) fn prune_unread(target: &Target, keep: usize) -> io::Result<Vec<GenerationId>> {
+    remove(target, list(target)?, keep, None)
+}
+
+fn remove(target: &Target, all: Vec<Generation>, keep: usize, differs: Option<&GenerationId>) -> io::Result<Vec<GenerationId>> {
     let mut removed = Vec::new();
-    for generation in list(target)?.into_iter().skip(keep) {
-        if !generation.served && !generation.pinned {
+    for generation in all.into_iter().skip(keep) {
+        if !generation.served && !generation.pinned && Some(&generation.id) != differs {
             discard(target, &generation.id)?;
             removed.push(generation.id);
         }

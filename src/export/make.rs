@@ -5,16 +5,17 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    ExportError, Job, Manifest, Plan, Record, Step, TableManifest, TableRecord, Verdict, Watch,
+    ExportError, Job, Manifest, Plan, Record, Step, TableManifest, TablePlan, TableRecord, Verdict, Watch,
     adopt::{self, Previous},
     audit,
     beside::side_by_side,
+    content,
     fingerprint::Fingerprint,
     publish,
     read::{self, Read, StagedRead},
     reuse::{self, Basis},
     snapshot::ms_since,
-    stage::{self, Staged},
+    stage::{self, Staged, StagedTable},
     turn,
     work::Work,
 };
@@ -47,11 +48,19 @@ pub(super) fn make(
         Read::Unchanged(served) => return confirm(job, served, against, work, record, watch).map(Made::Unchanged),
         Read::Staged(read) => read,
     };
-    let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints } = *read;
-    record.tables = table_records(&staged, against);
+    let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints, may_stay } = *read;
 
     watch.step(Step::Audit);
     let auditing = Instant::now();
+    let served = previous.served();
+    let contents = content::of_staged(&staged, &plan.tables, (&plan.schema, served), job, work)?;
+    let tables = describe_tables(&plan, &staged, &fingerprints, &contents);
+    if may_stay && let Some(served) = served.filter(|served| is_held_by(&tables, &plan, served)) {
+        drop(staged);
+        let served = recognise(served, tables, stamp, job, watch);
+        return confirm(job, &served, against, work, record, watch).map(Made::Unchanged);
+    }
+    record.tables = table_records(&staged, against);
     let (basis, verdict) = side_by_side(
         || reuse::basis(&staged, recipe, stamp, job),
         || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, against, job, work),
@@ -64,7 +73,7 @@ pub(super) fn make(
     }
 
     let publishing = Instant::now();
-    let manifest = describe(record, &plan, &staged, &fingerprints, (read_at, basis), verdict);
+    let manifest = describe(record, &plan, (&staged, tables), (read_at, basis), verdict);
     job.cancel.check()?;
     publish::publish(staged, &job.target, &manifest, watch)?;
     record.publish_ms = ms_since(publishing);
@@ -114,22 +123,52 @@ fn table_records(staged: &Staged, previous: Option<&Manifest>) -> Vec<TableRecor
     staged.tables.iter().map(record).collect()
 }
 
+/// Whether the served file holds, table for table and value for value, what was staged.
+fn is_held_by(tables: &[TableManifest], plan: &Plan, served: &Manifest) -> bool {
+    served.schema == plan.schema
+        && served.storage_version.as_ref() == Some(&plan.storage_version)
+        && tables.len() == served.tables.len()
+        && tables.iter().all(|table| served.table(&table.name).is_some_and(|served| served.content.is_some() && served.holds_as(table)))
+}
+
+/// Records by what the next export recognises that the served file holds what the lakehouse does, which stores it in another way now. What comes
+/// of it is not needed for being right: the next export would compare contents again.
+fn recognise(served: &Manifest, tables: Vec<TableManifest>, stamp: Option<String>, job: &Job, watch: &mut dyn Watch) -> Manifest {
+    let mut manifest = served.clone();
+    manifest.tables = tables;
+    if let Some(basis) = &mut manifest.basis {
+        basis.lakehouse = stamp;
+    }
+    if manifest != *served
+        && let Err(error) = publish::write_manifest(&job.target, &manifest)
+    {
+        watch.notice(&format!("what the lakehouse is recognised by could not be recorded: {error}"));
+    }
+    manifest
+}
+
+fn describe_tables(plan: &Plan, staged: &Staged, fingerprints: &[Fingerprint], contents: &[Option<String>]) -> Vec<TableManifest> {
+    let known = staged.tables.iter().zip(fingerprints).zip(contents);
+    let describe =
+        |(table, ((copied, fingerprint), content)): (&TablePlan, ((&StagedTable, &Fingerprint), &Option<String>))| TableManifest {
+            name: table.name.clone(),
+            kind: table.kind,
+            rows: copied.rows,
+            comment: table.comment.clone(),
+            columns: table.columns.clone(),
+            fingerprint: fingerprint.clone().ok(),
+            content: content.clone(),
+        };
+    plan.tables.iter().zip(known).map(describe).collect()
+}
+
 fn describe(
     record: &Record,
     plan: &Plan,
-    staged: &Staged,
-    fingerprints: &[Fingerprint],
+    (staged, tables): (&Staged, Vec<TableManifest>),
     (read_at, basis): (Timestamp, Basis),
     audits: Verdict,
 ) -> Manifest {
-    let tables = plan.tables.iter().zip(&staged.tables).zip(fingerprints).map(|((table, copied), fingerprint)| TableManifest {
-        name: table.name.clone(),
-        kind: table.kind,
-        rows: copied.rows,
-        comment: table.comment.clone(),
-        columns: table.columns.clone(),
-        fingerprint: fingerprint.clone().ok(),
-    });
     Manifest {
         id: record.id.clone(),
         exported_at: read_at,
@@ -137,7 +176,7 @@ fn describe(
         schema: plan.schema.clone(),
         storage_version: Some(plan.storage_version.clone()),
         bytes: staged.bytes,
-        tables: tables.collect(),
+        tables,
         audits,
         forced: record.forced,
         materia: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,6 +8,7 @@ mod attempt;
 mod audit;
 mod beside;
 mod cancel;
+mod content;
 mod dashboards;
 mod engine;
 mod error;

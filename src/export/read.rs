@@ -38,7 +38,12 @@ pub(super) struct StagedRead {
     pub(super) stamp: Option<String>,
     /// When the data was read.
     pub(super) read_at: Timestamp,
+    /// Whether the served file is as it was published, and made in the same way: it may stay where it holds the same.
+    pub(super) may_stay: bool,
 }
+
+/// Why everything is copied where the served file does not hold what was audited: it must not stay.
+const NOT_AS_PUBLISHED: &str = "the served file is not what was published";
 
 /// What an export would do about each table, in the plan's order.
 pub(super) fn foresee(
@@ -88,6 +93,7 @@ pub(super) fn read<'a>(
     if let Some(source) = &mut record.lakehouse {
         source.version = Some(plan.lakehouse_version.clone());
     }
+    let is_usable = usable.is_ok();
     let (staged, fingerprints) = match usable {
         Ok(usable) => {
             let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
@@ -112,7 +118,8 @@ pub(super) fn read<'a>(
         Err(unchanged) => return Ok(Read::Unchanged(unchanged)),
     };
     record.bytes = staged.bytes;
-    Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, recipe, stamp, read_at })))
+    let may_stay = is_usable && staged.tables.iter().all(|table| table.treatment.why != NOT_AS_PUBLISHED);
+    Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, recipe, stamp, read_at, may_stay })))
 }
 
 fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
@@ -165,7 +172,7 @@ fn stage_as(
     if let Decision::Keep(manifest, _) = &decision {
         watch.step(Step::Stage);
         let why = match reuse::take_over(job, manifest, path.clone())? {
-            None => "the served file is not what was published",
+            None => NOT_AS_PUBLISHED,
             Some(copy) => {
                 let treatments = decision.treatments(plan, fingerprints);
                 let staged = stage::fill(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;

@@ -180,8 +180,8 @@ fn what_lies_in_a_killed_writers_log_is_exported_and_what_does_not_is_not_copied
     assert!(site.path("lakehouse.duckdb.wal").metadata().unwrap().len() > 0);
     assert_eq!(site.copied_and_reused(), (vec!["a".to_owned(), "sums".to_owned()], vec!["b".to_owned()]));
     assert_eq!(site.number("SELECT big FROM serving.a WHERE id = 5"), 11);
-    // What is only in memory has no fingerprint and is copied until a checkpoint puts it into the file.
-    assert_eq!(site.copied_and_reused().0, ["a", "sums"]);
+    // What is only in memory has no fingerprint and is copied until a checkpoint puts it into the file; what was copied is what is served.
+    assert!(site.ok(&["export"]).stdout.starts_with("unchanged"));
 }
 
 #[test]

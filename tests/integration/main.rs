@@ -68,6 +68,7 @@ mod terminal;
 mod tui;
 mod turns;
 mod types;
+mod unchanged;
 mod users;
 mod walls;
 mod web;

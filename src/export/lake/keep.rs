@@ -1,12 +1,12 @@
 //! The generations of a lake: listing them, and expiring what nobody needs.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::Path};
 
 use jiff::Timestamp;
 
 use super::writer;
 use crate::{
-    export::{Cancel, ExportError, Generation, Limits, work::Work},
+    export::{Cancel, ExportError, Generation, Limits, generations::last_that_differs, work::Work},
     lake::{Commit, Lake},
     target::{GenerationId, Target},
 };
@@ -22,12 +22,15 @@ pub(crate) fn generations(lake: &Lake) -> io::Result<Vec<Generation>> {
     Ok(manifests.into_iter().rev().map(generation).collect())
 }
 
-/// Expires the snapshots of all but the newest `keep` generations, the served one and the pinned ones, once their readers had time to let go of them, and
+/// Expires the snapshots of all but the newest `keep` generations, the served one, the last one whose content differs from it and the pinned ones, once their readers had time to let go of them, and
 /// removes data that no snapshot needs.
 pub(crate) fn prune(target: &Target, lake: &Lake, keep: usize) -> Result<(), ExportError> {
+    let mut needed = lake.pins()?;
+    let all = generations(lake).map_err(|source| ExportError::io("list the generations of", Path::new(lake.name()), source))?;
+    needed.extend(last_that_differs(&all));
     let expired = unneeded(
         &lake.commits()?,
-        &lake.pins()?,
+        &needed,
         keep,
         Timestamp::now() - jiff::SignedDuration::try_from(lake.keeping().grace).unwrap_or_default(),
     );

@@ -122,13 +122,14 @@ fn why(job: &Job, name: &str, manifest: &Manifest, found: Option<&Found>) -> Res
     };
     let recipe = |manifest: &Manifest| manifest.basis.as_ref().map(|basis| basis.recipe.clone());
     let (now, Some(before)) = (manifest.table(name), served.table(name)) else { return Err("new".to_owned()) };
+    let same = now.is_some_and(|now| now.holds_as(before));
     if job.full {
         Err("a full export was asked for".to_owned())
     } else if recipe(served).is_none() || recipe(served) != recipe(manifest) {
         Err("materia, DuckDB, the time zone or the schema is another one than in the last export".to_owned())
-    } else if before.fingerprint.is_none() {
+    } else if !same && before.fingerprint.is_none() && before.content.is_none() {
         Err("it cannot be recognised, and is always copied".to_owned())
-    } else if now != Some(before) {
+    } else if !same {
         Err("changed".to_owned())
     } else if !found.has_as_published(name) {
         Err("it was changed in the lake after it was published".to_owned())
@@ -161,9 +162,9 @@ pub(super) fn roll_back(
     let work = Work::begin(target.work())?;
     let writer = Writer::begin(lake, &manifest.schema, found.as_ref(), (&Limits::default(), &work.spill(), cancel))?;
     let is_there = |name: &str| {
-        let same = served.as_ref().is_some_and(|served| {
-            served.table(name) == manifest.table(name) && served.table(name).is_some_and(|table| table.fingerprint.is_some())
-        });
+        let same = served
+            .as_ref()
+            .is_some_and(|served| served.table(name).zip(manifest.table(name)).is_some_and(|(served, kept)| served.holds_as(kept)));
         same && found.as_ref().is_some_and(|found| found.has_as_published(name))
     };
     let frozen = lake.freeze(snapshot, &manifest.schema)?;

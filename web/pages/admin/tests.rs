@@ -47,6 +47,7 @@ fn generation(hour: u8, served: bool, pinned: bool) -> Generation {
             comment: Some("One row for each <order>".to_owned()),
             columns: vec![column("id"), column("value")],
             fingerprint: None,
+            content: None,
         }],
         audits: Verdict {
             audits: vec![
