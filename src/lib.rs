@@ -9,6 +9,7 @@ pub mod download;
 pub mod export;
 pub mod extensions;
 pub mod files;
+pub mod glob;
 pub mod guard;
 pub mod lake;
 pub mod lock;

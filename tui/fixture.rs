@@ -111,6 +111,8 @@ pub(crate) fn generation(at: usize, served: bool, pinned: bool) -> Generation {
         exported_at: id(at).time().unwrap(),
         lakehouse: None,
         schema: "serving".to_owned(),
+        sources: Vec::new(),
+        time_zone: None,
         storage_version: Some("v1.0.0".to_owned()),
         bytes: 3_420_160,
         tables: vec![TableManifest {

@@ -57,7 +57,7 @@ pub(crate) enum StartError {
 pub(crate) async fn run(settings: Settings) -> Result<(), StartError> {
     let address = settings.web.listen;
     accounts::check_debug(&settings.web).map_err(AccountsError::from)?;
-    let reader = Reader::follow(&settings.target()?, &settings.export.schema, ReaderLimits::default())?;
+    let reader = Reader::follow(&settings.target()?, settings.export.served_schema(), ReaderLimits::default())?;
     let clock = Clock::System;
     let accounts = Accounts::open_patiently(&settings, &clock).await?;
     let dashboards = Dashboards::load(&settings.dashboards)?;

@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure { message: "another materia alert is at work".to_owned(), code: Failure::BUSY });
     };
     let (mut state, now) = (State::load(&target)?, Timestamp::now());
-    let reader = Reader::follow(&target, &settings.export.schema, ReaderLimits::small())?;
+    let reader = Reader::follow(&target, settings.export.served_schema(), ReaderLimits::small())?;
     let place = Place { target: target.clone(), lakehouse: settings.lakehouse.clone(), max_age: settings.status.max_age };
     let status = Status::look(&place, reader.state())?;
     state.see_holder(status.lakehouse_held_by.as_ref(), now);

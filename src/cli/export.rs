@@ -28,9 +28,24 @@ What is asked of single tables, and audits written in SQL, stand in materia.toml
 Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
-    /// Schema to publish [env: MATERIA_SCHEMA] [default: serving]
-    #[arg(long, value_name = "NAME")]
-    schema: Option<String>,
+    /// Schema to publish; several separated by commas, or the flag repeated [env: MATERIA_SCHEMA] [default: serving]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    schema: Vec<String>,
+    /// Publish only relations that match, for example 'marts.dim_*' or '*_daily'
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    include: Vec<String>,
+    /// Leave out relations that match
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    exclude: Vec<String>,
+    /// Name of the schema in the served file [default: the first --schema]
+    #[arg(long = "as", value_name = "NAME")]
+    served_as: Option<String>,
+    /// Publish other schemas than those of the served generation
+    #[arg(long)]
+    allow_schema_change: bool,
+    /// Time zone in which views are evaluated [env: MATERIA_TIME_ZONE] [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
     /// How long to wait for the lakehouse, for example 90s, 5m or 2h [env: MATERIA_WAIT] [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     wait: Option<Duration>,
@@ -161,7 +176,13 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     let mut settings = context.settings;
     let export = &mut settings.export;
     let overlay = |value: &mut usize, flag: Option<u16>| *value = flag.map_or(*value, usize::from);
-    export.schema = args.schema.unwrap_or_else(|| export.schema.clone());
+    for (setting, flag) in [(&mut export.schema, args.schema), (&mut export.include, args.include), (&mut export.exclude, args.exclude)] {
+        if !flag.is_empty() {
+            *setting = flag;
+        }
+    }
+    export.served_as = args.served_as.or_else(|| export.served_as.clone());
+    export.time_zone = args.time_zone.unwrap_or_else(|| export.time_zone.clone());
     export.wait = args.wait.unwrap_or(export.wait);
     export.snapshot = args.snapshot.map_or(export.snapshot, |snapshot| snapshot.0);
     overlay(&mut export.keep, args.keep);
@@ -171,6 +192,7 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     export.keep_refused |= args.keep_refused;
     let mut job = Job::new(&settings).map_err(|error| Failure::usage(format!("cannot follow {}: {error}", settings.serving.display())))?;
     job.dashboards = context::dashboards(&settings)?;
+    job.sources.allow_schema_change = args.allow_schema_change;
     job.force = args.force;
     job.full = args.full;
     Ok(job)
@@ -196,9 +218,10 @@ fn published(finished: &Finished, job: &Job) -> String {
     }
     let _ = writeln!(
         text,
-        "{} {} to {served}: {}, {}, {} in {took}; the pipeline could not write for {blocked}",
+        "{} {} to {served}: schema {}, {}, {}, {} in {took}; the pipeline could not write for {blocked}",
         record.outcome.word(),
         record.id,
+        record.schema.as_deref().unwrap_or(&job.schema),
         tables(record),
         words::rows(record.rows()),
         words::bytes(record.bytes),
@@ -216,12 +239,14 @@ pub(super) fn tables(record: &Record) -> String {
 fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
     let plan = &rehearsal.plan;
     let mut text = format!(
-        "would export {} from {} ({}, {}) to {}\n\n",
+        "would export {} of schema {} from {} ({}, {}) to {}{}\n\n",
         words::plural(plan.tables.len(), "table"),
+        plan.sources.join(", "),
         job.lakehouse.display(),
         words::bytes(rehearsal.lakehouse.bytes),
         plan.lakehouse_version,
-        job.target.name().display()
+        job.target.name().display(),
+        if plan.sources == [plan.schema.clone()] { String::new() } else { format!(", as schema {}", plan.schema) },
     );
     for (table, treatment) in plan.tables.iter().zip(&rehearsal.treatments) {
         let done = if treatment.reused { "kept" } else { "copied" };

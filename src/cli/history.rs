@@ -41,6 +41,9 @@ fn line(record: &Record) -> String {
     if !record.tables.is_empty() {
         let _ = write!(text, "  {}, {}, {}", super::export::tables(record), words::rows(record.rows()), words::bytes(record.bytes));
     }
+    if let Some(schema) = &record.schema {
+        let _ = write!(text, "  schema {schema}");
+    }
     if let Some(generation) = record.generation.as_ref().filter(|generation| **generation != record.id) {
         let _ = write!(text, "  serving {generation}");
     }

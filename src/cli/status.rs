@@ -36,6 +36,7 @@ struct Report {
     problems: Vec<String>,
     served: PathBuf,
     generation: Option<GenerationId>,
+    schema: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<i64>,
     exported_at: Option<Timestamp>,
@@ -78,7 +79,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result<Report, Failure> {
-    let reader = Reader::follow(target, &context.settings.export.schema, ReaderLimits::small())?;
+    let reader = Reader::follow(target, context.settings.export.served_schema(), ReaderLimits::small())?;
     let catalog = reader.pin().and_then(|pin| wait(pin.catalog()));
     let place = target.clone();
     let snapshot = reader.state().generation.and_then(|info| info.snapshot);
@@ -96,6 +97,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         problems,
         age_s: status.age(now).map(|age| age.as_secs()),
         last_attempt: status.last_attempt().cloned(),
+        schema: served_schema(&status.generations),
         served: status.served,
         generation: status.generation,
         snapshot,
@@ -108,6 +110,13 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         lakehouse_held_by: status.lakehouse_held_by,
         lakehouse: status.lakehouse,
     })
+}
+
+/// The schema of the served file, with where it came from where that is another.
+fn served_schema(generations: &[Generation]) -> Option<String> {
+    let manifest = generations.iter().find(|generation| generation.served)?.manifest.as_ref()?;
+    let is_same = manifest.sources.is_empty() || manifest.sources == [manifest.schema.clone()];
+    Some(if is_same { manifest.schema.clone() } else { format!("{} from {}", manifest.schema, manifest.sources.join(", ")) })
 }
 
 fn generation_line(generation: Generation) -> GenerationLine {
@@ -126,7 +135,8 @@ fn text(status: &Report) -> String {
     if let Some(generation) = &status.generation {
         let age = status.age_s.map(|age| format!(", exported {}", words::ago(Duration::from_secs(age)))).unwrap_or_default();
         let snapshot = status.snapshot.map(|number| format!(" (snapshot {number})")).unwrap_or_default();
-        let _ = write!(text, "  generation {generation}{snapshot}{age}");
+        let schema = status.schema.as_ref().map(|schema| format!(", schema {schema}")).unwrap_or_default();
+        let _ = write!(text, "  generation {generation}{snapshot}{age}{schema}");
     }
     let _ = writeln!(text);
     for table in &status.tables {

@@ -110,7 +110,7 @@ fn setup(files: &Files, logs: &[String]) -> Result<Setup, String> {
     shown.extend(logs.iter().cloned());
     Ok(Setup {
         place: Place { target, lakehouse: settings.lakehouse, max_age: settings.status.max_age },
-        schema: settings.export.schema,
+        schema: settings.export.served_schema().to_owned(),
         dashboards: settings.dashboards,
         metrics: settings.web.metrics,
         logs: shown,

@@ -135,6 +135,8 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
         exported_at: id.time().unwrap_or_default(),
         lakehouse: None,
         schema: schema.to_owned(),
+        sources: Vec::new(),
+        time_zone: None,
         storage_version: None,
         bytes: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
         tables,

@@ -8,15 +8,18 @@ use std::{
 
 use duckdb::{Config, Connection, Row};
 
-use super::{Cancel, ExportError, plan::STAGED};
+use super::{Cancel, ExportError, lakehouse::COMPANIONS, plan::STAGED};
 use crate::{
-    guard,
+    files, guard,
     lake::{Frozen, Lake},
     sql,
 };
 
 /// How often a running statement is asked for its progress and whether it should stop.
 const PULSE: Duration = Duration::from_millis(100);
+
+/// Why a time zone cannot be set.
+const NO_ICU: &str = "this DuckDB was built without ICU and knows UTC alone";
 
 /// Bounds on what an export may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +54,10 @@ impl Engine {
     /// Opens a finished file by itself and under the staged file's name, as a reader would: read-only, with nothing else within its reach.
     pub(super) fn alone(path: &Path, limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
         let open = || {
-            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?.enable_autoload_extension(false)?)?;
+            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
             connection.execute_batch(&format!("{}; USE {}", attach(path, STAGED, "READ_ONLY"), sql::ident(STAGED)))?;
+            // As readers are; a DuckDB without ICU knows nothing else.
+            let _ = connection.execute_batch("SET GLOBAL TimeZone = 'UTC'; SET TimeZone = 'UTC'");
             connection.execute_batch("SET enable_external_access = false")?;
             Ok(connection)
         };
@@ -71,6 +76,39 @@ impl Engine {
             }
         });
         Ok(Self { connection, cancel: cancel.clone(), _watched: watched })
+    }
+
+    /// Sets the time zone in which views are evaluated, for this connection and those made from it.
+    pub(super) fn set_time_zone(&self, zone: &str) -> Result<(), ExportError> {
+        let zone_text = sql::literal(zone);
+        match self.quick(&format!("SET GLOBAL TimeZone = {zone_text}; SET TimeZone = {zone_text}")) {
+            // Without ICU there is no such setting, and a DuckDB that cannot convert between time zones refuses views that need it.
+            Err(ExportError::Engine { source, .. }) if source.to_string().contains("unrecognized configuration parameter") => {
+                if zone.eq_ignore_ascii_case("UTC") {
+                    Ok(())
+                } else {
+                    Err(ExportError::TimeZone { zone: zone.to_owned(), why: NO_ICU.to_owned() })
+                }
+            }
+            Err(ExportError::Engine { source, .. }) => {
+                Err(ExportError::TimeZone { zone: zone.to_owned(), why: super::error::reason(&source) })
+            }
+            set => set,
+        }
+    }
+
+    /// Closes the world outside to this DuckDB for good: from here on it opens what is attached, what is named here, and its spilled data.
+    pub(super) fn close_outside<'a>(&self, databases: &[&Path], files: impl Iterator<Item = &'a Path>) -> Result<(), ExportError> {
+        let with_logs = |path: &&Path| {
+            let logs = COMPANIONS.iter().map(|ending| files::with_suffix(path, ending));
+            std::iter::once(path.to_path_buf()).chain(logs).collect::<Vec<_>>()
+        };
+        let databases = databases.iter().flat_map(with_logs);
+        // DuckDB compares names as they are written.
+        let full = databases.filter_map(|path| Some([std::path::absolute(&path).ok()?, path])).flatten();
+        let allowed = full.chain(files.map(Path::to_path_buf)).map(|path| sql::literal(&path.to_string_lossy()));
+        let allowed = allowed.collect::<Vec<_>>().join(", ");
+        self.quick(&format!("SET allowed_paths = [{allowed}]; SET enable_external_access = false"))
     }
 
     /// Another connection to the same DuckDB, for work side by side.
@@ -150,7 +188,11 @@ impl Engine {
 }
 
 fn config(limits: &Limits, spill: &Path) -> duckdb::Result<Config> {
-    let mut config = Config::default().with("temp_directory", spill.to_string_lossy())?;
+    // What a statement needs is in DuckDB itself, or not to be had: nothing is loaded or installed because of a name in somebody's view.
+    let mut config = Config::default()
+        .enable_autoload_extension(false)?
+        .with("autoinstall_known_extensions", "false")?
+        .with("temp_directory", spill.to_string_lossy())?;
     if let Some(memory) = &limits.memory {
         config = config.max_memory(memory)?;
     }

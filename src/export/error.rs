@@ -1,6 +1,7 @@
 //! Why an attempt did not publish: each names the thing, says what is wrong and what to do next.
 
 use std::{
+    fmt::Write as _,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -45,16 +46,94 @@ pub enum ExportError {
         why: Unreadable,
     },
     /// There is no serving schema.
-    #[error(
-        "{} has no schema {schema:?}; it has {}. Name the one to publish with --schema", path.display(), list(found)
-    )]
+    #[error("{}", no_schema(path, schema, found, suggested.as_deref()))]
     NoSchema {
         /// The lakehouse.
         path: PathBuf,
         /// The schema that was looked for.
         schema: String,
-        /// The schemas there are.
+        /// The schemas there are, each with its tables.
         found: Vec<String>,
+        /// The one that is probably meant.
+        suggested: Option<String>,
+    },
+    /// Two relations would get one name.
+    #[error(
+        "{first} and {second} would both be served as {name}; nothing was published. Rename one in materia.toml:\n[export.rename]\n{second:?} = {other:?}\nor leave one out with --exclude {second}"
+    )]
+    SameName {
+        /// In the served file.
+        name: String,
+        /// Its schema and name in the lakehouse.
+        first: String,
+        /// The other one's.
+        second: String,
+        /// A name that is free.
+        other: String,
+    },
+    /// Every relation is left out.
+    #[error("{} has {left} tables and views in {schema}, and include and exclude leave none of them; look at the globs in [export]", path.display())]
+    NothingSelected {
+        /// The lakehouse.
+        path: PathBuf,
+        /// The schemas.
+        schema: String,
+        /// How many there are.
+        left: usize,
+    },
+    /// The served generation came from another schema.
+    #[error(
+        "the served file holds {served}, this is {now}; nothing was published. To publish it in place of the other: materia export --allow-schema-change{flags}"
+    )]
+    OtherSchema {
+        /// What is served.
+        served: String,
+        /// What was to be published.
+        now: String,
+        /// The flags that name it.
+        flags: String,
+    },
+    /// A view reads what it may not.
+    #[error("{relation} {what}; nothing was published. {advice}")]
+    Outside {
+        /// Schema and name.
+        relation: String,
+        /// What it does.
+        what: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// Views use a catalog that is not attached.
+    #[error(
+        "{relation} reads {catalog}.{table}, and no file is attached as {catalog}; nothing was published. Name the file in materia.toml:\n[export.attach]\n{catalog} = \"{catalog}.duckdb\"\nor, where it is the lakehouse's own name in its pipeline:\n[export]\ncatalog = {catalog:?}"
+    )]
+    NotAttached {
+        /// The view.
+        relation: String,
+        /// What it calls the file.
+        catalog: String,
+        /// What it reads there.
+        table: String,
+    },
+    /// A file that views read cannot be attached.
+    #[error("{} cannot be attached as {catalog} ([export.attach] in materia.toml): {why}", path.display())]
+    Attach {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        catalog: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The time zone is not known.
+    #[error(
+        "views cannot be evaluated in the time zone {zone:?} (export.time_zone): {why}. Name one as Europe/Berlin, or leave it out for UTC"
+    )]
+    TimeZone {
+        /// As it was given.
+        zone: String,
+        /// What is wrong.
+        why: String,
     },
     /// The serving schema is empty.
     #[error("{} has nothing in its schema {schema:?}; has the pipeline run?", path.display())]
@@ -257,6 +336,22 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+fn no_schema(path: &Path, schema: &str, found: &[String], suggested: Option<&str>) -> String {
+    let mut text = format!("{} has no schema {schema:?}; it has\n  {}\n", path.display(), found.join("\n  "));
+    match suggested {
+        None => text.push_str("None of them has tables to publish; has the pipeline run?"),
+        Some(suggested) => {
+            let is_usual = path.file_name().is_some_and(|name| name == "lakehouse.duckdb");
+            let lakehouse = if is_usual { String::new() } else { format!(" --lakehouse {}", path.display()) };
+            let _ = write!(
+                text,
+                "Name the one to publish, for example: materia export{lakehouse} --schema {suggested}\nor for good in materia.toml:\n[export]\nschema = {suggested:?}"
+            );
+        }
+    }
+    text
+}
+
 fn no_generation(asked: &str, kept: &[String]) -> String {
     match (asked, kept) {
         (_, []) => "no generation is kept yet; an export makes the first".to_owned(),
@@ -285,14 +380,15 @@ fn advice(error: &io::Error) -> &'static str {
 /// DuckDB's reason without the excerpt of the statement, which is ours and not the reader's.
 pub(super) fn reason(error: &duckdb::Error) -> String {
     let text = error.to_string();
-    text.split("\nLINE ").next().unwrap_or_default().trim_end().to_owned()
+    let text = text.split("\nLINE ").next().unwrap_or_default();
+    text.split("\n\nPossible solutions:").next().unwrap_or_default().trim_end().to_owned()
 }
 
 fn engine_advice(error: &duckdb::Error) -> &'static str {
     let text = error.to_string();
     if text.contains("No space left on device") {
         "; free some space and run it again"
-    } else if text.contains("Out of Memory") || text.contains("out of memory") {
+    } else if text.contains("Out of Memory") || text.contains("failed to pin block") || text.contains("out of memory") {
         "; raise --memory-limit or lower --threads"
     } else if text.contains("not supported in storage versions prior to") {
         "; ask for that one with --storage-version, or change the type in the pipeline"

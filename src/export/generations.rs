@@ -32,6 +32,12 @@ pub struct Manifest {
     pub lakehouse: Option<Source>,
     /// The schema its tables are in.
     pub schema: String,
+    /// The schemas of the lakehouse that they came from; none where it is the same one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// The time zone in which views were evaluated; absent in manifests of former versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// The oldest DuckDB that can read it.
     pub storage_version: Option<String>,
     /// Size of the file in bytes.

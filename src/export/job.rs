@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Cancel, ExportError, Limits, Plan, Record, Source, Treatment, fingerprint::Text};
+use super::{Cancel, ExportError, Limits, Plan, Record, Source, Sources, Treatment, fingerprint::Text};
 use crate::{
     dashboard::Dashboards,
     settings::{Settings, SnapshotMode, SqlAudit, TableSettings},
@@ -16,8 +16,10 @@ pub struct Job {
     pub lakehouse: PathBuf,
     /// What is served.
     pub target: Target,
-    /// The schema to publish.
+    /// The name of the schema in the served file.
     pub schema: String,
+    /// Which relations are published, and what they may read.
+    pub sources: Sources,
     /// How long to wait for the lakehouse, and for another exporter.
     pub wait: Duration,
     /// How to read the lakehouse.
@@ -56,7 +58,8 @@ impl Job {
         Ok(Self {
             lakehouse: settings.lakehouse.clone(),
             target: settings.target()?,
-            schema: export.schema,
+            schema: export.served_schema().to_owned(),
+            sources: Sources::new(&export),
             wait: export.wait,
             snapshot: export.snapshot,
             keep: export.keep,

@@ -174,6 +174,8 @@ fn describe(
         exported_at: read_at,
         lakehouse: record.lakehouse.clone(),
         schema: plan.schema.clone(),
+        sources: plan.sources.clone(),
+        time_zone: Some(plan.time_zone.clone()),
         storage_version: Some(plan.storage_version.clone()),
         bytes: staged.bytes,
         tables,

@@ -4,6 +4,7 @@
 //! served file is a whole generation.
 
 mod adopt;
+mod allowed_files;
 mod attempt;
 mod audit;
 mod beside;
@@ -21,13 +22,17 @@ mod lake;
 mod lakehouse;
 mod make;
 mod metrics;
+mod outside;
 mod plan;
 mod publish;
 mod read;
 mod recall;
 mod reuse;
+mod rewrite;
 mod snapshot;
+mod sources;
 mod stage;
+mod statement;
 mod turn;
 mod watch;
 mod work;
@@ -46,6 +51,7 @@ pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
 pub use reuse::{Basis, Treatment};
 pub use snapshot::How;
+pub use sources::{Origin, Sources};
 pub use turn::{Running, running};
 pub use watch::{Event, Step, Unwatched, Watch};
 
@@ -127,6 +133,7 @@ pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportErr
     let engine = Engine::start(&job.limits, &job.target.work().join("spill"), &job.cancel)?;
     let snapshot = Snapshot::in_place(lakehouse)?;
     let plan = Plan::make(&engine, &snapshot, job)?;
+    plan.notices.iter().for_each(|notice| watch.notice(notice));
     let of = |target: &Target| -> Result<Option<GenerationId>, ExportError> {
         Ok(match generations::served(target)? {
             Served::Generation(id) => Some(id),
@@ -136,6 +143,7 @@ pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportErr
     let (previous, file) = (of(&job.target)?, of(&job.target.file())?);
     let before = previous.as_ref().and_then(|id| manifest(&job.target, id));
     let held = file.as_ref().and_then(|id| manifest(&job.target.file(), id));
+    plan.check_schema(before.as_ref(), job)?;
     let treatments = read::foresee(&engine, &snapshot, &plan, held.as_ref(), job)?;
     drop(engine);
     snapshot.release();

@@ -4,7 +4,16 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportError, Job, Manifest, TableManifest, Unreadable, engine, engine::Engine, header, snapshot::Snapshot};
+use super::{
+    ExportError, Job, Manifest, Origin, TableManifest, Unreadable,
+    allowed_files::AllowedFiles,
+    engine::{self, Engine},
+    error::reason,
+    header,
+    outside::Views,
+    snapshot::Snapshot,
+    sources,
+};
 use crate::sql;
 
 /// The staged file's catalog: its name up to the dot.
@@ -22,8 +31,15 @@ pub struct Plan {
     /// The lakehouse's path, for errors.
     #[serde(skip)]
     pub(super) lakehouse: PathBuf,
-    /// The serving schema, spelled as in the lakehouse.
+    /// What the operator should know about the choice of tables.
+    #[serde(skip)]
+    pub(super) notices: Vec<String>,
+    /// The schema in the served file.
     pub schema: String,
+    /// The schemas of the lakehouse that are published, spelled as there.
+    pub sources: Vec<String>,
+    /// The time zone in which views are evaluated.
+    pub time_zone: String,
     /// The lakehouse's own storage version.
     pub lakehouse_version: String,
     /// The storage version of the exported file, for example `v1.0.0`.
@@ -35,8 +51,13 @@ pub struct Plan {
 /// One relation of the serving schema.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TablePlan {
-    /// Its name.
+    /// Its name in the served file.
     pub name: String,
+    /// Where it is in the lakehouse.
+    pub origin: Origin,
+    /// What a view that reads files is replaced by: its query with their full names.
+    #[serde(skip)]
+    pub(super) query: Option<String>,
     /// What it is in the lakehouse.
     pub kind: Kind,
     /// Its comment.
@@ -75,29 +96,81 @@ pub struct Column {
 }
 
 impl Plan {
-    /// Attaches the snapshot and looks at everything in its serving schema. One relation that does not bind refuses the whole.
+    /// Attaches the snapshot and looks at everything that is to be published. One relation that does not bind refuses the whole.
     pub(super) fn make(engine: &Engine, snapshot: &Snapshot, job: &Job) -> Result<Self, ExportError> {
-        let mut catalog = snapshot.stem.clone();
+        let mut catalog = job.sources.catalog.clone().unwrap_or_else(|| snapshot.stem.clone());
+        engine.set_time_zone(&job.sources.time_zone)?;
         attach(engine, snapshot, &catalog, job)?;
-        let schema = find_schema(engine, &catalog, job)?;
-        let mut relations = relations(engine, &catalog, &schema, job)?;
+        attach_others(engine, &catalog, job)?;
+        let files = AllowedFiles::find(&job.sources)?;
+        engine.close_outside(&[&snapshot.path, &job.target.staged()], files.paths())?;
+        let schemas = sources::find_schemas(engine, &catalog, job)?;
+        let schema = job.sources.served_as.clone().or_else(|| schemas.first().cloned()).unwrap_or_default();
+        let (mut relations, notices) = relations(engine, &catalog, &schemas, job)?;
         if relations.is_empty() {
-            return Err(ExportError::EmptySchema { path: job.lakehouse.clone(), schema });
+            return Err(ExportError::EmptySchema { path: job.lakehouse.clone(), schema: schemas.join(", ") });
         }
-        let mut bound = bind_all(engine, &catalog, &schema, &mut relations);
-        // In `serving.duckdb`, `serving.x` could be a schema's or a catalog's: another catalog name settles it, unless views use the first.
-        if bound.is_err() && catalog.eq_ignore_ascii_case(&schema) {
-            engine.quick(&format!("USE memory; DETACH {}", sql::ident(&catalog)))?;
-            attach(engine, snapshot, NEUTRAL, job)?;
-            if bind_all(engine, NEUTRAL, &schema, &mut relations).is_ok() {
-                bound = Ok(());
-                NEUTRAL.clone_into(&mut catalog);
+        let mut bound = bind_all(engine, &catalog, &schemas, &mut relations, &files);
+        if bound.is_err() && job.sources.catalog.is_none() {
+            // In `serving.duckdb`, `serving.x` could be a schema's or a catalog's: another catalog name settles it, unless views use the first.
+            let is_ambiguous = schemas.iter().any(|schema| catalog.eq_ignore_ascii_case(schema));
+            let other = match own_name(engine, &catalog, &relations, &files)? {
+                None => is_ambiguous.then(|| NEUTRAL.to_owned()),
+                own => own,
+            };
+            if let Some(other) = other {
+                engine.quick(&format!("USE memory; DETACH {}", sql::ident(&catalog)))?;
+                attach(engine, snapshot, &other, job)?;
+                if bind_all(engine, &other, &schemas, &mut relations, &files).is_ok() {
+                    bound = Ok(());
+                    catalog = other;
+                }
             }
+        }
+        if let Err(error @ ExportError::Unbindable { .. }) = bound {
+            return Err(not_attached(engine, &catalog, &relations, &files)?.unwrap_or(error));
         }
         bound?;
         let lakehouse_version = storage_version(engine, &catalog)?;
         let storage_version = job.storage_version.clone().unwrap_or_else(|| lakehouse_version.clone());
-        Ok(Self { catalog, lakehouse: job.lakehouse.clone(), lakehouse_version, schema, storage_version, tables: relations })
+        Ok(Self {
+            catalog,
+            lakehouse: job.lakehouse.clone(),
+            notices,
+            lakehouse_version,
+            schema,
+            sources: schemas,
+            time_zone: job.sources.time_zone.clone(),
+            storage_version,
+            tables: relations,
+        })
+    }
+
+    /// Refuses schemas that have nothing to do with those of the served generation, unless that was allowed.
+    pub(super) fn check_schema(&self, served: Option<&Manifest>, job: &Job) -> Result<(), ExportError> {
+        let Some(served) = served.filter(|served| served.lakehouse.is_some() && !job.sources.allow_schema_change) else { return Ok(()) };
+        let before = if served.sources.is_empty() { std::slice::from_ref(&served.schema) } else { &served.sources };
+        let has_other_name = !served.schema.eq_ignore_ascii_case(&self.schema);
+        if !has_other_name && !sources::is_disjoint(before, &self.sources) {
+            return Ok(());
+        }
+        let named = |schema: &str, sources: &[String]| {
+            let list = sources.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            if sources == [schema.to_owned()] { list } else { format!("`{schema}` from {list}") }
+        };
+        let (served_as, now) = (named(&served.schema, before), named(&self.schema, &self.sources));
+        let flags = format!(" --schema {}", self.sources.join(","));
+        Err(ExportError::OtherSchema { served: served_as, now, flags })
+    }
+}
+
+impl TablePlan {
+    /// What SQL copies it from.
+    pub(super) fn source(&self, catalog: &str) -> String {
+        match &self.query {
+            Some(query) => format!("({query})"),
+            None => sql::path(&[catalog, &self.origin.schema, &self.origin.name]),
+        }
     }
 }
 
@@ -107,6 +180,8 @@ impl Plan {
         let version = manifest.storage_version.clone().unwrap_or_default();
         let table = |table: &TableManifest| TablePlan {
             name: table.name.clone(),
+            origin: Origin { schema: manifest.schema.clone(), name: table.name.clone() },
+            query: None,
             kind: table.kind,
             comment: table.comment.clone(),
             columns: table.columns.clone(),
@@ -116,7 +191,10 @@ impl Plan {
         Self {
             catalog: STAGED.to_owned(),
             lakehouse: manifest.lakehouse.as_ref().map(|source| source.path.clone()).unwrap_or_default(),
+            notices: Vec::new(),
             schema: manifest.schema.clone(),
+            sources: manifest.sources.clone(),
+            time_zone: manifest.time_zone.clone().unwrap_or_default(),
             lakehouse_version: version.clone(),
             storage_version: version,
             tables: manifest.tables.iter().map(table).collect(),
@@ -146,20 +224,47 @@ fn newest_read(text: &str) -> Option<u64> {
     newest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
-fn find_schema(engine: &Engine, catalog: &str, job: &Job) -> Result<String, ExportError> {
-    // `main` counts as internal, and may be what a pipeline serves from.
-    let query = "
-        SELECT schema_name FROM duckdb_schemas()
-        WHERE database_name = ? AND (NOT internal OR schema_name = 'main') ORDER BY schema_name";
-    let schemas = engine.texts(query, &[catalog])?;
-    let exact = schemas.iter().find(|schema| **schema == job.schema);
-    match exact.or_else(|| schemas.iter().find(|schema| schema.to_lowercase() == job.schema.to_lowercase())) {
-        Some(schema) => Ok(schema.clone()),
-        None => Err(ExportError::NoSchema { path: job.lakehouse.clone(), schema: job.schema.clone(), found: schemas }),
+/// Attaches the other files that views read, for reading.
+fn attach_others(engine: &Engine, lakehouse: &str, job: &Job) -> Result<(), ExportError> {
+    for (catalog, path) in &job.sources.attach {
+        let problem = |why: String| ExportError::Attach { path: path.clone(), catalog: catalog.clone(), why };
+        if catalog.eq_ignore_ascii_case(lakehouse) || catalog.eq_ignore_ascii_case(STAGED) {
+            return Err(problem(format!("{catalog} is the name of another file here; the lakehouse's own is set with export.catalog")));
+        }
+        if !path.is_file() {
+            return Err(problem("there is no such file".to_owned()));
+        }
+        engine.quick(&engine::attach(path, catalog, "READ_ONLY")).map_err(|error| match error {
+            ExportError::Engine { source, .. } => problem(reason(&source)),
+            other => other,
+        })?;
     }
+    Ok(())
 }
 
-fn relations(engine: &Engine, catalog: &str, schema: &str, job: &Job) -> Result<Vec<TablePlan>, ExportError> {
+/// The name by which the views call the lakehouse, where that is not the one it is attached under.
+fn own_name(engine: &Engine, catalog: &str, relations: &[TablePlan], files: &AllowedFiles) -> Result<Option<String>, ExportError> {
+    let views = Views::new(engine, catalog, files)?;
+    let origins: Vec<_> = relations.iter().map(|table| (table.origin.schema.clone(), table.origin.name.clone())).collect();
+    let mut unknown = views.unknown_catalogs(&origins)?.into_iter();
+    let own = unknown.find(|(_, named)| named.iter().all(|name| views.has(name)));
+    Ok(own.map(|(name, _)| name))
+}
+
+/// Says which view reads a file that is not attached, where one does.
+fn not_attached(engine: &Engine, catalog: &str, relations: &[TablePlan], files: &AllowedFiles) -> Result<Option<ExportError>, ExportError> {
+    let views = Views::new(engine, catalog, files)?;
+    for table in relations.iter().filter(|table| table.kind == Kind::View) {
+        let unknown = views.unknown_catalogs(&[(table.origin.schema.clone(), table.origin.name.clone())])?;
+        if let Some((catalog, named)) = unknown.into_iter().next() {
+            let parts = named.into_iter().next().map(|(schema, name)| if schema.is_empty() { name } else { format!("{schema}.{name}") });
+            return Ok(Some(ExportError::NotAttached { relation: table.origin.to_string(), catalog, table: parts.unwrap_or_default() }));
+        }
+    }
+    Ok(None)
+}
+
+fn relations(engine: &Engine, catalog: &str, schemas: &[String], job: &Job) -> Result<(Vec<TablePlan>, Vec<String>), ExportError> {
     let query = "
         SELECT table_name AS name, true AS is_table, comment, estimated_size FROM duckdb_tables()
         WHERE database_name = $1 AND schema_name = $2 AND NOT temporary
@@ -167,36 +272,62 @@ fn relations(engine: &Engine, catalog: &str, schema: &str, job: &Job) -> Result<
         SELECT view_name, false, comment, NULL FROM duckdb_views()
         WHERE database_name = $1 AND schema_name = $2 AND NOT temporary AND NOT internal
         ORDER BY name";
-    engine.rows(query, &[catalog, schema], |row| {
-        let name: String = row.get(0)?;
-        let order_by = job.tables.get(&name).map(|table| table.order_by.clone()).unwrap_or_default();
-        Ok(TablePlan {
-            name,
-            kind: if row.get(1)? { Kind::Table } else { Kind::View },
-            comment: row.get(2)?,
-            columns: Vec::new(),
-            order_by,
-            estimated_rows: row.get(3)?,
-        })
-    })
+    let mut relations = Vec::new();
+    for schema in schemas {
+        relations.extend(engine.rows(query, &[catalog, schema], |row| {
+            let name: String = row.get(0)?;
+            Ok(TablePlan {
+                origin: Origin { schema: schema.clone(), name: name.clone() },
+                name,
+                query: None,
+                kind: if row.get(1)? { Kind::Table } else { Kind::View },
+                comment: row.get(2)?,
+                columns: Vec::new(),
+                order_by: Vec::new(),
+                estimated_rows: row.get(3)?,
+            })
+        })?);
+    }
+    let origins: Vec<_> = relations.iter().map(|table| table.origin.clone()).collect();
+    let selection = sources::select(job, &origins)?;
+    let mut selected = Vec::new();
+    for (mut table, name) in relations.into_iter().zip(selection.served) {
+        let Some(name) = name else { continue };
+        table.order_by = job.tables.get(&name).map(|table| table.order_by.clone()).unwrap_or_default();
+        table.name = name;
+        selected.push(table);
+    }
+    selected.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok((selected, selection.notices))
 }
 
 /// Fills in every relation's columns. A view's are those it has when it is bound now: what was declared may be older than what is below it.
-fn bind_all(engine: &Engine, catalog: &str, schema: &str, relations: &mut [TablePlan]) -> Result<(), ExportError> {
-    let mut declared = columns(engine, catalog, schema)?;
+fn bind_all(
+    engine: &Engine,
+    catalog: &str,
+    schemas: &[String],
+    relations: &mut [TablePlan],
+    files: &AllowedFiles,
+) -> Result<(), ExportError> {
+    let mut declared = BTreeMap::new();
+    for schema in schemas {
+        declared.extend(columns(engine, catalog, schema)?.into_iter().map(|(name, columns)| ((schema.clone(), name), columns)));
+    }
+    let views = Views::new(engine, catalog, files)?;
     for table in relations {
-        let declared = declared.remove(&table.name).unwrap_or_default();
+        let declared = declared.remove(&(table.origin.schema.clone(), table.origin.name.clone())).unwrap_or_default();
+        table.query = views.check(&table.origin.schema, &table.origin.name)?;
         table.columns = match table.kind {
             Kind::Table => declared,
-            Kind::View => bind(engine, catalog, schema, &table.name, &declared)?,
+            Kind::View => bind(engine, catalog, table, &declared)?,
         };
     }
     Ok(())
 }
 
 /// The columns of a view: names and types as they bind, nullability and comments as declared.
-fn bind(engine: &Engine, catalog: &str, schema: &str, view: &str, declared: &[Column]) -> Result<Vec<Column>, ExportError> {
-    let describe = format!("DESCRIBE SELECT * FROM {}", sql::path(&[catalog, schema, view]));
+fn bind(engine: &Engine, catalog: &str, view: &TablePlan, declared: &[Column]) -> Result<Vec<Column>, ExportError> {
+    let describe = format!("DESCRIBE SELECT * FROM {}", view.source(catalog));
     let bound = engine.rows(&describe, &[], |row| {
         let (name, data_type): (String, String) = (row.get(0)?, row.get(1)?);
         let known = declared.iter().find(|column| column.name == name);
@@ -204,7 +335,7 @@ fn bind(engine: &Engine, catalog: &str, schema: &str, view: &str, declared: &[Co
         Ok(Column { name, data_type, nullable, comment })
     });
     bound.map_err(|error| match error {
-        ExportError::Engine { source, .. } => ExportError::Unbindable { relation: format!("{schema}.{view}"), source: Box::new(source) },
+        ExportError::Engine { source, .. } => ExportError::Unbindable { relation: view.origin.to_string(), source: Box::new(source) },
         other => other,
     })
 }

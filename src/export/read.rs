@@ -90,6 +90,8 @@ pub(super) fn read<'a>(
     let (staging, read_at) = (Instant::now(), Timestamp::now());
     watch.step(Step::Plan);
     let plan = Plan::make(&engine, &snapshot, job)?;
+    plan.notices.iter().for_each(|notice| watch.notice(notice));
+    plan.check_schema(served, job)?;
     if let Some(source) = &mut record.lakehouse {
         source.version = Some(plan.lakehouse_version.clone());
     }

@@ -76,11 +76,17 @@ pub struct Treatment {
 
 /// What tables' contents depend on besides the lakehouse.
 pub(super) fn recipe(engine: &Engine, job: &Job) -> Result<String, ExportError> {
-    let engine = engine.texts("SELECT concat_ws(' ', version(), current_setting('TimeZone'))", &[])?;
+    let engine = engine.texts("SELECT version()", &[])?;
     let mut text = Text::new();
-    for part in
-        [env!("CARGO_PKG_VERSION"), &MADE.to_string(), &engine.join(" "), &job.schema.to_lowercase(), &format!("{:?}", job.storage_version)]
-    {
+    for part in [
+        env!("CARGO_PKG_VERSION"),
+        &MADE.to_string(),
+        &engine.join(" "),
+        &job.schema.to_lowercase(),
+        &job.sources.digest(),
+        &job.sources.time_zone,
+        &format!("{:?}", job.storage_version),
+    ] {
         text.add(part);
     }
     Ok(text.digest())

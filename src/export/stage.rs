@@ -156,7 +156,7 @@ fn catalog_beside(lakehouse: &str) -> &'static str {
 /// Copies one table and returns its rows.
 fn copy(engine: &Engine, plan: &Plan, table: &TablePlan, watch: &mut dyn Watch) -> Result<u64, ExportError> {
     let to = sql::path(&[catalog_beside(&plan.catalog), &plan.schema, &table.name]);
-    let from = sql::path(&[&plan.catalog, &plan.schema, &table.name]);
+    let from = table.source(&plan.catalog);
     // An empty table first: declaring a column not null, or describing it, costs more once there are rows.
     engine.quick(&declare(&to, &from, table)).map_err(|error| failed(error, plan, table))?;
     let order = match table.order_by.as_slice() {

@@ -1,8 +1,12 @@
 //! The `[export]` section: how exports are made, and what is asked of them.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{at_least_one, duration, optional_share, share, some_at_least_one};
 
@@ -10,8 +14,32 @@ use super::{at_least_one, duration, optional_share, share, some_at_least_one};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportSettings {
-    /// The schema that is published. `schema` / `MATERIA_SCHEMA`.
-    pub schema: String,
+    /// The schemas that are published, one name or a list. `schema` / `MATERIA_SCHEMA`, separated by commas.
+    #[serde(deserialize_with = "names")]
+    pub schema: Vec<String>,
+    /// Globs on `schema.table`, or on the table alone, that a relation must match; default: everything but what dbt leaves behind.
+    #[serde(deserialize_with = "names")]
+    pub include: Vec<String>,
+    /// Globs of relations that are left out.
+    #[serde(deserialize_with = "names")]
+    pub exclude: Vec<String>,
+    /// What the schema is called in the served file; default: as the first one in the lakehouse.
+    #[serde(rename = "as")]
+    pub served_as: Option<String>,
+    /// Other names for relations in the served file, by `schema.table`.
+    pub rename: BTreeMap<String, String>,
+    /// The catalog name that the lakehouse's views use; default: found in the views, else the file's stem.
+    pub catalog: Option<String>,
+    /// Other DuckDB files that views read, by the catalog name they use.
+    pub attach: BTreeMap<String, PathBuf>,
+    /// Globs of the files that views may read; they may read nothing else.
+    #[serde(deserialize_with = "names")]
+    pub files: Vec<String>,
+    /// The folder that relative paths in views and in `files` start from: that of `materia.toml`.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// The time zone in which views are evaluated. `time_zone` / `MATERIA_TIME_ZONE`.
+    pub time_zone: String,
     /// How long to wait for the lakehouse, or for another exporter. `wait` / `MATERIA_WAIT`.
     #[serde(deserialize_with = "duration")]
     pub wait: Duration,
@@ -43,7 +71,16 @@ pub struct ExportSettings {
 impl Default for ExportSettings {
     fn default() -> Self {
         Self {
-            schema: "serving".to_owned(),
+            schema: vec!["serving".to_owned()],
+            include: Vec::new(),
+            exclude: Vec::new(),
+            served_as: None,
+            rename: BTreeMap::new(),
+            catalog: None,
+            attach: BTreeMap::new(),
+            files: Vec::new(),
+            folder: PathBuf::new(),
+            time_zone: "UTC".to_owned(),
             wait: Duration::from_mins(5),
             snapshot: SnapshotMode::Auto,
             keep: 3,
@@ -55,6 +92,22 @@ impl Default for ExportSettings {
             metrics_file: None,
             tables: BTreeMap::new(),
             audits: Vec::new(),
+        }
+    }
+}
+
+impl ExportSettings {
+    /// Returns the name of the schema in the served file.
+    #[must_use]
+    pub fn served_schema(&self) -> &str {
+        self.served_as.as_deref().or(self.schema.first().map(String::as_str)).unwrap_or("serving")
+    }
+
+    /// Makes paths relative to the folder of `materia.toml` usable from the current one.
+    pub(super) fn locate(&mut self, folder: &Path) {
+        self.folder = folder.to_path_buf();
+        for path in self.attach.values_mut() {
+            *path = folder.join(&path);
         }
     }
 }
@@ -166,6 +219,28 @@ pub enum Severity {
     Error,
     /// It is reported, and the export goes on.
     Warn,
+}
+
+/// Splits names that are separated by commas.
+///
+/// # Errors
+/// There is none.
+pub fn parse_names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.is_empty() { Err(format!("{text:?} names nothing; write one name, or several separated by commas")) } else { Ok(names) }
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a name or a list of names")]
+    enum Names {
+        One(String),
+        Several(Vec<String>),
+    }
+    match Names::deserialize(deserializer)? {
+        Names::One(text) => parse_names(&text).map_err(serde::de::Error::custom),
+        Names::Several(names) => Ok(names),
+    }
 }
 
 /// A [`SnapshotMode`] by its name.

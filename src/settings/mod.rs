@@ -22,7 +22,7 @@ pub use accounts::{AccountsSettings, Secret, SignUp};
 pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
-pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_snapshot};
+pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_names, parse_snapshot};
 pub use lake::LakeSettings;
 pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
 use serde::{Deserialize, Deserializer};
@@ -138,7 +138,9 @@ impl Settings {
         };
         let folder = if folder == Path::new(".") { PathBuf::new() } else { folder };
         let export = &mut file.export;
-        overlay(env, "MATERIA_SCHEMA", &mut export.schema, |text| Ok(text.to_owned()))?;
+        export.locate(&folder);
+        overlay(env, "MATERIA_SCHEMA", &mut export.schema, parse_names)?;
+        overlay(env, "MATERIA_TIME_ZONE", &mut export.time_zone, |text| Ok(text.to_owned()))?;
         overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
         overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
         overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
@@ -264,7 +266,7 @@ mod tests {
         assert_eq!(settings.extensions, Path::new("etc/extensions"));
         assert_eq!(settings.export.keep, 7);
         assert_eq!(settings.export.wait, Duration::from_mins(1));
-        assert_eq!(settings.export.schema, "serving");
+        assert_eq!(settings.export.schema, ["serving"]);
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn flags_win_over_the_environment_over_dotenv_over_the_file_over_the_defaults() 
     let schema = |sql: &str| format!("CREATE SCHEMA {sql}; CREATE TABLE {sql}.{sql} AS SELECT 1 AS a;");
     site.change(&["flag", "env", "dotenv", "file"].map(schema).concat());
     let served = |args: &[&str], variable: bool| {
-        let mut command = site.command(&[&["export", "--force", "-q"], args].concat());
+        let mut command = site.command(&[&["export", "--force", "--allow-schema-change", "-q"], args].concat());
         if variable {
             command.env("MATERIA_SCHEMA", "env");
         }

@@ -231,10 +231,11 @@ fn what_may_come_out_differently_is_always_copied_and_what_cannot_is_not() {
     }
     let folder = site.folder().display();
     site.change(&format!("SET file_search_path = '{folder}'; CREATE MACRO late() AS today(); CREATE MACRO twice(x) AS x + x; CREATE TYPE money AS DECIMAL(10, 2); {views}"));
+    site.settings("[export]\nfiles = ['numbers.csv']\n");
     site.ok(&["export"]);
     site.change("UPDATE phys.b SET s = 'new' WHERE id = 1");
     // A sample may well be empty.
-    site.settings("[export.tables.sampled]\nallow_empty = true\nmax_drop = 1.0\n");
+    site.settings("[export]\nfiles = ['numbers.csv']\n[export.tables.sampled]\nallow_empty = true\nmax_drop = 1.0\n");
     site.ok(&["export"]);
     let last = site.last();
     let table = |name: &str| last["tables"].as_array().unwrap().iter().find(|table| table["name"] == name).unwrap().clone();

@@ -47,6 +47,7 @@ mod lake_values;
 mod metrics;
 mod names;
 mod operations;
+mod outside;
 mod outsider;
 mod pipelines;
 #[allow(dead_code, reason = "some of it is for the tests beside the accounts")]
@@ -61,6 +62,7 @@ mod screen;
 mod servers;
 mod site_log;
 mod soak;
+mod sources;
 mod sqlmesh;
 mod support;
 mod table_query;

@@ -80,7 +80,7 @@ impl Site {
         let clock = Clock::System;
         let accounts = Accounts::open(&settings, &clock).await.unwrap();
         accounts.seed().await.unwrap();
-        let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::small()).unwrap();
+        let reader = Reader::open(&settings.serving, settings.export.served_schema(), ReaderLimits::small()).unwrap();
         let dashboards = Dashboards::load(&settings.dashboards).unwrap();
         let legal = legal::built_in(&settings.brand);
         let app = App::new(Parts { settings, reader, dashboards, legal, clock }, accounts);

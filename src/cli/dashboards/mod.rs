@@ -86,7 +86,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 
 fn pin(context: &Context) -> Result<Pin, Failure> {
     let target = super::export::target(context)?;
-    let reader = Reader::follow(&target, &context.settings.export.schema, ReaderLimits::default())?;
+    let reader = Reader::follow(&target, context.settings.export.served_schema(), ReaderLimits::default())?;
     Ok(reader.pin()?)
 }
 

@@ -15,6 +15,7 @@ use crate::export::{
     ExportError,
     engine::Engine,
     plan::{Kind, TablePlan},
+    sources::Origin,
 };
 
 /// Table functions that read nothing outside their arguments.
@@ -159,13 +160,14 @@ impl<'a> Lineage<'a> {
     }
 
     /// Everything below a relation of the serving schema, or why it may come out differently although all of that is the same.
-    pub(super) fn below(&self, schema: &str, table: &TablePlan) -> Result<Result<Below, String>, ExportError> {
+    pub(super) fn below(&self, origin: &Origin, table: &TablePlan) -> Result<Result<Below, String>, ExportError> {
         let mut below = Below::default();
         let mut queries = Vec::new();
         if table.kind == Kind::Table {
-            below.tables.insert((schema.to_owned(), table.name.clone()));
+            below.tables.insert((origin.schema.clone(), origin.name.clone()));
         } else {
-            let own = self.relations.get(&table.name.to_lowercase()).into_iter().flatten().filter(|relation| relation.schema == schema);
+            let own =
+                self.relations.get(&origin.name.to_lowercase()).into_iter().flatten().filter(|relation| relation.schema == origin.schema);
             queries.extend(own.filter(|relation| relation.is_view).map(|relation| relation.sql.clone()));
         }
         if !table.order_by.is_empty() {
@@ -175,7 +177,9 @@ impl<'a> Lineage<'a> {
             if below.texts.contains(&text) {
                 continue;
             }
-            let Some(parsed) = self.parse(query_of(&text))? else { return Ok(Err("its statement cannot be taken apart".to_owned())) };
+            let Some(parsed) = parse(self.engine, query_of(&text))? else {
+                return Ok(Err("its statement cannot be taken apart".to_owned()));
+            };
             let found = Found::in_statement(&parsed);
             if let Some(why) = found.different {
                 return Ok(Err(why));
@@ -228,25 +232,25 @@ impl<'a> Lineage<'a> {
         // In `a.b`, `a` may be the catalog.
         in_catalog && (name.schema.is_empty() || name.schema == schema || (name.catalog.is_empty() && name.schema == self.catalog))
     }
+}
 
-    /// What DuckDB's parser makes of a query or an expression; nothing where it cannot.
-    fn parse(&self, text: &str) -> Result<Option<Value>, ExportError> {
-        for query in [text.to_owned(), format!("SELECT {text}")] {
-            let parsed = match self.engine.texts("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", &[&query]) {
-                Err(ExportError::Engine { .. }) => None,
-                parsed => parsed?.pop(),
-            };
-            let parsed: Option<Value> = parsed.and_then(|text| serde_json::from_str(&text).ok());
-            if let Some(parsed) = parsed.filter(|parsed| parsed.get("error") == Some(&Value::Bool(false))) {
-                return Ok(Some(parsed));
-            }
+/// What DuckDB's parser makes of a query or an expression; nothing where it cannot.
+fn parse(engine: &Engine, text: &str) -> Result<Option<Value>, ExportError> {
+    for query in [text.to_owned(), format!("SELECT {text}")] {
+        let parsed = match engine.texts("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", &[&query]) {
+            Err(ExportError::Engine { .. }) => None,
+            parsed => parsed?.pop(),
+        };
+        let parsed: Option<Value> = parsed.and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(parsed) = parsed.filter(|parsed| parsed.get("error") == Some(&Value::Bool(false))) {
+            return Ok(Some(parsed));
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// The query in `CREATE VIEW name (columns) AS query`: what follows the first `AS` outside quotes. Other text is all query.
-fn query_of(text: &str) -> &str {
+pub(in crate::export) fn query_of(text: &str) -> &str {
     if !text.starts_with("CREATE ") {
         return text;
     }

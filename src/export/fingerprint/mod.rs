@@ -9,7 +9,7 @@
 //! when a pair of equal values is replaced by another pair. So the blocks themselves are read, and what is hashed is their bytes.
 
 pub(super) mod blocks;
-mod lineage;
+pub(super) mod lineage;
 mod segments;
 
 use std::{
@@ -53,7 +53,7 @@ pub(super) fn all(engine: &Engine, plan: &Plan, lakehouse: &File, job: &Job) -> 
     let lineage = Lineage::of(engine, &plan.catalog)?;
     let mut below = Vec::with_capacity(plan.tables.len());
     for table in &plan.tables {
-        below.push(lineage.below(&plan.schema, table)?);
+        below.push(lineage.below(&table.origin, table)?);
     }
     let wanted: BTreeSet<&TableName> = below.iter().flatten().flat_map(|below| &below.tables).collect();
     let wanted = wanted.into_iter().map(|name| (name, lineage.declared(name))).collect();

@@ -32,7 +32,7 @@ impl Site {
         let mut settings = rig.settings.clone();
         // How often one may ask in all is another matter.
         settings.web.requests_per_minute = 0;
-        let reader = Reader::open(&settings.serving, &settings.export.schema, ReaderLimits::small()).unwrap();
+        let reader = Reader::open(&settings.serving, settings.export.served_schema(), ReaderLimits::small()).unwrap();
         let dashboards = Dashboards::load(&settings.dashboards).unwrap();
         let clock = rig.clock.clone();
         let app = App::new(Parts { settings, reader, dashboards, legal: Vec::new(), clock }, rig.accounts.clone());

@@ -38,6 +38,8 @@ fn generation(hour: u8, served: bool, pinned: bool) -> Generation {
         exported_at: id(hour).time().unwrap(),
         lakehouse: None,
         schema: "serving".to_owned(),
+        sources: Vec::new(),
+        time_zone: None,
         storage_version: None,
         bytes: 3_420_160,
         tables: vec![TableManifest {

@@ -1,0 +1,165 @@
+//! What a statement names, as DuckDB's parser gives it.
+
+use std::{collections::BTreeSet, thread};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ExportError, engine::Engine};
+
+/// More levels than this are not examined.
+const MAX_DEPTH: usize = 5_000;
+/// Enough for that many levels.
+const STACK_BYTES: usize = 64 << 20;
+
+/// One thing that a statement names.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A table, a view or a file; empty parts are not written.
+    Table { catalog: String, schema: String, name: String, has_alias: bool, at: usize },
+    /// A function in `FROM`, in lower case, and the texts of its first argument, where that is one text or a list of them.
+    TableFunction { name: String, first: Option<Texts> },
+    /// A function in an expression, in lower case.
+    Function(String),
+    /// `SHOW` in `FROM`, of what DuckDB itself keeps.
+    Show,
+}
+
+/// Texts in a statement, each with its place.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) texts: Vec<(String, usize)>,
+    /// Whether they are written as a list.
+    pub(super) is_list: bool,
+}
+
+/// Everything that a statement names.
+#[derive(Debug, Default)]
+pub(super) struct Statement {
+    pub(super) items: Vec<Item>,
+    /// What `WITH` calls its parts, in lower case.
+    pub(super) own_names: BTreeSet<String>,
+}
+
+impl Statement {
+    /// Examines a query or an expression; `None` where DuckDB's parser does not take it, or it is nested too deeply.
+    pub(super) fn examine(engine: &Engine, text: &str) -> Result<Option<Self>, ExportError> {
+        for query in [text.to_owned(), format!("SELECT {text}")] {
+            let parsed = match engine.texts("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", &[&query]) {
+                Err(ExportError::Engine { .. }) => None,
+                parsed => parsed?.pop(),
+            };
+            if let Some(statement) = parsed.and_then(|parsed| Self::read(&parsed)) {
+                return Ok(Some(statement));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what the parser gave, on a stack that is large enough: views of hundreds of `UNION`s are nested as deeply.
+    fn read(json: &str) -> Option<Self> {
+        let read = || {
+            let mut parser = serde_json::Deserializer::from_str(json);
+            parser.disable_recursion_limit();
+            let parsed = Value::deserialize(&mut parser).ok()?;
+            let is_right = parsed.get("error") == Some(&Value::Bool(false));
+            let mut statement = Self::default();
+            statement.walk(&parsed);
+            is_right.then_some(statement)
+        };
+        if depth(json) > MAX_DEPTH {
+            return None;
+        }
+        thread::scope(|scope| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read).ok()?.join().ok()?)
+    }
+
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.walk(value)),
+            Value::Object(fields) if self.node(value) => fields.values().for_each(|value| self.walk(value)),
+            _ => {}
+        }
+    }
+
+    /// Notes what a node names; whether what is in it is still to be looked at.
+    fn node(&mut self, node: &Value) -> bool {
+        let text = |field: &str| node.get(field).and_then(Value::as_str).unwrap_or_default();
+        if !text("cte_name").is_empty() {
+            self.own_names.insert(text("cte_name").to_lowercase());
+        }
+        if let Some(parts) = node.pointer("/cte_map/map").and_then(Value::as_array) {
+            self.own_names.extend(parts.iter().filter_map(|part| Some(part.get("key")?.as_str()?.to_lowercase())));
+        }
+        match text("type") {
+            "BASE_TABLE" => self.items.push(Item::Table {
+                catalog: text("catalog_name").to_owned(),
+                schema: text("schema_name").to_owned(),
+                name: text("table_name").to_owned(),
+                has_alias: !text("alias").is_empty(),
+                at: location(node),
+            }),
+            "TABLE_FUNCTION" => {
+                let Some(function) = node.get("function") else { return true };
+                let arguments = arguments(function);
+                self.items
+                    .push(Item::TableFunction { name: function_name(function), first: arguments.first().and_then(|first| texts(first)) });
+                for argument in arguments {
+                    self.walk(argument);
+                }
+                return false;
+            }
+            "SHOW_REF" if text("show_type") != "SUMMARY" && node.get("query").is_none_or(Value::is_null) => self.items.push(Item::Show),
+            _ if !text("function_name").is_empty() => self.items.push(Item::Function(function_name(node))),
+            _ => {}
+        }
+        true
+    }
+}
+
+/// The texts of a constant or of a list of constants.
+fn texts(value: &Value) -> Option<Texts> {
+    if value.get("class").and_then(Value::as_str) == Some("CONSTANT") {
+        // DuckDB 1.5 has `value`, 2.0 `literal`.
+        let text = value.pointer("/value/value").or_else(|| value.pointer("/literal/text"))?.as_str()?;
+        return Some(Texts { texts: vec![(text.to_owned(), location(value))], is_list: false });
+    }
+    if function_name(value) != "list_value" {
+        return None;
+    }
+    let lists: Option<Vec<_>> = arguments(value).into_iter().map(texts).collect();
+    Some(Texts { texts: lists?.into_iter().flat_map(|list| list.texts).collect(), is_list: true })
+}
+
+/// How deeply the brackets of a JSON text are nested.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn function_name(node: &Value) -> String {
+    node.get("function_name").and_then(Value::as_str).unwrap_or_default().to_lowercase()
+}
+
+/// The arguments of a function: DuckDB 1.5 has `children`, 2.0 `arguments` with names.
+fn arguments(function: &Value) -> Vec<&Value> {
+    let list = |field: &str| function.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let named = list("arguments").iter().map(|argument| argument.get("expression").unwrap_or(argument));
+    list("children").iter().chain(named).collect()
+}
+
+fn location(node: &Value) -> usize {
+    node.get("query_location").and_then(Value::as_u64).and_then(|at| at.try_into().ok()).unwrap_or(usize::MAX)
+}
