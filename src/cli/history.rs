@@ -4,10 +4,14 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use materia::{
     export::{self, Outcome, Record},
+    settings::Severity,
     words,
 };
 
 use super::{Context, Failure, export::target, print, print_json};
+
+/// Warnings of one attempt that are listed; the rest is counted.
+const MAX_WARNINGS: usize = 3;
 
 /// List past attempts, the newest first
 #[derive(Debug, clap::Args)]
@@ -51,11 +55,18 @@ fn line(record: &Record) -> String {
         text.push_str("  forced");
     }
     if record.outcome == Outcome::Refused {
-        for audit in &record.audits_failed {
+        for audit in record.audits_failed.iter().filter(|audit| audit.severity == Severity::Error) {
             let _ = write!(text, "\n    {audit}");
         }
     } else if let Some(error) = &record.error {
         let _ = write!(text, "\n    {}", error.replace('\n', "\n    "));
+    }
+    let warnings: Vec<_> = record.audits_failed.iter().filter(|audit| audit.severity == Severity::Warn).collect();
+    for audit in warnings.iter().take(MAX_WARNINGS) {
+        let _ = write!(text, "\n    warning: {audit}");
+    }
+    if warnings.len() > MAX_WARNINGS {
+        let _ = write!(text, "\n    and {}: see --json", words::plural(warnings.len() - MAX_WARNINGS, "more warning"));
     }
     text + "\n"
 }

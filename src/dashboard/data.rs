@@ -53,12 +53,19 @@ pub struct FilterData {
     /// Why less can be chosen than there is: what the viewer's plan leaves out.
     pub limited: Option<String>,
     /// How many options there are, listed or not.
+    #[serde(skip_serializing_if = "is_zero")]
     pub total: usize,
     /// How many of the options are listed, where it is not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Whether its query failed.
     #[serde(skip)]
     pub failed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What a filter offers.
@@ -116,6 +123,7 @@ pub struct PanelData {
     /// What its numbers count, as it stands behind or above them; `None` where they are bare or each column has its own.
     pub unit: Option<String>,
     /// What is not drawn because there is too much of it, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// What is drawn.
     pub content: Content,

@@ -42,13 +42,19 @@ pub(super) async fn overview(pin: &Pin) -> Result<Dashboard, ReaderError> {
         figure("Rows", "coalesce(sum(estimated_size), 0)::BIGINT"),
         panel("Tables", 12, Drawing::Changes),
     ];
-    panels.extend(catalog.tables.iter().filter_map(series).take(MOST_CHARTS));
+    let charts: Vec<Panel> = catalog.tables.iter().filter_map(series).collect();
+    let all = charts.len();
+    panels.extend(charts.into_iter().take(MOST_CHARTS));
+    let mut about = "Drawn from whatever is served. Dashboards of your own: see [dashboards] in materia.toml".to_owned();
+    if all > MOST_CHARTS {
+        about = format!("{about}. Showing charts of the first {MOST_CHARTS} of {all} tables that have a date and a number.");
+    }
     Ok(Dashboard {
         file: PathBuf::from("overview"),
         slug: "overview".to_owned(),
         title: "Overview".to_owned(),
         order: 0,
-        description: Some("Drawn from whatever is served. Dashboards of your own: see [dashboards] in materia.toml".to_owned()),
+        description: Some(about),
         plan: Plan::Free,
         sources: Vec::new(),
         filters: Vec::new(),

@@ -167,6 +167,8 @@ fn growing_beyond_any_limit_is_published_and_is_a_warning_in_export_check_and_hi
         assert_eq!((last["outcome"].as_str(), kept["severity"].as_str()), (Some("published"), Some("warn")), "{what}: {last:#}");
         assert!(kept["found"].as_str().unwrap().contains(says), "{what}: {last:#}");
         assert_eq!(last["audits_failed"].as_array().unwrap().len(), 1, "{what}: one entry for a panel");
+        let listed = site.ok(&["history", "-n", "1"]).stdout;
+        assert!(listed.contains("\n    warning: dashboard d, panel \"P\": ") && listed.contains(says), "{what}: {listed}");
     }
 }
 
@@ -309,6 +311,20 @@ fn the_figure_of_a_result_too_large_to_read_is_still_its_last_row() {
     let data = seen(&site, &[]);
     let Content::Stat(stat) = &data.panels[0].content else { panic!("{data:?}") };
     assert_eq!((stat.shown.as_str(), stat.at.as_deref()), ("499,998", Some("249,999")));
+}
+
+#[test]
+fn a_demo_three_hundred_times_as_large_is_published_and_all_five_dashboards_are_drawn() {
+    let site = Site::empty();
+    site.ok(&["demo", ".", "--scale", "300"]);
+    let ran = site.ok(&["export", "--quiet"]);
+    let checked = site.ok(&["dashboards", "check"]).stdout;
+    assert!(checked.contains("Showing the 20 largest by latest value of 900 series; 880 are left out."), "{checked}");
+    assert!(checked.contains("no errors, "), "{ran:#?}\n{checked}");
+    for slug in ["pulse", "supply", "origins", "positioning", "trade"] {
+        let shown = site.ok(&["dashboards", "show", slug]).stdout;
+        assert!(!shown.contains("Cannot be shown"), "{slug}: {shown}");
+    }
 }
 
 #[test]

@@ -217,7 +217,10 @@ fn draw_table(paint: &mut Paint, area: Rect, table: &Table) {
 
 /// Choosing in the filters.
 pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
-    let spot = layout::middle(area, 64, u16::try_from(HEIGHT + 5).unwrap_or(u16::MAX));
+    let filter = &picker.filters[picker.at];
+    // What is not listed takes a line of its own, above the keys.
+    let noted = u16::from(filter.note.is_some());
+    let spot = layout::middle(area, 64, u16::try_from(HEIGHT + 5).unwrap_or(u16::MAX).saturating_add(noted));
     let inside = paint.window(spot, "Filters");
     let names = picker.filters.iter().enumerate().map(|(index, filter)| {
         let role = if index == picker.at { Role::Selected } else { Role::Dim };
@@ -225,14 +228,17 @@ pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
     });
     let line = Line::from(names.collect::<Vec<_>>());
     paint.line(inside, line);
-    let filter = &picker.filters[picker.at];
     let mut input = picker.input.clone();
     input.set_cursor_line_style(ratatui::style::Style::new());
     let prompt = paint.span(Role::Accent, "> ");
     let row = Rect { y: inside.y + 1, height: 1, ..inside };
     paint.line(row, prompt);
     paint.draw(Rect { x: row.x + 2, width: row.width.saturating_sub(2), ..row }, &input);
-    let list = Rect { y: inside.y + 2, height: inside.height.saturating_sub(3), ..inside };
+    let list = Rect { y: inside.y + 2, height: inside.height.saturating_sub(3 + noted), ..inside };
+    if let Some(note) = &filter.note {
+        let span = paint.span(Role::Warn, note.clone());
+        paint.line(Rect { y: list.bottom(), height: 1, ..inside }, span);
+    }
     let (options, many) = match &filter.choice {
         Choice::One { options } => (&options[..], false),
         Choice::Many { options } => (&options[..], true),
@@ -260,7 +266,6 @@ pub(super) fn draw_picker(paint: &mut Paint, area: Rect, picker: &Picker) {
     }
     let help = match (&picker.problem, many) {
         (Some(problem), _) => paint.span(Role::Bad, problem.clone()),
-        (None, _) if filter.note.is_some() => paint.span(Role::Warn, filter.note.clone().unwrap_or_default()),
         (None, true) => paint.span(Role::Dim, "space chooses, tab next filter, enter shows, esc leaves"),
         (None, false) => paint.span(Role::Dim, "tab next filter, enter shows, esc leaves"),
     };

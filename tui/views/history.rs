@@ -1,6 +1,6 @@
 //! Every attempt, one of them in full, or two side by side.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use materia::{
     export::{Audit, Column, How, Manifest, Outcome, Record},
@@ -206,10 +206,14 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
         lines.extend(pair(paint, "Size", Role::Text, &words::bytes(record.bytes), columns));
     }
     let audits = manifest.map_or(&record.audits_failed[..], |manifest| &manifest.audits.audits);
-    let failed = record.audits_failed.len();
+    let failed = record.audits_failed.iter().filter(|audit| audit.severity == Severity::Error).count();
+    let warned = record.audits_failed.len() - failed;
     if !audits.is_empty() || record.audits_passed > 0 {
         lines.push(Line::default());
-        let text = format!("Audits: {} passed, {failed} failed", record.audits_passed);
+        let mut text = format!("Audits: {} passed, {failed} failed", record.audits_passed);
+        if warned > 0 {
+            let _ = write!(text, ", {}", words::plural(warned, "warning"));
+        }
         lines.push(Line::from(paint.span(Role::Heading, text)));
         for audit in audits.iter().filter(|audit| !audit.passed).chain(audits.iter().filter(|audit| audit.passed)) {
             lines.push(audit_line(paint, audit, columns));

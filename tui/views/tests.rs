@@ -226,6 +226,21 @@ fn dashboards_are_readable_small_and_rich_large() {
 }
 
 #[test]
+fn a_panel_says_what_it_does_not_show() {
+    for (width, height) in [(80, 24), (200, 50)] {
+        let mut state = ready(width, height);
+        press(&mut state, "4");
+        if let Some(data) = &mut state.dashboards.data {
+            for panel in &mut std::sync::Arc::make_mut(data).panels {
+                panel.notes = vec!["Showing the 20 largest of 37 series; 17 are left out.".to_owned()];
+            }
+        }
+        let shown = text(&buffer(&state, LOOK));
+        assert!(shown.contains("Showing the 20") && shown.contains("left out."), "{shown}");
+    }
+}
+
+#[test]
 fn sql_shows_prompt_and_answer() {
     let query = |text: &'static str, keys: &'static str| {
         move |width, height| {

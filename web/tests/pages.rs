@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use materia::{
+    dashboard::Content,
     reader::{ColumnInfo, TableInfo},
     settings::{BrandSettings, Source},
 };
@@ -36,6 +37,24 @@ fn a_dashboard_shows_every_kind_of_panel_and_filter() {
     assert!(!drawn.contains("<script") && !drawn.contains("<b onmouseover"), "script in a figure's name is not inert");
     assert!(!drawn.contains("a secret reason"), "why a panel failed is not the customers' business");
     assert_page("dashboard", &drawn);
+}
+
+#[test]
+fn a_panel_says_what_it_does_not_show_and_the_sum_of_the_rest_is_gray() {
+    let note = "Showing the 20 largest of 37 series; the others are summed as \"Other\".";
+    let mut data = figures::dashboard();
+    for panel in &mut data.panels {
+        panel.notes = vec![note.to_owned()];
+    }
+    let Content::Chart(chart) = &mut data.panels[1].content else { panic!("{:?}", data.panels[1]) };
+    chart.series[1].other = true;
+    let shown = data.panels.len();
+    data.filters[1].note = Some("Listing the first 1,000 of 1,003 options.".to_owned());
+    let drawn = DashboardPage { mistakes: Vec::new(), others: Vec::new(), data }.body().into_string();
+    assert_valid("dashboard with notes", &whole(&drawn));
+    assert_eq!(drawn.matches("are summed as &quot;Other&quot;.").count(), shown, "{drawn}");
+    assert!(drawn.contains("swatch s-other") && drawn.contains("line s-other"), "{drawn}");
+    assert!(drawn.contains("Listing the first 1,000 of 1,003 options."), "{drawn}");
 }
 
 #[test]

@@ -131,11 +131,12 @@ impl ExportsPage {
 }
 
 fn audits_in_short(attempt: &Record) -> String {
-    match (attempt.audits_passed, attempt.audits_failed.len()) {
-        (0, 0) => String::new(),
-        (passed, 0) => format!("{passed} passed"),
-        (passed, failed) => format!("{passed} passed, {failed} failed"),
-    }
+    let failed = attempt.audits_failed.iter().filter(|audit| audit.severity == Severity::Error).count();
+    let warned = attempt.audits_failed.len() - failed;
+    let passed = Some(attempt.audits_passed).filter(|passed| *passed > 0 || failed + warned > 0).map(|passed| format!("{passed} passed"));
+    let failed = (failed > 0).then(|| format!("{failed} failed"));
+    let warned = (warned > 0).then(|| words::plural(warned, "warning"));
+    passed.into_iter().chain(failed).chain(warned).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) struct GenerationPage {
