@@ -52,7 +52,8 @@ printf 'ratio                   %8s (at least 0.40)\n' "$ratio"
 
 # Another generation five times a second: a link and a rename, which is how an export publishes. Making them takes the processor that is measured,
 # so they are made before.
-"$materia" export --quiet
+"$materia" demo other --scale 2 >/dev/null
+"$materia" export --quiet --lakehouse other/lakehouse.duckdb --to analytics.duckdb
 generations=(analytics.generations/*.duckdb)
 (
     for turn in $(seq $((seconds * 5))); do

@@ -88,6 +88,34 @@ pub fn plural(number: usize, one: &str) -> String {
     format!("{} {one}{ending}", count(number as u64))
 }
 
+/// Whether a character would move the cursor, change colors or turn the direction of text on a terminal.
+#[must_use]
+pub fn is_unprintable(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A name or a value on one line of a terminal: line breaks are shown as a mark, and whatever would act on the terminal as a replacement
+/// character.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|char| if char == '\n' { '␤' } else { printable_char(char) }).collect()
+}
+
+/// Several lines for a terminal: as [`printable`], but line breaks stay.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    text.chars().map(|char| if char == '\n' { char } else { printable_char(char) }).collect()
+}
+
+fn printable_char(char: char) -> char {
+    match char {
+        '\t' => ' ',
+        char if is_unprintable(char) => '\u{fffd}',
+        char => char,
+    }
+}
+
 /// Reads `90s`, `5m`, `2h`, `1d`, `1h 30m`, `5 minutes`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, ValueEnum, builder::PossibleValue};
 use clap_complete::Shell;
 
-use super::{Cli, Failure, print};
+use super::{Cli, Failure};
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -32,5 +32,5 @@ impl ValueEnum for Name {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell.0, &mut Cli::command(), "materia", &mut script);
-    print(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
+    super::print_raw(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
 }

@@ -67,6 +67,15 @@ pub(super) struct Args {
     /// Publish although audits fail; the history says so
     #[arg(long)]
     force: bool,
+    /// Let this table be missing this time although it is served; repeat it for several
+    #[arg(long, value_name = "TABLE", allow_hyphen_values = true)]
+    allow_lost: Vec<String>,
+    /// Let this table lose columns or change their types this time; repeat it for several
+    #[arg(long, value_name = "TABLE", allow_hyphen_values = true)]
+    allow_change: Vec<String>,
+    /// Let this table lose that share of its rows this time, 0 to 1, for example orders=0.9; with 1 it may be empty. Repeat it for several
+    #[arg(long, value_name = "TABLE=SHARE", value_parser = table_share, allow_hyphen_values = true)]
+    max_drop: Vec<(String, f64)>,
     /// Copy every table; without it, those that have not changed are taken over from the served file
     #[arg(long)]
     full: bool,
@@ -193,9 +202,41 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     let mut job = Job::new(&settings).map_err(|error| Failure::usage(format!("cannot follow {}: {error}", settings.serving.display())))?;
     job.dashboards = context::dashboards(&settings)?;
     job.sources.allow_schema_change = args.allow_schema_change;
+    export::check_limits(&job.limits, job.storage_version.as_deref()).map_err(Failure::usage)?;
+    check_folder(&job)?;
+    for table in args.allow_lost {
+        job.tables.entry(table).or_default().allow_lost = true;
+    }
+    for table in args.allow_change {
+        job.tables.entry(table).or_default().allow_column_changes = true;
+    }
+    for (table, share) in args.max_drop {
+        let table = job.tables.entry(table).or_default();
+        table.max_drop = Some(share);
+        table.allow_empty |= share >= 1.0;
+    }
     job.force = args.force;
     job.full = args.full;
     Ok(job)
+}
+
+/// Reads `orders=0.9`; the name may have an equals sign in it.
+fn table_share(text: &str) -> Result<(String, f64), String> {
+    let wrong = || format!("{text:?} is not a table and a share from 0 to 1; write for example orders=0.9");
+    let (table, share) = text.rsplit_once('=').filter(|(table, _)| !table.is_empty()).ok_or_else(wrong)?;
+    let share = share.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)?;
+    Ok((table.to_owned(), share))
+}
+
+/// Where there is neither a lakehouse nor anything served or attempted, the folder or a flag is wrong: no file is left in it.
+fn check_folder(job: &Job) -> Result<(), Failure> {
+    let target = &job.target;
+    let is_used = job.lakehouse.exists() || target.lake().is_some() || target.served_path().exists() || target.history().exists();
+    if is_used {
+        return Ok(());
+    }
+    let missing = ExportError::Lakehouse { path: job.lakehouse.clone(), why: export::Unreadable::Missing };
+    Err(Failure::usage(missing))
 }
 
 fn published(finished: &Finished, job: &Job) -> String {
@@ -251,7 +292,13 @@ fn rehearsed(rehearsal: &Rehearsal, job: &Job) -> String {
     for (table, treatment) in plan.tables.iter().zip(&rehearsal.treatments) {
         let done = if treatment.reused { "kept" } else { "copied" };
         let rows = table.estimated_rows.map_or_else(|| "view".to_owned(), |rows| format!("about {} rows", words::count(rows)));
-        let _ = writeln!(text, "  {:<32} {:>3} columns  {rows:<22} {done}: {}", table.name, table.columns.len(), treatment.why);
+        let _ = writeln!(
+            text,
+            "  {:<32} {:>3} columns  {rows:<22} {done}: {}",
+            words::printable(&table.name),
+            table.columns.len(),
+            words::printable(&treatment.why)
+        );
     }
     let _ = writeln!(text, "\naudits: {}", rehearsal.audits.join("; "));
     if let Some(left) = rehearsal.space_left {

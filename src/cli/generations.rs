@@ -4,7 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::builder::NonEmptyStringValueParser;
 use materia::{
-    export::{self, Cancel},
+    export::{self, Cancel, ExportError},
+    target::{GenerationId, Target},
     words,
 };
 
@@ -40,6 +41,9 @@ pub(super) struct PinArgs {
 
 pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCode, Failure> {
     let target = target(context)?;
+    if let Some(asked) = &args.generation {
+        find(&target, asked)?;
+    }
     let cancel = Cancel::default();
     let stopped = signals::watch(&cancel)?;
     let wait = args.wait.unwrap_or(context.settings.export.wait);
@@ -54,16 +58,24 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<ExitCod
     })
 }
 
+/// Finds a kept generation by the beginning of its id; a name that fits none, or several, is wrong usage and no attempt.
+fn find(target: &Target, asked: &str) -> Result<GenerationId, Failure> {
+    export::find(target, asked).map_err(|error| match error {
+        ExportError::NoGeneration { .. } => Failure::usage(error),
+        other => other.into(),
+    })
+}
+
 pub(super) fn pin(context: &Context, args: &PinArgs) -> Result<ExitCode, Failure> {
     let target = target(context)?;
-    let id = export::find(&target, &args.generation)?;
+    let id = find(&target, &args.generation)?;
     export::pin(&target, &id)?;
     print(&format!("{id} is pinned: it is kept until `materia unpin {id}`\n")).map(|()| ExitCode::SUCCESS)
 }
 
 pub(super) fn unpin(context: &Context, args: &PinArgs) -> Result<ExitCode, Failure> {
     let target = target(context)?;
-    let id = export::find(&target, &args.generation)?;
+    let id = find(&target, &args.generation)?;
     export::unpin(&target, &id)?;
     print(&format!("{id} is not pinned: exports may remove it\n")).map(|()| ExitCode::SUCCESS)
 }

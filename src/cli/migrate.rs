@@ -42,7 +42,7 @@ fn moved(finished: &Finished, from: &Target, to: &Target) -> String {
     let record = &finished.record;
     let mut text = String::new();
     for table in &record.tables {
-        let _ = writeln!(text, "  {:<32} {} equal", table.name, rows_cell(table.rows));
+        let _ = writeln!(text, "  {:<32} {} equal", words::printable(&table.name), rows_cell(table.rows));
     }
     let (from, to) = (from.name(), to.name());
     let _ = writeln!(

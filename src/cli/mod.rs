@@ -21,9 +21,11 @@ mod tui;
 mod users;
 mod web;
 
-use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, fmt::Write as _, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use materia::words;
 
 use self::context::{Context, Files};
 
@@ -123,7 +125,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(failure) => {
             if !failure.message.is_empty() {
                 // Further lines stand below the first one's beginning.
-                let _ = writeln!(std::io::stderr(), "materia: {}", failure.message.replace('\n', "\n         "));
+                let _ = writeln!(std::io::stderr(), "materia: {}", words::printable_lines(&failure.message).replace('\n', "\n         "));
             }
             ExitCode::from(failure.code)
         }
@@ -166,7 +168,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no failure.
+///
+/// Names and values come from the lakehouse: nothing in them may act on the terminal.
 fn print(text: &str) -> Result<(), Failure> {
+    print_raw(&words::printable_lines(text))
+}
+
+/// Prints what is no text for people as it is.
+fn print_raw(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -175,7 +184,21 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    print(&(serde_json::to_string(value)? + "\n"))
+    print_raw(&(json_line(value)? + "\n"))
+}
+
+/// A value as one line of JSON, in which no character acts on a terminal.
+fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(value)?;
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if words::is_unprintable(char) {
+            let _ = write!(line, "\\u{:04x}", u32::from(char));
+        } else {
+            line.push(char);
+        }
+    }
+    Ok(line)
 }
 
 /// A count of rows as a column of a list: figures and units stand below one another.

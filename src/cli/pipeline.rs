@@ -96,7 +96,7 @@ fn show(event: &Event, quiet: bool) {
         Event::Output(_) => {}
         _ => {
             if let Some(line) = event.line() {
-                let _ = writeln!(stderr(), "== {line}");
+                let _ = writeln!(stderr(), "== {}", words::printable(&line));
             }
         }
     }
@@ -123,7 +123,7 @@ fn list(context: &Context, logs: &Logs, args: &ListArgs) -> Result<ExitCode, Fai
             after: &pipeline.after,
             last_run: runs.iter().rev().find(|run| run.pipeline == name),
         };
-        let _ = if args.json { writeln!(text, "{}", serde_json::to_string(&line)?) } else { write!(text, "{}", row(&line, now)) };
+        let _ = if args.json { writeln!(text, "{}", super::json_line(&line)?) } else { write!(text, "{}", row(&line, now)) };
     }
     print(&text).map(|()| ExitCode::SUCCESS)
 }

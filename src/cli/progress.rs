@@ -75,7 +75,7 @@ impl Watch for Lines {
             }
             Event::TableBegins { .. } | Event::TableProgress { .. } => return,
         };
-        let _ = writeln!(stderr(), "{}{line}", self.id);
+        let _ = writeln!(stderr(), "{}{}", self.id, words::printable(&line));
     }
 }
 
@@ -112,16 +112,16 @@ impl Watch for Bars {
                     .pid
                     .map_or_else(|| holder.to_string(), |pid| format!("pid {pid} ({})", holder.command.as_deref().unwrap_or("?")));
                 let waited = words::duration(Duration::from_secs(waited.as_secs()));
-                self.bar.set_message(format!("waited {waited} of {} for {what}: {who}", words::duration(*limit)));
+                self.bar.set_message(words::printable(&format!("waited {waited} of {} for {what}: {who}", words::duration(*limit))));
             }
             Event::TableBegins { table, index, of } => {
                 let doing = if self.uploading { "uploading" } else { "staging" };
-                self.prefix = format!("{doing} {table} ({} of {of})", index + 1);
+                self.prefix = format!("{doing} {} ({} of {of})", words::printable(table), index + 1);
                 self.bar.set_message(self.prefix.clone());
             }
             Event::TableProgress { percent, .. } => self.bar.set_message(format!("{} {percent:.0} %", self.prefix)),
             Event::TableDone { table, rows, ms } => self.bar.println(done(table, *rows, *ms) + uploaded(self.uploading)),
-            Event::Notice { message } => self.bar.println(*message),
+            Event::Notice { message } => self.bar.println(words::printable(message)),
         }
     }
 }
@@ -148,5 +148,5 @@ fn uploaded(uploading: bool) -> &'static str {
 }
 
 fn done(table: &str, rows: u64, ms: u64) -> String {
-    format!("{table:<32} {}  {:>9}", super::rows_cell(rows), words::duration(Duration::from_millis(ms)))
+    format!("{:<32} {}  {:>9}", words::printable(table), super::rows_cell(rows), words::duration(Duration::from_millis(ms)))
 }

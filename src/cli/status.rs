@@ -49,6 +49,8 @@ struct Report {
     running: Option<Running>,
     lakehouse: PathBuf,
     lakehouse_held_by: Option<Holder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lakehouse_problem: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -108,6 +110,12 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         generations: status.generations.into_iter().map(generation_line).collect(),
         running: status.running,
         lakehouse_held_by: status.lakehouse_held_by,
+        // Opening and closing the served file itself would drop the locks of the reader in this process.
+        lakehouse_problem: if std::fs::canonicalize(&status.lakehouse).ok() == std::fs::canonicalize(target.served_path()).ok() {
+            None
+        } else {
+            export::lakehouse_problem(&status.lakehouse)
+        },
         lakehouse: status.lakehouse,
     })
 }
@@ -140,7 +148,7 @@ fn text(status: &Report) -> String {
     }
     let _ = writeln!(text);
     for table in &status.tables {
-        let _ = writeln!(text, "{}", format!("  {:<32} {}", table.name, rows_cell(table.rows)).trim_end());
+        let _ = writeln!(text, "{}", format!("  {:<32} {}", words::printable(&table.name), rows_cell(table.rows)).trim_end());
     }
     if !status.tables.is_empty() {
         let size = status.bytes.map(words::bytes).unwrap_or_default();
@@ -172,7 +180,10 @@ fn text(status: &Report) -> String {
     let lakehouse = status.lakehouse.display();
     let _ = match &status.lakehouse_held_by {
         Some(holder) => writeln!(text, "lakehouse     {lakehouse} is held by {holder}"),
-        None if status.lakehouse.exists() => writeln!(text, "lakehouse     {lakehouse} is free"),
+        None if status.lakehouse.exists() => match status.lakehouse_problem.as_deref() {
+            Some(problem) => writeln!(text, "lakehouse     {lakehouse} {problem}"),
+            None => writeln!(text, "lakehouse     {lakehouse} is free"),
+        },
         None => writeln!(text, "lakehouse     {lakehouse} does not exist"),
     };
     for problem in &status.problems {

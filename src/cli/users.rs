@@ -150,11 +150,26 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         if let Some(told) = told {
             return print(&told).map(|()| ExitCode::SUCCESS);
         }
+        check_there_are_accounts(context, &args.deed)?;
         let accounts = Accounts::open(&context.settings, &Clock::System).await?;
         let told = perform(&accounts, &args.deed).await;
         accounts.close().await;
         print(&told?).map(|()| ExitCode::SUCCESS)
     })
+}
+
+/// Where there is no file of accounts, what reads or changes one has the wrong folder or DATABASE_URL; it must not make an empty one.
+fn check_there_are_accounts(context: &Context, deed: &Deed) -> Result<(), Failure> {
+    let url = context.settings.accounts.database_url.reveal();
+    let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(|rest| rest.split('?').next().unwrap_or(rest));
+    let needs_accounts = matches!(deed, Deed::List(_) | Deed::SetPlan(_) | Deed::SetRole(_) | Deed::Suspend(_));
+    match file.filter(|file| needs_accounts && !file.contains(":memory:") && !std::path::Path::new(file).exists()) {
+        Some(file) => Err(Failure::usage(format!(
+            "there are no accounts: {} does not exist. `materia web` makes it; run this in the site's folder, or set DATABASE_URL",
+            words::printable(file)
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Copies the accounts as they are: nothing is made or brought up to date.
@@ -257,7 +272,7 @@ fn listed(accounts: &[Account], json: bool) -> Result<String, serde_json::Error>
             created_at: account.created_at,
             signed_in_at: account.signed_in_at,
         };
-        let _ = if json { writeln!(text, "{}", serde_json::to_string(&line)?) } else { writeln!(text, "{}", row(&line)) };
+        let _ = if json { writeln!(text, "{}", super::json_line(&line)?) } else { writeln!(text, "{}", row(&line)) };
     }
     if !json {
         let _ = writeln!(text, "{}", words::plural(accounts.len(), "account"));

@@ -64,7 +64,7 @@ impl Verdict {
         let (broken, failed): (Vec<_>, Vec<_>) = self.refusals().cloned().partition(|audit| WHOLE.contains(&audit.name.as_str()));
         match (broken.is_empty(), failed.is_empty() || force) {
             (false, _) => Err(ExportError::Broken { failed: broken }),
-            (true, false) => Err(ExportError::Refused { failed }),
+            (true, false) => Err(ExportError::Refused { failed, way_out: Box::default() }),
             (true, true) => Ok(()),
         }
     }
@@ -73,7 +73,7 @@ impl Verdict {
 impl std::fmt::Display for Audit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.table {
-            Some(table) => write!(f, "{table} {} ({})", self.found, self.name),
+            Some(table) => write!(f, "{} {} ({})", words::printable(table), words::printable(&self.found), words::printable(&self.name)),
             None => write!(f, "{} ({})", self.found, self.name),
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn make(
         }
         audit.as_configured(table, rows, &settings)?;
     }
-    audit.lost(plan, previous, job);
+    audit.lost(plan, &counted, previous, job);
     audit.unknown_tables(plan, job);
     for asked in &job.audits {
         audit.sql(asked)?;
@@ -288,12 +288,19 @@ impl Auditor<'_> {
     }
 
     /// No table disappears that was served before.
-    fn lost(&mut self, plan: &Plan, previous: Option<&Manifest>, job: &Job) {
+    fn lost(&mut self, plan: &Plan, counted: &BTreeMap<String, u64>, previous: Option<&Manifest>, job: &Job) {
         for before in previous.map(|manifest| manifest.tables.as_slice()).unwrap_or_default() {
             let allowed = job.tables.get(&before.name).is_some_and(|table| table.allow_lost);
             if !allowed && !plan.tables.iter().any(|table| table.name == before.name) {
-                let found =
-                    format!("is not in the lakehouse's {} any more, {} in the served generation", plan.schema, words::rows(before.rows));
+                let found = match previous.and_then(|manifest| renamed(before, plan, counted, manifest)) {
+                    Some(new) => format!(
+                        "seems to have been renamed to {new}, which is new and has the same columns and {}; readers and dashboards must use the new name",
+                        words::rows(before.rows)
+                    ),
+                    None => {
+                        format!("is not in the lakehouse's {} any more, {} in the served generation", plan.schema, words::rows(before.rows))
+                    }
+                };
                 self.note("lost", Some(&before.name), false, found);
             }
         }
@@ -325,6 +332,15 @@ impl Auditor<'_> {
         self.verdict.audits.push(Audit { name: asked.name.clone(), table: None, severity: asked.severity, passed, found });
         Ok(())
     }
+}
+
+/// The one new table that has the columns and as many rows as a table that vanished.
+fn renamed<'a>(before: &TableManifest, plan: &'a Plan, counted: &BTreeMap<String, u64>, previous: &Manifest) -> Option<&'a str> {
+    let shape = |columns: &[Column]| columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect::<Vec<_>>();
+    let is_alike = |table: &&TablePlan| shape(&table.columns) == shape(&before.columns) && counted.get(&table.name) == Some(&before.rows);
+    let mut new = plan.tables.iter().filter(|table| previous.table(&table.name).is_none()).filter(is_alike);
+    // Of two that are alike, nobody knows which it is.
+    new.next().filter(|_| new.next().is_none()).map(|table| table.name.as_str())
 }
 
 /// What a check's answer means. A check that cannot be made has failed: its author must know.

@@ -30,6 +30,27 @@ pub struct Limits {
     pub threads: Option<usize>,
 }
 
+/// Checks that DuckDB takes the limits and knows the storage version, without a file and before anything is attempted.
+///
+/// # Errors
+/// The text to show, naming the flag.
+pub fn check(limits: &Limits, storage_version: Option<&str>) -> Result<(), String> {
+    if limits.memory.is_none() && storage_version.is_none() {
+        return Ok(());
+    }
+    let opened = config(limits, Path::new("")).and_then(Connection::open_in_memory_with_flags);
+    let connection = opened.map_err(|_| {
+        let memory = limits.memory.as_deref().unwrap_or_default();
+        format!("{memory:?} is not a memory limit; give --memory-limit a size, for example 2GB")
+    })?;
+    match storage_version {
+        Some(asked) if connection.execute_batch(&format!("SET storage_compatibility_version = {}", sql::literal(asked))).is_err() => {
+            Err(ExportError::NoStorageVersion { asked: asked.to_owned() }.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) struct Engine {
     connection: Connection,
     cancel: Cancel,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Audit, history::Outcome};
+use super::{Audit, WayOut, history::Outcome};
 use crate::{lake::LakeError, lock::Holder, target::GenerationId, words};
 
 /// Why an attempt did not publish. Whatever it is, what was served before is still served.
@@ -158,10 +158,12 @@ pub enum ExportError {
         asked: String,
     },
     /// Checks failed.
-    #[error("{}", refusal(failed))]
+    #[error("{}", refusal(failed, way_out))]
     Refused {
         /// Every failed check.
         failed: Vec<Audit>,
+        /// How it can be published after all.
+        way_out: Box<WayOut>,
     },
     /// The staged file is not what the lakehouse holds.
     #[error("the staged file is not a whole copy of the lakehouse, which must not happen; nothing was published: {}", each(failed))]
@@ -360,13 +362,13 @@ fn no_generation(asked: &str, kept: &[String]) -> String {
     }
 }
 
-fn refusal(failed: &[Audit]) -> String {
+fn refusal(failed: &[Audit], way_out: &WayOut) -> String {
     let mut text = String::from("refused: ");
     for audit in failed {
         text.push_str(&audit.to_string());
-        text.push_str("\n         ");
+        text.push('\n');
     }
-    text + "Nothing was published. To publish anyway: materia export --force"
+    format!("{text}Nothing was published.\n{}", way_out.lines())
 }
 
 fn advice(error: &io::Error) -> &'static str {

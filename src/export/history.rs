@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, ExportError, How, Manifest, TableManifest, Verdict};
+use super::{Audit, ExportError, How, Job, Manifest, TableManifest, Verdict, WayOut};
 use crate::{
     lock::{self, Mode},
     target::{GenerationId, Target},
@@ -121,6 +121,9 @@ pub struct Record {
     pub forced: bool,
     /// Why it did not publish.
     pub error: Option<String>,
+    /// How a refused export can be published after all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<WayOut>,
 }
 
 /// The lakehouse as it was found.
@@ -179,6 +182,7 @@ impl Record {
             audits_failed: Vec::new(),
             forced: false,
             error: None,
+            way_out: None,
         }
     }
 
@@ -191,11 +195,18 @@ impl Record {
     }
 
     /// Takes over what its checks came to, and tells whether they stand in the way.
-    pub(super) fn judge(&mut self, verdict: &Verdict, force: bool) -> Result<(), ExportError> {
+    pub(super) fn judge(&mut self, verdict: &Verdict, job: &Job) -> Result<(), ExportError> {
         self.audits_passed = verdict.audits.iter().filter(|audit| audit.passed).count();
         self.audits_failed = verdict.audits.iter().filter(|audit| !audit.passed).cloned().collect();
-        self.forced = verdict.refusals().next().is_some() && force;
-        verdict.allows(force)
+        self.forced = verdict.refusals().next().is_some() && job.force;
+        verdict.allows(job.force).map_err(|error| match error {
+            ExportError::Refused { failed, .. } => {
+                let way_out = WayOut::of(&failed, self, job);
+                self.way_out = Some(way_out.clone());
+                ExportError::Refused { failed, way_out: Box::new(way_out) }
+            }
+            other => other,
+        })
     }
 
     /// The rows of all its tables.

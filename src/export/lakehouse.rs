@@ -92,7 +92,7 @@ pub(super) fn pause(left: Duration) {
     std::thread::sleep(Duration::from_millis(fastrand::u64(50..250)).min(left));
 }
 
-fn open(path: &Path) -> Result<File, ExportError> {
+pub(super) fn open(path: &Path) -> Result<File, ExportError> {
     let unreadable = |why| ExportError::Lakehouse { path: path.to_path_buf(), why };
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unreadable(Unreadable::Missing),
@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<File, ExportError> {
 }
 
 /// Looks into the headers, so that a file DuckDB would reject is rejected with the reason that helps.
-fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
+pub(super) fn examine(path: &Path, file: &File) -> Result<(), ExportError> {
     let unreadable = |why| Err(ExportError::Lakehouse { path: path.to_path_buf(), why });
     let mut start = [0_u8; 28];
     match file.read_exact_at(&mut start, 0) {

@@ -67,7 +67,7 @@ pub(super) fn make(
     );
     let (verdict, basis) = (verdict?, basis?);
     record.audit_ms = ms_since(auditing);
-    if let Err(refused) = record.judge(&verdict, job.force) {
+    if let Err(refused) = record.judge(&verdict, job) {
         set_aside(job, &mut staged, watch);
         return Err(refused);
     }
@@ -101,7 +101,7 @@ fn confirm(
     if !has_passed || !job.tables.is_empty() || !job.audits.is_empty() {
         let path = job.target.generation(&served.id);
         let verdict = audit::make(&path, served.tables.iter().map(|table| table.rows), &Plan::of(served), against, &job, work)?;
-        record.judge(&verdict, job.force)?;
+        record.judge(&verdict, &job)?;
         if !has_passed {
             (manifest.audits, manifest.forced) = (verdict, record.forced);
         }

@@ -24,6 +24,7 @@ mod make;
 mod metrics;
 mod outside;
 mod plan;
+mod probe;
 mod publish;
 mod read;
 mod recall;
@@ -35,13 +36,14 @@ mod stage;
 mod statement;
 mod turn;
 mod watch;
+mod way_out;
 mod work;
 
 use std::time::{Duration, Instant};
 
 pub use audit::{Audit, Verdict};
 pub use cancel::Cancel;
-pub use engine::Limits;
+pub use engine::{Limits, check as check_limits};
 pub use error::{ExportError, Unreadable};
 pub use generations::{Generation, Manifest, TableManifest, before, find, list as generations, manifest, pin, unpin, what as served};
 pub use history::{Outcome, Record, Source, TableRecord, confirmed, read as history, read_with_losses as history_with_losses};
@@ -49,11 +51,13 @@ pub use job::{Finished, Job, Rehearsal};
 pub use lake::migrate;
 pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
+pub use probe::lakehouse_problem;
 pub use reuse::{Basis, Treatment};
 pub use snapshot::How;
 pub use sources::{Origin, Sources};
 pub use turn::{Running, running};
 pub use watch::{Event, Step, Unwatched, Watch};
+pub use way_out::WayOut;
 
 use self::{
     attempt::attempt,

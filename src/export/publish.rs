@@ -22,7 +22,7 @@ use crate::{
 /// Makes the staged file a generation and serves it.
 pub(super) fn publish(mut staged: Staged, target: &Target, manifest: &Manifest, watch: &mut dyn Watch) -> Result<(), ExportError> {
     watch.step(Step::Sync);
-    protect(&staged.path, target).map_err(|source| ExportError::io("set the permissions of", &staged.path, source))?;
+    protect(&staged.path, target, manifest).map_err(|source| ExportError::io("set the permissions of", &staged.path, source))?;
     sync(&staged.path)?;
     let kept = keep(&staged.path, target, manifest, watch).and_then(|()| swap(&staged.path, target, watch));
     if kept.is_err() {
@@ -113,10 +113,11 @@ pub(super) fn check_unheld(target: &Target) -> Result<(), ExportError> {
     }
 }
 
-/// As readable as the file it replaces, and writable by nobody: opening it for writing by mistake would keep every reader out.
-fn protect(staged: &Path, target: &Target) -> io::Result<()> {
+/// As readable as the file it replaces, the first one as the lakehouse, and writable by nobody: opening it for writing by mistake would keep every reader out.
+fn protect(staged: &Path, target: &Target, manifest: &Manifest) -> io::Result<()> {
     const WRITE: u32 = 0o222;
-    let like = fs::metadata(target.served_path()).or_else(|_| fs::metadata(staged))?;
+    let lakehouse = || manifest.lakehouse.as_ref().map_or_else(|| fs::metadata(staged), |source| fs::metadata(&source.path));
+    let like = fs::metadata(target.served_path()).or_else(|_| lakehouse()).or_else(|_| fs::metadata(staged))?;
     fs::set_permissions(staged, Permissions::from_mode(like.permissions().mode() & 0o777 & !WRITE))
 }
 

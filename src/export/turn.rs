@@ -217,7 +217,7 @@ pub(super) fn check_place(target: &Target, lakehouse: Option<&Path>) -> Result<(
         Ok(metadata) if metadata.is_dir() => return bad("it is a folder; name a file in it, for example analytics.duckdb"),
         Ok(metadata) => {
             if lakehouse.is_some_and(|lakehouse| FileId::at(lakehouse).ok() == Some(FileId::of(&metadata))) {
-                return bad("it is the lakehouse itself; name another file");
+                return bad("it is the lakehouse itself; name another file with --to, for example --to served.duckdb");
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

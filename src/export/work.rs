@@ -13,7 +13,7 @@ pub(super) struct Work(PathBuf);
 
 impl Work {
     pub(super) fn begin(path: PathBuf) -> Result<Self, ExportError> {
-        clear(&path).and_then(|()| fs::create_dir(&path)).map_err(|source| ExportError::io("make the working folder", &path, source))?;
+        clear(&path).and_then(|()| private_folder(&path)).map_err(|source| ExportError::io("make the working folder", &path, source))?;
         Ok(Self(path))
     }
 
@@ -30,6 +30,12 @@ impl Drop for Work {
     fn drop(&mut self) {
         let _ = clear(&self.0);
     }
+}
+
+/// Makes a folder that only its owner can enter: the private copy may hold more than what is served.
+fn private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 pub(super) fn clear(path: &Path) -> io::Result<()> {

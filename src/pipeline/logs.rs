@@ -26,10 +26,8 @@ use crate::{
 
 /// Runs of one pipeline that are kept.
 const KEPT: usize = 30;
-/// As much of the end of the output as is kept in mind for its last line.
-const TAIL: usize = 4 * 1024;
-/// As much of the last line as is told.
-const LONGEST_WORDS: usize = 300;
+/// Bytes of the end of the output that are searched for what failed.
+const TAIL: usize = 64 * 1024;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,11 +282,9 @@ impl Log {
         }
     }
 
-    /// The last line that the pipeline printed in this attempt.
-    pub(super) fn last_words(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.tail);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        Some(line.chars().filter(|char| !char.is_control()).take(LONGEST_WORDS).collect())
+    /// Returns the line, of those that the pipeline printed in this attempt, that says what failed.
+    pub(super) fn reason(&self) -> Option<String> {
+        super::reason::find(&String::from_utf8_lossy(&self.tail))
     }
 
     fn record(&mut self) -> io::Result<()> {

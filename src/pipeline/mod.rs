@@ -5,6 +5,7 @@
 
 mod logs;
 mod process;
+mod reason;
 mod stop;
 
 use std::{
@@ -184,7 +185,7 @@ fn tell(event: &Event, log: &mut Log, watch: &mut dyn FnMut(&Event)) {
 }
 
 fn judge(log: &mut Log, ended: &Ended, step: &Step) {
-    let said = log.last_words().map(|words| format!(": {words}")).unwrap_or_default();
+    let said = log.reason().map(|words| format!(": {words}")).unwrap_or_default();
     let (outcome, exit_code, why) = match ended {
         Ended::Exited(0) => (Outcome::Succeeded, 0, None),
         Ended::Exited(code) => (Outcome::Failed, *code, Some(format!("exit code {code}{said}"))),

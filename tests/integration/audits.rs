@@ -26,9 +26,10 @@ fn asked(settings: &str) -> Site {
 /// The lines of a refusal, each without its indentation.
 fn refusals(ran: &Ran) -> Vec<&str> {
     let text = ran.stderr.split_once("materia: refused: ").unwrap().1;
-    let mut lines: Vec<_> = text.lines().map(str::trim).collect();
-    assert_eq!(lines.pop(), Some("Nothing was published. To publish anyway: materia export --force"), "{}", ran.stderr);
-    lines
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let end = lines.iter().position(|line| *line == "Nothing was published.").unwrap();
+    assert!(lines[end + 1..].iter().any(|line| line.starts_with("To allow it once: materia export --")), "{}", ran.stderr);
+    lines[..end].to_vec()
 }
 
 /// Exports for the first time, which must be refused for exactly these reasons.

@@ -56,7 +56,7 @@ fn a_missing_lakehouse_is_named_with_the_ways_to_name_another() {
     assert_says(&ran, &["lakehouse.duckdb does not exist", "--lakehouse", "DUCKDB_PATH", "materia.toml"]);
     // In a folder that does not exist either, the default served path would be missing too: the lakehouse is the one to name.
     let ran = site.run(&["export", "--lakehouse", "nowhere/lakehouse.duckdb"]);
-    assert_eq!((ran.code, ran.stderr.lines().count()), (1, 1), "{ran:#?}");
+    assert_eq!((ran.code, ran.stderr.lines().count()), (2, 1), "{ran:#?}");
     assert_says(&ran, &["nowhere/lakehouse.duckdb does not exist"]);
 }
 

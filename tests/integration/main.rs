@@ -57,6 +57,7 @@ mod read_only;
 mod reader;
 mod reader_limits;
 mod receiver;
+mod refusals;
 mod s3;
 mod screen;
 mod servers;

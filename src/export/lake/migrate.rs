@@ -97,7 +97,7 @@ fn into_file(lake: &Lake, job: &Job, record: &mut Record, watch: &mut dyn Watch)
     engine.quick(&format!("DETACH {STAGED}"))?;
     let bare = Job { tables: BTreeMap::default(), audits: Vec::new(), dashboards: Dashboards::default(), ..job.clone() };
     let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, None, &bare, &work)?;
-    record.judge(&verdict, false)?;
+    record.judge(&verdict, &Job { force: false, ..bare })?;
     let line = |(table, staged): (&crate::export::TablePlan, &stage::StagedTable)| TableRecord {
         name: table.name.clone(),
         rows: staged.rows,

@@ -1,0 +1,179 @@
+//! What a refusal says about how to go on: the flag for once, and the lines of `materia.toml` for always.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Audit, Job, Record};
+use crate::words;
+
+/// How a refused export can be published after all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// A command that publishes once.
+    #[serde(default)]
+    pub once: String,
+    /// Lines for `materia.toml` that allow it from now on; empty where no setting does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<String>,
+    /// What to correct, for what is not to be allowed by a setting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fix: Vec<String>,
+}
+
+/// A flag of `materia export` and the setting that means the same.
+struct Exception {
+    flag: String,
+    setting: String,
+}
+
+impl WayOut {
+    /// Collects the ways around every failed check.
+    pub(super) fn of(failed: &[Audit], record: &Record, job: &Job) -> Self {
+        let mut way = Self::default();
+        let mut flags = Vec::new();
+        let mut settings: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for audit in failed {
+            match exception(audit, record) {
+                Some((table, Exception { flag, setting })) => {
+                    // A table that became empty fails as empty only.
+                    flags.push(flag);
+                    settings.entry(table).or_default().push(setting);
+                }
+                None => way.fix.push(fix(audit)),
+            }
+        }
+        let all_have_flags = way.fix.is_empty();
+        way.once = format!("materia export {}", if all_have_flags { flags.join(" ") } else { "--force".to_owned() });
+        for (table, lines) in settings {
+            let known = if job.tables.contains_key(table) { "  # this section is there already: add to it" } else { "" };
+            way.always.push(format!("[export.tables.{}]{known}", toml_key(table)));
+            way.always.extend(lines);
+        }
+        way
+    }
+
+    /// Lines for people.
+    pub(super) fn lines(&self) -> String {
+        let mut lines: Vec<String> = self.fix.iter().map(|fix| format!("To fix it: {fix}")).collect();
+        if !self.once.is_empty() {
+            lines.push(format!("To allow it once: {}", self.once));
+        }
+        if !self.always.is_empty() {
+            lines.push("To allow it always, in materia.toml:".to_owned());
+            lines.extend(self.always.iter().map(|line| format!("  {line}")));
+        }
+        lines.join("\n")
+    }
+}
+
+fn exception<'a>(audit: &'a Audit, record: &Record) -> Option<(&'a str, Exception)> {
+    let table = audit.table.as_deref()?;
+    let flag = |flag: &str, value: &str| format!("{flag} {}", shell_word(value));
+    let (flag, setting) = match audit.name.as_str() {
+        "not_empty" => (flag("--max-drop", &format!("{table}=1")), "allow_empty = true".to_owned()),
+        "max_drop" => {
+            let share = needed_share(table, record);
+            (flag("--max-drop", &format!("{table}={share}")), format!("max_drop = {share:?}"))
+        }
+        "lost" => (flag("--allow-lost", table), "allow_lost = true".to_owned()),
+        "columns" => (flag("--allow-change", table), "allow_column_changes = true".to_owned()),
+        _ => return None,
+    };
+    Some((table, Exception { flag, setting }))
+}
+
+/// The share of its rows that a table has lost, rounded up to a hundredth so that it is enough.
+fn needed_share(table: &str, record: &Record) -> f64 {
+    let found = record.tables.iter().find(|line| line.name == table);
+    let Some((rows, before)) = found.and_then(|line| Some((line.rows, line.previous_rows.filter(|before| *before > 0)?))) else {
+        return 1.0;
+    };
+    let dropped = before.saturating_sub(rows) as f64 / before as f64;
+    let hundredths = (dropped * 100.0).ceil() / 100.0;
+    // Binary fractions: the hundredth may be a little less than the share it was rounded up from.
+    if hundredths >= dropped { hundredths.min(1.0) } else { (hundredths + 0.01).min(1.0) }
+}
+
+fn fix(audit: &Audit) -> String {
+    let section = audit.table.as_deref().map(|table| format!("[export.tables.{}]", toml_key(table))).unwrap_or_default();
+    match (audit.name.as_str(), &audit.table) {
+        ("dashboards", _) => "the pipeline, or the dashboard; `materia dashboards check` names every panel".to_owned(),
+        ("configured", Some(_)) => format!("correct the name in {section} of materia.toml, or remove the section"),
+        (name @ ("not_null" | "unique" | "min_rows" | "fresh"), Some(table)) => {
+            format!("{} in the pipeline, or {name} under {section} in materia.toml", shown(table))
+        }
+        (name, _) => {
+            format!("the data in the pipeline, or the audit {} in materia.toml (severity = \"warn\" only reports it)", shown(name))
+        }
+    }
+}
+
+fn shown(name: &str) -> String {
+    words::printable(name)
+}
+
+/// A name as a key of TOML: bare where it can be, else a basic string.
+fn toml_key(name: &str) -> String {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return name.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for char in name.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            char if words::is_unprintable(char) => drop(write!(quoted, "\\U{:08X}", u32::from(char))),
+            char => quoted.push(char),
+        }
+    }
+    quoted + "\""
+}
+
+/// A value as one word of bash.
+fn shell_word(value: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '/' | '=' | ':' | ',' | '+' | '@');
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    if !value.chars().any(words::is_unprintable) {
+        return format!("'{}'", value.replace('\'', r"'\''"));
+    }
+    let mut quoted = String::from("$'");
+    for char in value.chars() {
+        match char {
+            '\'' | '\\' => quoted.extend(['\\', char]),
+            char if words::is_unprintable(char) => drop(write!(quoted, "\\U{:08X}", u32::from(char))),
+            char => quoted.push(char),
+        }
+    }
+    quoted + "'"
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 8] = ["orders", "my orders", "it's", "a\"b\\c", "a.b", "größe", "esc\u{1b}[31mred\nnext", "\u{202e}evil"];
+
+    #[test]
+    fn every_name_is_quoted_so_that_toml_reads_it_back() {
+        for name in NAMES {
+            let text = format!("[export.tables.{}]\nallow_lost = true", toml_key(name));
+            let read: toml::Table = toml::from_str(&text).unwrap();
+            assert!(read["export"]["tables"].as_table().unwrap().contains_key(name), "{text}");
+            assert!(!text.replace('\n', "").chars().any(words::is_unprintable));
+        }
+    }
+
+    #[test]
+    fn every_name_is_quoted_so_that_bash_reads_it_back() {
+        for name in NAMES {
+            let word = shell_word(name);
+            let output =
+                std::process::Command::new("bash").env("LC_ALL", "C.UTF-8").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), name, "{word}");
+            assert!(!word.chars().any(words::is_unprintable));
+        }
+    }
+}
