@@ -5,6 +5,7 @@
 
 mod adopt;
 mod allowed_files;
+mod attached;
 mod attempt;
 mod audit;
 mod beside;

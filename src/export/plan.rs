@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     ExportError, Job, Manifest, Origin, TableManifest, Unreadable,
     allowed_files::AllowedFiles,
+    attached,
     engine::{self, Engine},
-    error::reason,
     header,
     outside::Views,
     snapshot::Snapshot,
@@ -101,7 +101,7 @@ impl Plan {
         let mut catalog = job.sources.catalog.clone().unwrap_or_else(|| snapshot.stem.clone());
         engine.set_time_zone(&job.sources.time_zone)?;
         attach(engine, snapshot, &catalog, job)?;
-        attach_others(engine, &catalog, job)?;
+        attached::attach(engine, &catalog, job)?;
         let files = AllowedFiles::find(&job.sources)?;
         engine.close_outside(&[&snapshot.path, &job.target.staged()], files.paths())?;
         let schemas = sources::find_schemas(engine, &catalog, job)?;
@@ -222,24 +222,6 @@ fn newest_read(text: &str) -> Option<u64> {
     let (_, rest) = text.split_once("we can only read versions between ")?;
     let (_, newest) = rest.split_once(" and ")?;
     newest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
-}
-
-/// Attaches the other files that views read, for reading.
-fn attach_others(engine: &Engine, lakehouse: &str, job: &Job) -> Result<(), ExportError> {
-    for (catalog, path) in &job.sources.attach {
-        let problem = |why: String| ExportError::Attach { path: path.clone(), catalog: catalog.clone(), why };
-        if catalog.eq_ignore_ascii_case(lakehouse) || catalog.eq_ignore_ascii_case(STAGED) {
-            return Err(problem(format!("{catalog} is the name of another file here; the lakehouse's own is set with export.catalog")));
-        }
-        if !path.is_file() {
-            return Err(problem("there is no such file".to_owned()));
-        }
-        engine.quick(&engine::attach(path, catalog, "READ_ONLY")).map_err(|error| match error {
-            ExportError::Engine { source, .. } => problem(reason(&source)),
-            other => other,
-        })?;
-    }
-    Ok(())
 }
 
 /// The name by which the views call the lakehouse, where that is not the one it is attached under.

@@ -188,6 +188,13 @@ fn a_view_over_another_file_is_served_when_that_file_is_named() {
     fs::write(site.path("etc/materia.toml"), "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = '../events.duckdb'").unwrap();
     site.ok(&["--config", "etc/materia.toml", "export"]);
     assert_eq!(site.number("SELECT a FROM serving.v"), 5);
+    assert!(!site.names().contains(&"_export.work".to_owned()));
+    // Somebody who is writing it is waited for, and named.
+    let writer = duckdb::Connection::open(site.path("events.duckdb")).unwrap();
+    let ran = site.fails(&["--config", "etc/materia.toml", "export", "--wait", "0s"], 1);
+    assert_says(&ran, &["events.duckdb cannot be attached as raw", "held by", "(--wait)"]);
+    drop(writer);
+    site.ok(&["--config", "etc/materia.toml", "export"]);
     fs::write(site.path("etc/materia.toml"), "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = 'none.duckdb'").unwrap();
     assert_says(
         &site.fails(&["--config", "etc/materia.toml", "export"], 1),
