@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    export::{self, Generation, Outcome, Record, Running},
+    export::{self, Generation, OlderServed, Outcome, Record, RollbackState, Running},
     files::FileId,
     lock::{self, Holder},
     reader,
@@ -52,6 +52,8 @@ pub struct Status {
     pub history: Vec<Record>,
     /// Lines of the history that cannot be read and are left out.
     pub history_lost: usize,
+    /// Set where an older generation than the newest is served, or where one is held.
+    pub older: Option<OlderServed>,
     /// Who is exporting now.
     pub running: Option<Running>,
     /// The pipeline's file.
@@ -84,6 +86,10 @@ impl Status {
             }
             Err(error) => return Err(error),
         };
+        let served = generations.iter().find(|generation| generation.served).map(|generation| &generation.id);
+        let rollbacks =
+            if unreachable.is_some() { RollbackState::default() } else { RollbackState::load(target).map_err(io::Error::other)? };
+        let older = OlderServed::find(served, &generations, &history, &rollbacks);
         // A lake that others fill is served as it is.
         let what = if target.lake().is_some() && what == Served::Missing && info.is_some() { Served::Foreign } else { what };
         Ok(Self {
@@ -100,6 +106,7 @@ impl Status {
             generations,
             history,
             history_lost,
+            older,
             running: export::running(target)?,
             lakehouse: place.lakehouse.clone(),
             lakehouse_exists: place.lakehouse.exists(),
@@ -130,7 +137,10 @@ impl Status {
     /// everything as it was.
     #[must_use]
     pub fn judged(&self) -> Option<&Record> {
-        self.history.iter().rev().find(|record| record.lakehouse.is_some() || record.outcome != Outcome::Failed)
+        self.history
+            .iter()
+            .rev()
+            .find(|record| (record.lakehouse.is_some() || record.outcome != Outcome::Failed) && record.outcome != Outcome::Released)
     }
 
     /// What needs attention, in words; nothing where everything is healthy.
@@ -170,6 +180,12 @@ impl Status {
         }
         findings
     }
+
+    /// What somebody should know although nothing is wrong.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Finding> {
+        self.older.iter().map(|older| Finding { condition: Condition::OlderServed, text: older.to_string() }).collect()
+    }
 }
 
 /// Something that is wrong.
@@ -194,6 +210,8 @@ pub enum Condition {
     ExportRefused,
     /// Somebody has held the lakehouse for too long.
     LakehouseHeld,
+    /// An older generation than the newest is served, because of a rollback: nothing wrong, but to be known.
+    OlderServed,
     /// The next export will not fit.
     DiskNearlyFull,
     /// A pipeline's last run failed.
@@ -202,8 +220,8 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition's name; a pipeline's own name follows `pipeline_failed:`.
-    pub const ALL: [&str; 7] =
-        ["not_served", "stale", "export_failed", "export_refused", "lakehouse_held", "disk_nearly_full", "pipeline_failed"];
+    pub const ALL: [&str; 8] =
+        ["not_served", "stale", "export_failed", "export_refused", "lakehouse_held", "older_served", "disk_nearly_full", "pipeline_failed"];
 
     /// Its name for machines; each pipeline's is its own.
     #[must_use]
@@ -214,6 +232,7 @@ impl Condition {
             Self::ExportFailed => "export_failed".to_owned(),
             Self::ExportRefused => "export_refused".to_owned(),
             Self::LakehouseHeld => "lakehouse_held".to_owned(),
+            Self::OlderServed => "older_served".to_owned(),
             Self::DiskNearlyFull => "disk_nearly_full".to_owned(),
             Self::PipelineFailed(name) => format!("pipeline_failed:{name}"),
         }
@@ -249,8 +268,9 @@ mod tests {
 
     #[test]
     fn every_condition_has_a_name_of_its_own() {
-        use Condition::{DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, PipelineFailed, Stale};
-        let all = [NotServed, Stale, ExportFailed, ExportRefused, LakehouseHeld, DiskNearlyFull, PipelineFailed("x".to_owned())];
+        use Condition::{DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, OlderServed, PipelineFailed, Stale};
+        let all =
+            [NotServed, Stale, ExportFailed, ExportRefused, LakehouseHeld, OlderServed, DiskNearlyFull, PipelineFailed("x".to_owned())];
         assert_eq!(all.map(|condition| condition.key().replace(":x", "")), Condition::ALL);
     }
 }

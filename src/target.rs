@@ -5,6 +5,7 @@
 //! analytics.generations/<id>.duckdb  the same file under a name of its own (a hard link), kept for rollback
 //! analytics.generations/<id>.json    its manifest
 //! analytics.generations/<id>.pinned  present while it must not be pruned
+//! analytics.generations/rollback.json what rollbacks left to be remembered, until exports publish again
 //! analytics.history.jsonl            one line for every attempt
 //! analytics.logs/                    what pipelines printed, and what came of them, unless `logs` says otherwise
 //! analytics.alerts.json              what has been alerted, and what is still to be sent
@@ -165,6 +166,12 @@ impl Target {
     #[must_use]
     pub fn pin_mark(&self, id: &GenerationId) -> PathBuf {
         self.generations().join(format!("{id}.pinned"))
+    }
+
+    /// What is remembered of rollbacks.
+    #[must_use]
+    pub fn rollbacks(&self) -> PathBuf {
+        self.generations().join("rollback.json")
     }
 
     /// The record of every attempt.

@@ -152,6 +152,7 @@ pub(crate) fn status() -> Status {
         generations: vec![generation(2, true, false), generation(1, false, true)],
         history: vec![attempt(0, Outcome::Published), attempt(1, Outcome::Published), attempt(2, Outcome::Published)],
         history_lost: 0,
+        older: None,
         running: None,
         lakehouse: PathBuf::from("lakehouse.duckdb"),
         lakehouse_exists: true,

@@ -48,7 +48,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let status = Status::look(&place, reader.state())?;
     state.see_holder(status.lakehouse_held_by.as_ref(), now);
     let facts = Facts::look(status, settings, &Logs::new(settings, &target), state.held.clone())?;
-    let findings = facts.findings(&settings.alerts, now);
+    let mut findings = facts.findings(&settings.alerts, now);
+    let is_well = findings.is_empty();
+    findings.extend(facts.status.notices());
     let news = state.decide(&findings, now, settings.alerts.cool_down);
     let mut said = news.iter().fold(String::new(), |said, message| said + &format!("{}: {message}\n", word(message)));
     let quiet = findings.len().saturating_sub(news.iter().filter(|message| message.kind == Kind::Alert).count());
@@ -59,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     };
     print(&said)?;
     let mut trouble = deliver(&mut state, news, settings.alerts.webhook.as_ref(), &receiver, &target)?;
-    if let Some(heartbeat) = settings.alerts.heartbeat.as_ref().filter(|_| findings.is_empty())
+    if let Some(heartbeat) = settings.alerts.heartbeat.as_ref().filter(|_| is_well)
         && let Err(error) = receiver.beat(heartbeat)
     {
         trouble.push(format!("HEARTBEAT_URL cannot be reached: {error}"));

@@ -25,7 +25,7 @@ use super::{Context, Failure, context, print, print_json, progress, signals};
 #[command(after_help = "\
 What is asked of single tables, and audits written in SQL, stand in materia.toml under [export.tables.NAME] and [[export.audits]].
 
-Exit codes: 0 published or unchanged, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
+Exit codes: 0 published, unchanged, or held because of a rollback, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 lakehouse busy (or another export at work) for longer than --wait, 130 or 143 interrupted. Whatever it is, readers have a whole file throughout.")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Schema to publish; several separated by commas, or the flag repeated [env: MATERIA_SCHEMA] [default: serving]
@@ -64,7 +64,7 @@ pub(super) struct Args {
     /// Oldest DuckDB that must be able to read the export, for example v1.0.0 [env: MATERIA_STORAGE_VERSION] [default: the lakehouse's]
     #[arg(long, value_name = "VERSION")]
     storage_version: Option<String>,
-    /// Publish although audits fail; the history says so
+    /// Publish although audits fail; the history says so. What was rolled away from stays held: see "materia release"
     #[arg(long)]
     force: bool,
     /// Let this table be missing this time although it is served; repeat it for several
@@ -249,6 +249,11 @@ fn published(finished: &Finished, job: &Job) -> String {
     let blocked = words::duration(Duration::from_millis(record.blocked_ms));
     let served = job.target.name();
     let served = served.display();
+    if record.outcome == Outcome::Held {
+        let why = record.error.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "held: {served} stays as it is. {}{}", why[..1].to_uppercase(), &why[1..]);
+        return text;
+    }
     if record.outcome == Outcome::Unchanged {
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(

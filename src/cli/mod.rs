@@ -72,6 +72,7 @@ enum Verb {
     Tui(tui::Args),
     History(history::Args),
     Rollback(generations::RollbackArgs),
+    Release(generations::ReleaseArgs),
     /// Keep a generation from being pruned
     Pin(generations::PinArgs),
     /// Let a pinned generation be pruned again
@@ -155,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Status(args) => status::run(&context, &args),
         Verb::History(args) => history::run(&context, &args),
         Verb::Rollback(args) => generations::rollback(&context, &args),
+        Verb::Release(args) => generations::release(&context, &args),
         Verb::Pin(args) => generations::pin(&context, &args),
         Verb::Unpin(args) => generations::unpin(&context, &args),
         Verb::Alert(args) => alert::run(&context, &args),

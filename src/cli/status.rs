@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use jiff::Timestamp;
 use materia::{
     alert::{Facts, State},
-    export::{self, Generation, Record, Running},
+    export::{self, Generation, OlderServed, Outcome, Record, Running},
     lock::Holder,
     pipeline::Logs,
     reader::{Reader, ReaderLimits, wait},
@@ -34,6 +34,8 @@ pub(super) struct Args {
 struct Report {
     healthy: bool,
     problems: Vec<String>,
+    /// Set where an older generation than the newest is served, or where one is held.
+    older_served: Option<OlderServed>,
     served: PathBuf,
     generation: Option<GenerationId>,
     schema: Option<String>,
@@ -97,6 +99,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
     Ok(Report {
         healthy: problems.is_empty(),
         problems,
+        older_served: status.older.clone(),
         age_s: status.age(now).map(|age| age.as_secs()),
         last_attempt: status.last_attempt().cloned(),
         schema: served_schema(&status.generations),
@@ -171,6 +174,9 @@ fn text(status: &Report) -> String {
     if let Some(last) = &status.last_attempt {
         let took = words::duration(Duration::from_millis(last.total_ms));
         let _ = writeln!(text, "\nlast attempt  {} {} in {took}", last.id, last.outcome.word());
+        if let Some(why) = last.error.as_ref().filter(|_| last.outcome == Outcome::Held) {
+            let _ = writeln!(text, "              {why}");
+        }
     }
     if let Some(running) = &status.running {
         let table = running.table.as_ref().map(|table| format!(" {table}")).unwrap_or_default();
@@ -186,6 +192,9 @@ fn text(status: &Report) -> String {
         },
         None => writeln!(text, "lakehouse     {lakehouse} does not exist"),
     };
+    if let Some(older) = &status.older_served {
+        let _ = writeln!(text, "rolled back   {older}");
+    }
     for problem in &status.problems {
         let _ = writeln!(text, "attention     {problem}");
     }

@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Cancel, ExportError, Limits, Manifest, Record, TableManifest,
+    Cancel, ExportError, Limits, Manifest, Record, RolledAway, TableManifest,
     engine::Engine,
     generations, header,
     plan::{self, Kind, STAGED},
@@ -27,6 +27,8 @@ pub(super) struct Previous {
     pub(super) served: Option<GenerationId>,
     /// The manifest of it; where the served file is gone or damaged, the last good generation's, which the next one is held against.
     pub(super) manifest: Option<Manifest>,
+    /// Contents that were rolled away from, which are not published.
+    pub(super) withheld: Vec<RolledAway>,
 }
 
 impl Previous {
@@ -53,7 +55,7 @@ pub(super) fn previous(
         Some(id) => Some(id.clone()),
         None => generations::ids(target)?.pop(),
     };
-    Ok(Previous { served, manifest: id.and_then(|id| super::manifest(target, &id)) })
+    Ok(Previous { served, manifest: id.and_then(|id| super::manifest(target, &id)), withheld: Vec::new() })
 }
 
 /// Keeps a foreign served file as a generation of its own, so that it can be brought back.

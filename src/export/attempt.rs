@@ -5,7 +5,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Cancel, Event, ExportError, Finished, Job, Outcome, Record, Running, Source, Step, Watch, generations, history, lake, recall,
+    Cancel, Event, ExportError, Finished, Job, Outcome, Record, RollbackState, Running, Source, Step, Watch, generations, history, lake,
+    recall,
     snapshot::ms_since,
     turn::{self, Announcing, Turn},
 };
@@ -57,8 +58,13 @@ pub(super) fn attempt(
     let result = generations::recover(&target.file()).and_then(|()| work(watch, &mut record));
     watch.step(Step::Record);
     let finished = conclude(target, record, result, begun);
-    if let Some(job) = job.filter(|_| finished.error.is_none()) {
+    // A held export leaves everything as it is.
+    if let Some(job) = job.filter(|_| finished.error.is_none() && finished.record.outcome != Outcome::Held) {
         watch.step(Step::Prune);
+        // The lakehouse has held something else since: what was rolled away from may come back.
+        if let Err(error) = RollbackState::clear(target) {
+            watch.notice(&format!("what is remembered of rollbacks could not be removed: {error}"));
+        }
         let pruned = match target.lake() {
             None => {
                 generations::prune(target, job.keep).map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))

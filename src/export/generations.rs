@@ -102,15 +102,19 @@ impl Manifest {
 
     /// Whether both hold the same, value for value, as far as their tables can be recognised.
     pub(super) fn holds_as(&self, other: &Self) -> bool {
-        let recipe = |manifest: &Self| manifest.basis.as_ref().map(|basis| basis.recipe.clone());
+        let recipe = other.basis.as_ref().map(|basis| basis.recipe.as_str());
+        self.id == other.id || self.is_made_of(&other.schema, recipe, &other.tables)
+    }
+
+    /// Whether it holds these tables, value for value, as far as they can be recognised.
+    pub(super) fn is_made_of(&self, schema: &str, recipe: Option<&str>, tables: &[TableManifest]) -> bool {
         // Fingerprints say something only about tables that were made in the same way; contents always do.
-        let comparable = recipe(self).is_some() && recipe(self) == recipe(other);
-        let has_content = |manifest: &Self| manifest.tables.iter().all(|table| table.content.is_some());
-        self.id == other.id
-            || (self.schema == other.schema
-                && self.tables.len() == other.tables.len()
-                && (comparable || (has_content(self) && has_content(other)))
-                && self.tables.iter().all(|table| other.table(&table.name).is_some_and(|other| table.holds_as(other))))
+        let comparable = recipe.is_some() && self.basis.as_ref().map(|basis| basis.recipe.as_str()) == recipe;
+        let has_content = |tables: &[TableManifest]| tables.iter().all(|table| table.content.is_some());
+        self.schema == schema
+            && self.tables.len() == tables.len()
+            && (comparable || (has_content(&self.tables) && has_content(tables)))
+            && tables.iter().all(|table| self.table(&table.name).is_some_and(|kept| kept.holds_as(table)))
     }
 
     /// The rows of all its tables.

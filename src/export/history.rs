@@ -30,17 +30,22 @@ pub enum Outcome {
     Interrupted,
     /// An older generation is served again.
     RolledBack,
+    /// Nothing was published because of a rollback: the lakehouse holds what was rolled away from, or the served generation is held.
+    Held,
+    /// What a rollback held is published again.
+    Released,
 }
 
 impl Outcome {
     /// Whether what is served afterwards is what was wanted.
     #[must_use]
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Published | Self::Unchanged | Self::RolledBack)
+        matches!(self, Self::Published | Self::Unchanged | Self::RolledBack | Self::Held | Self::Released)
     }
 
     /// Every outcome.
-    pub const ALL: [Self; 6] = [Self::Published, Self::Unchanged, Self::Refused, Self::Failed, Self::Interrupted, Self::RolledBack];
+    pub const ALL: [Self; 8] =
+        [Self::Published, Self::Unchanged, Self::Refused, Self::Failed, Self::Interrupted, Self::RolledBack, Self::Held, Self::Released];
 
     /// For machines, as in the history.
     #[must_use]
@@ -61,6 +66,8 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
             Self::RolledBack => "rolled back",
+            Self::Held => "held",
+            Self::Released => "released",
         }
     }
 }
@@ -207,6 +214,13 @@ impl Record {
             }
             other => other,
         })
+    }
+
+    /// Ends an export that publishes nothing because of a rollback.
+    pub(super) fn hold(&mut self, why: String) -> Outcome {
+        self.tables.clear();
+        self.error = Some(why);
+        Outcome::Held
     }
 
     /// The rows of all its tables.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    ExportError, Job, Manifest, Plan, Record, Step, TableManifest, TablePlan, TableRecord, Verdict, Watch,
+    ExportError, Job, Manifest, Plan, Record, RolledAway, Step, TableManifest, TablePlan, TableRecord, Verdict, Watch,
     adopt::{self, Previous},
     audit,
     beside::side_by_side,
@@ -14,6 +14,7 @@ use super::{
     publish,
     read::{self, Read, StagedRead},
     reuse::{self, Basis},
+    rollbacks::still_holds,
     snapshot::ms_since,
     stage::{self, Staged, StagedTable},
     turn,
@@ -26,6 +27,8 @@ pub(super) enum Made {
     Unchanged(Manifest),
     /// It is a new one.
     Published(Manifest),
+    /// There is none: it would hold what was rolled away from, as this says.
+    Held(String),
 }
 
 /// What is served now, where it may be replaced at all.
@@ -44,7 +47,10 @@ pub(super) fn make(
     record: &mut Record,
     watch: &mut dyn Watch,
 ) -> Result<Made, ExportError> {
-    let read = match read::read(job, work, previous.served(), record, watch)? {
+    let read = match read::read(job, work, (previous.served(), &previous.withheld), record, watch)? {
+        Read::Held(away) => return Ok(Made::Held(still_holds(away))),
+        // The file that a lake is filled from may hold it; what is served is `against`.
+        Read::Unchanged(served) if let Some(away) = withheld(previous, against, served) => return Ok(Made::Held(still_holds(away))),
         Read::Unchanged(served) => return confirm(job, served, against, work, record, watch).map(Made::Unchanged),
         Read::Staged(read) => read,
     };
@@ -58,7 +64,13 @@ pub(super) fn make(
     if may_stay && let Some(served) = served.filter(|served| is_held_by(&tables, &plan, served)) {
         drop(staged);
         let served = recognise(served, tables, stamp, job, watch);
+        if let Some(away) = withheld(previous, against, &served) {
+            return Ok(Made::Held(still_holds(away)));
+        }
         return confirm(job, &served, against, work, record, watch).map(Made::Unchanged);
+    }
+    if let Some(away) = previous.withheld.iter().find(|away| away.manifest.is_made_of(&plan.schema, Some(&recipe), &tables)) {
+        return Ok(Made::Held(still_holds(away)));
     }
     record.tables = table_records(&staged, against);
     let (basis, verdict) = side_by_side(
@@ -78,6 +90,12 @@ pub(super) fn make(
     publish::publish(staged, &job.target, &manifest, watch)?;
     record.publish_ms = ms_since(publishing);
     Ok(Made::Published(manifest))
+}
+
+/// Finds what was rolled away from among what the file holds, unless readers have just that.
+fn withheld<'a>(previous: &'a Previous, against: Option<&Manifest>, file: &Manifest) -> Option<&'a RolledAway> {
+    let served = against.is_some_and(|against| against.holds_as(file));
+    previous.withheld.iter().find(|away| !served && away.manifest.holds_as(file))
 }
 
 /// Ends an export that found nothing to copy: what the file holds is as fresh as the lakehouse. Checks are made again where they are others

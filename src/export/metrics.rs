@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Manifest, Outcome, Record, generations, history};
+use super::{Manifest, Outcome, Record, generations, history, rollbacks};
 use crate::{
     files,
     target::{Served, Target},
@@ -54,6 +54,10 @@ fn render(target: &Target, last: &Record) -> io::Result<String> {
     past(&mut registry, &attempts);
     let kept = generations::list(target)?.len();
     number(&mut registry, "generations", "Generations that are kept", kept as f64);
+    if let Ok(older) = rollbacks::older_served(target) {
+        let older = f64::from(u8::from(older.is_some()));
+        number(&mut registry, "older_served", "1 while an older generation than the newest is served, or one is held", older);
+    }
     if let Ok(left) = files::space_left(target.folder()) {
         number(&mut registry, "space_left_bytes", "Bytes left where exports are written", left as f64);
     }

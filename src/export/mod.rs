@@ -31,6 +31,7 @@ mod read;
 mod recall;
 mod reuse;
 mod rewrite;
+mod rollbacks;
 mod snapshot;
 mod sources;
 mod stage;
@@ -54,6 +55,7 @@ pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
 pub use probe::lakehouse_problem;
 pub use reuse::{Basis, Treatment};
+pub use rollbacks::{Hold, OlderServed, RollbackRequest, RollbackState, RolledAway, older_served};
 pub use snapshot::How;
 pub use sources::{Origin, Sources};
 pub use turn::{Running, running};
@@ -85,12 +87,18 @@ pub fn export(job: &Job, watch: &mut dyn Watch) -> Finished {
 }
 
 fn export_file(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Outcome, ExportError> {
-    let previous = make::previous(job, record, watch)?;
+    let mut previous = make::previous(job, record, watch)?;
     record.previous.clone_from(&previous.served);
+    let rollbacks = RollbackState::load(&job.target)?;
+    if let Some(hold) = rollbacks.hold_on(previous.served.as_ref()) {
+        return Ok(record.hold(rollbacks::held_by(hold)));
+    }
+    previous.withheld = rollbacks.withheld(previous.served.as_ref()).cloned().collect();
     let work = Work::begin(job.target.work())?;
     let (outcome, manifest) = match make::make(job, &previous, previous.manifest.as_ref(), &work, record, watch)? {
         Made::Unchanged(manifest) => (Outcome::Unchanged, manifest),
         Made::Published(manifest) => (Outcome::Published, manifest),
+        Made::Held(why) => return Ok(record.hold(why)),
     };
     record.generation = Some(manifest.id);
     Ok(outcome)
@@ -100,14 +108,21 @@ fn export_file(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<
 ///
 /// `asked` is a generation's id or its beginning; without it, the newest one older than the served one is taken.
 pub fn rollback(target: &Target, asked: Option<&str>, wait: Duration, cancel: &Cancel, watch: &mut dyn Watch) -> Finished {
-    let chosen = choose(target, asked);
+    let request = RollbackRequest { generation: asked.map(str::to_owned), hold: false, by: "materia rollback".to_owned() };
+    roll_back(target, &request, wait, cancel, watch)
+}
+
+/// Serves a kept generation again, as [`rollback`] does. What was rolled away from is remembered: exports do not publish it again until the
+/// lakehouse has held something else, or until [`release`].
+pub fn roll_back(target: &Target, request: &RollbackRequest, wait: Duration, cancel: &Cancel, watch: &mut dyn Watch) -> Finished {
+    let chosen = choose(target, request.generation.as_deref());
     let announced = chosen.as_ref().ok().cloned();
     attempt(target, None, wait, cancel, announced, watch, |watch, record| {
         let id = chosen?;
         if let Some(lake) = target.lake() {
             // An export that we waited for may have pruned it.
             let id = find(target, id.as_str())?;
-            let manifest = lake::roll_back(target, lake, &id, cancel, record, watch)?;
+            let manifest = lake::roll_back((target, lake), (&id, request), cancel, record, watch)?;
             record.served(manifest);
             record.generation = Some(id);
             return Ok(Outcome::RolledBack);
@@ -117,13 +132,28 @@ pub fn rollback(target: &Target, asked: Option<&str>, wait: Duration, cancel: &C
         }
         // An export that we waited for may have pruned it.
         let manifest = adopt::verify(target, &find(target, id.as_str())?, cancel)?;
-        record.previous = adopt::previous(target, &manifest.schema, cancel, record, watch)?.served;
+        let previous = adopt::previous(target, &manifest.schema, cancel, record, watch)?;
         let publishing = Instant::now();
+        watch.step(Step::Manifest);
+        RollbackState::load(target)?.after(previous.manifest.as_ref(), &id, request).save(target)?;
+        record.previous = previous.served;
         publish::restore(&id, target, watch)?;
         record.publish_ms = ms_since(publishing);
         record.served(manifest);
         record.generation = Some(id);
         Ok(Outcome::RolledBack)
+    })
+}
+
+/// Lets exports publish again what a rollback held back, and records it.
+pub fn release(target: &Target, wait: Duration, cancel: &Cancel, watch: &mut dyn Watch) -> Finished {
+    attempt(target, None, wait, cancel, None, watch, |watch, record| {
+        if let Served::Generation(id) = generations::served(target)? {
+            record.previous = Some(id);
+        }
+        watch.step(Step::Manifest);
+        RollbackState::clear(target)?;
+        Ok(Outcome::Released)
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 
 use super::{
-    ExportError, Job, Manifest, Record,
+    ExportError, Job, Manifest, Record, RolledAway,
     beside::side_by_side,
     engine::Engine,
     fingerprint::{self, Fingerprint},
@@ -22,6 +22,8 @@ use super::{
 pub(super) enum Read<'a> {
     /// It holds what is served.
     Unchanged(&'a Manifest),
+    /// It holds what was rolled away from.
+    Held(&'a RolledAway),
     /// It was copied.
     Staged(Box<StagedRead>),
 }
@@ -61,11 +63,11 @@ pub(super) fn foresee(
     Ok(decision.treatments(plan, &fingerprints))
 }
 
-/// Reads the lakehouse. `served` is what stands at the served path.
+/// Reads the lakehouse. `served` is what stands at the served path, `withheld` what is not to be published.
 pub(super) fn read<'a>(
     job: &Job,
     work: &Work,
-    served: Option<&'a Manifest>,
+    (served, withheld): (Option<&'a Manifest>, &'a [RolledAway]),
     record: &mut Record,
     watch: &mut dyn Watch,
 ) -> Result<Read<'a>, ExportError> {
@@ -99,9 +101,11 @@ pub(super) fn read<'a>(
     let (staged, fingerprints) = match usable {
         Ok(usable) => {
             let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
-            let staged = match reuse::decide(&plan, &fingerprints, usable) {
-                Decision::Unchanged(manifest) => Err(manifest),
-                decision => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
+            let away = withheld.iter().find(|away| reuse::is_made_of(&away.manifest, &plan, &fingerprints, &recipe));
+            let staged = match (reuse::decide(&plan, &fingerprints, usable), away) {
+                (Decision::Unchanged(manifest), _) => Err(Read::Unchanged(manifest)),
+                (_, Some(away)) => Err(Read::Held(away)),
+                (decision, None) => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
             };
             (staged, fingerprints)
         }
@@ -117,7 +121,7 @@ pub(super) fn read<'a>(
     record.stage_ms = ms_since(staging);
     let staged = match staged {
         Ok(staged) => staged,
-        Err(unchanged) => return Ok(Read::Unchanged(unchanged)),
+        Err(nothing_new) => return Ok(nothing_new),
     };
     record.bytes = staged.bytes;
     let may_stay = is_usable && staged.tables.iter().all(|table| table.treatment.why != NOT_AS_PUBLISHED);

@@ -177,6 +177,17 @@ pub(super) fn decide<'a>(plan: &Plan, fingerprints: &[Fingerprint], (manifest, b
     Decision::Keep(manifest, same)
 }
 
+/// Whether a generation was made of just what there is to export, as far as fingerprints tell.
+pub(super) fn is_made_of(manifest: &Manifest, plan: &Plan, fingerprints: &[Fingerprint], recipe: &str) -> bool {
+    let is_same = |(table, fingerprint): (&TablePlan, &Fingerprint)| {
+        fingerprint.as_ref().is_ok_and(|fingerprint| fingerprint_of(manifest, &table.name) == Some(fingerprint))
+    };
+    manifest.schema == plan.schema
+        && manifest.basis.as_ref().is_some_and(|basis| basis.recipe == recipe)
+        && manifest.tables.len() == plan.tables.len()
+        && plan.tables.iter().zip(fingerprints).all(is_same)
+}
+
 impl Decision<'_> {
     /// What it means for each of the plan's tables.
     pub(super) fn treatments(&self, plan: &Plan, fingerprints: &[Fingerprint]) -> Vec<Treatment> {

@@ -7,12 +7,15 @@ use duckdb::Connection;
 use super::{AUTHOR, Lake, LakeError};
 use crate::{
     export::{Manifest, Outcome, Record},
+    sql,
     target::GenerationId,
 };
 
 /// Every attempt, and the pins: beside DuckLake's own tables.
 const HISTORY: &str = "materia_history";
 const PINS: &str = "materia_pins";
+/// What is remembered of rollbacks: one row, or none.
+const ROLLBACKS: &str = "materia_rollbacks";
 
 /// A snapshot that is a generation.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,6 +192,29 @@ impl Lake {
         }
     }
 
+    /// What is remembered of rollbacks, as it was written.
+    pub(crate) fn rollbacks(&self) -> Result<Option<String>, LakeError> {
+        let query = format!("SELECT max(state) FROM {}", self.table(ROLLBACKS));
+        match self.ask(move |connection| connection.query_row(&query, [], |row| row.get(0))) {
+            Err(LakeError::Missing { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Replaces what is remembered of rollbacks, in one transaction.
+    pub(crate) fn remember_rollbacks(&self, state: Option<&str>) -> Result<(), LakeError> {
+        self.prepare()?;
+        let table = self.table(ROLLBACKS);
+        let insert = state.map(|state| format!("INSERT INTO {table} VALUES ({});", sql::literal(state))).unwrap_or_default();
+        let statements = format!("BEGIN; DELETE FROM {table}; {insert} COMMIT");
+        self.tell(move |connection| {
+            connection.execute_batch(&statements).inspect_err(|_| {
+                // A transaction that failed would keep the connection from trying again.
+                let _ = connection.execute_batch("ROLLBACK");
+            })
+        })
+    }
+
     /// Every attempt in the order of their ids, and how many cannot be read.
     pub(crate) fn records(&self) -> Result<(Vec<Record>, usize), LakeError> {
         let query = format!("SELECT record FROM {} ORDER BY id", self.table(HISTORY));
@@ -235,10 +261,11 @@ impl Lake {
 
     /// Makes the tables that are materia's own.
     pub(crate) fn prepare(&self) -> Result<(), LakeError> {
-        let [history, pins] = [HISTORY, PINS].map(|name| self.table(name));
+        let [history, pins, rollbacks] = [HISTORY, PINS, ROLLBACKS].map(|name| self.table(name));
         let statements = format!(
             "CREATE TABLE IF NOT EXISTS {history} (id VARCHAR, outcome VARCHAR, generation VARCHAR, record VARCHAR);
-             CREATE TABLE IF NOT EXISTS {pins} (id VARCHAR);"
+             CREATE TABLE IF NOT EXISTS {pins} (id VARCHAR);
+             CREATE TABLE IF NOT EXISTS {rollbacks} (state VARCHAR);"
         );
         self.tell(move |connection| connection.execute_batch(&statements))
     }

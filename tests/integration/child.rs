@@ -149,6 +149,10 @@ fn part_of_another_process() {
             let Job { target, wait, cancel, .. } = job(argument);
             drop(export::rollback(&target, None, wait, &cancel, &mut KilledAt::moment(moment)));
         }
+        ("release", moment) => {
+            let Job { target, wait, cancel, .. } = job(argument);
+            drop(export::release(&target, wait, &cancel, &mut KilledAt::moment(moment)));
+        }
         (other, _) => panic!("no part is called {other}"),
     }
 }

@@ -81,6 +81,7 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides()
     let kept = site.kept();
     site.ok(&["pin", &kept[0]]);
     site.ok(&["rollback", &kept[1]]);
+    site.ok(&["release"]);
     site.ok(&["export", "--keep", "2"]);
     let left = site.kept();
     assert_eq!(left.len(), 4);
@@ -89,6 +90,7 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides()
     site.ok(&["rollback", &kept[0]]);
     assert_eq!(whole_run(&site.served()), 1);
     site.ok(&["unpin", &kept[0]]);
+    site.ok(&["release"]);
     site.ok(&["export", "--keep", "1"]);
     assert_eq!(site.kept()[..1], kept[3..4], "the last with another content");
     assert_eq!(site.kept().len(), 2);

@@ -60,6 +60,8 @@ fn any_kept_generation_is_served_again_by_its_id_or_the_beginning_of_it(place: &
     let ran = place.fails(&["rollback", &kept[0]], 1);
     assert!(ran.stderr.contains("it is the one being served"), "{ran:#?}");
     // The lakehouse holds what the newest generation does, and not what is served.
+    assert!(place.ok(&["export"]).stdout.starts_with("held"));
+    place.ok(&["release"]);
     let ran = place.ok(&["export"]);
     assert!(ran.stdout.starts_with("published "), "{ran:#?}");
     assert_eq!(numbers(place), 1003);
@@ -79,6 +81,7 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides(p
     assert_eq!(told, format!("{0} is pinned: it is kept until `materia unpin {0}`\n", kept[0]));
     place.ok(&["pin", &kept[0]]);
     place.ok(&["rollback", &kept[1]]);
+    place.ok(&["release"]);
     place.ok(&["export", "--keep", "2"]);
     let left = place.generations();
     let served = place.served();
@@ -96,6 +99,7 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides(p
     assert_eq!(place.ok(&["unpin", &kept[0]]).stdout, format!("{} is not pinned: exports may remove it\n", kept[0]));
     let ran = place.run(&["pin", "1999"]);
     assert!(ran.code == 1 && ran.stderr.contains(&kept[0]), "{ran:#?}");
+    place.ok(&["release"]);
     place.ok(&["export", "--keep", "1"]);
     assert_eq!(place.kept().len(), 2, "the served one, and the last with another content");
     assert_eq!(numbers(place), 1004);
@@ -157,6 +161,7 @@ fn after_a_prune_no_data_is_stored_that_no_snapshot_needs(place: &mut Place) {
     place.ok(&["rollback", &pinned[..]]);
     place.meddle("CREATE SCHEMA marts; CREATE TABLE marts.theirs AS SELECT 1 AS a");
     let before = place.stored();
+    place.ok(&["release"]);
     place.ok(&["export", "--full", "--keep", "1"]);
     let stored = place.stored();
     assert!(before.difference(&stored).count() >= 2, "{before:#?} {stored:#?}");

@@ -46,7 +46,10 @@ impl<'a> Outsider<'a> {
         assert_eq!(self.site.names(), expected, "{moment}");
         let kept = self.site.kept();
         let expected: Vec<_> = kept.iter().flat_map(|id| [format!("{id}.duckdb"), format!("{id}.json")]).collect();
-        assert_eq!(names(&self.site.path("analytics.generations")), expected, "{moment}");
+        let mut found = names(&self.site.path("analytics.generations"));
+        // What a rollback left to be remembered.
+        found.retain(|name| name != "rollback.json");
+        assert_eq!(found, expected, "{moment}");
         let history = self.site.history();
         let recorded: Vec<_> = history.iter().filter_map(|record| record["id"].as_str()).collect();
         for id in &kept {

@@ -220,7 +220,9 @@ fn roll_back(state: &mut State) -> Vec<Effect> {
         state.say(false, format!("generation {id} is being served already"));
         return Vec::new();
     }
-    let text = format!("Serves generation {id} again, by the same swap as an export. The newer ones stay kept.");
+    let text = format!(
+        "Serves generation {id} again, by the same swap as an export. The newer ones stay kept, and exports do not publish what is served now again until the lakehouse holds something else."
+    );
     confirm(state, "Roll back?", text, &["rollback", id.as_str()])
 }
 

@@ -85,6 +85,7 @@ pub(super) fn freshness(paint: &Paint, state: &State) -> (Role, String) {
         _ if state.overview.problem.is_some() => (Role::Bad, "unknown".to_owned()),
         Some(age) => match failed {
             Some(record) => (Role::Warn, format!("export {}, {age}", record.outcome.word())),
+            None if status.older.is_some() => (Role::Warn, format!("rolled back, {age}")),
             None => (Role::Good, age),
         },
         None => (Role::Warn, "not materia's".to_owned()),

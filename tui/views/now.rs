@@ -100,6 +100,9 @@ fn facts(paint: &Paint, state: &State, columns: usize) -> Vec<Line<'static>> {
     lines.push(age);
     if is_read {
         lines.extend(fact(paint, "", Role::Text, &generation, columns));
+        if let Some(older) = &status.older {
+            lines.extend(fact(paint, "", Role::Warn, &older.to_string(), columns));
+        }
         lines.extend(fact(paint, "Size", Role::Text, &size(state, status), columns));
     } else if let Some(contents) = contents(state) {
         lines.extend(fact(paint, "Shown", Role::Warn, &format!("{contents}, as last read"), columns));
@@ -277,8 +280,8 @@ fn started(paint: &Paint, job: &Job, columns: usize) -> Vec<Line<'static>> {
 pub(super) fn role_of(outcome: Outcome) -> Role {
     match outcome {
         Outcome::Published | Outcome::RolledBack => Role::Good,
-        Outcome::Unchanged => Role::Dim,
-        Outcome::Refused => Role::Warn,
+        Outcome::Unchanged | Outcome::Released => Role::Dim,
+        Outcome::Refused | Outcome::Held => Role::Warn,
         Outcome::Failed | Outcome::Interrupted => Role::Bad,
     }
 }

@@ -15,9 +15,10 @@ pub(super) use self::keep::{generations, prune};
 pub use self::migrate::migrate;
 use self::writer::Writer;
 use super::{
-    Cancel, ExportError, Job, Limits, Manifest, Outcome, Plan, Record, Step, TableRecord, Watch, engine,
+    Cancel, ExportError, Job, Limits, Manifest, Outcome, Plan, Record, RollbackRequest, RollbackState, Step, TableRecord, Watch, engine,
     make::{self, Made},
     plan::STAGED,
+    rollbacks,
     snapshot::ms_since,
     work::Work,
 };
@@ -32,9 +33,15 @@ pub(super) fn export(job: &Job, lake: &Lake, record: &mut Record, watch: &mut dy
     // Before the pipeline is kept out for anything.
     let served = lake.served()?.map(|commit| commit.manifest);
     record.previous = served.as_ref().map(|served| served.id.clone());
-    let previous = make::previous(job, record, watch)?;
+    let rollbacks = RollbackState::load(&job.target)?;
+    if let Some(hold) = rollbacks.hold_on(record.previous.as_ref()) {
+        return Ok(record.hold(rollbacks::held_by(hold)));
+    }
+    let mut previous = make::previous(job, record, watch)?;
+    previous.withheld = rollbacks.withheld(record.previous.as_ref()).cloned().collect();
     let work = Work::begin(job.target.work())?;
     let made = match make::make(job, &previous, served.as_ref(), &work, record, watch)? {
+        Made::Held(why) => return Ok(record.hold(why)),
         Made::Unchanged(manifest) | Made::Published(manifest) => manifest,
     };
     if let Some(served) = served.as_ref().filter(|served| !job.full && served.holds_as(&made))
@@ -140,9 +147,8 @@ fn why(job: &Job, name: &str, manifest: &Manifest, found: Option<&Found>) -> Res
 
 /// Serves a kept generation again: a new snapshot with what the old one held.
 pub(super) fn roll_back(
-    target: &Target,
-    lake: &Lake,
-    id: &GenerationId,
+    (target, lake): (&Target, &Lake),
+    (id, request): (&GenerationId, &RollbackRequest),
     cancel: &Cancel,
     record: &mut Record,
     watch: &mut dyn Watch,
@@ -182,6 +188,8 @@ pub(super) fn roll_back(
     }
     watch.step(Step::Verify);
     writer.verify(&manifest, &written)?;
+    // Before the commit: whoever exports next may be on another host.
+    RollbackState::load(target)?.after(served.as_ref(), id, request).save(target)?;
     writer.commit(&manifest, watch)?;
     record.publish_ms = ms_since(publishing);
     Ok(manifest)

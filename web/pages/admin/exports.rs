@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use materia::{
-    export::{self, Audit, Generation, Manifest, Record, Running},
+    export::{self, Audit, Generation, Manifest, OlderServed, Record, Running},
     settings::Severity,
     words,
 };
@@ -30,6 +30,8 @@ pub(super) struct ExportsPage {
     pub(super) served: String,
     /// Why what stands at the served path cannot be opened.
     pub(super) problem: Option<String>,
+    /// Set where an older generation than the newest is served.
+    pub(super) older: Option<OlderServed>,
     pub(super) running: Option<Running>,
     /// Newest first.
     pub(super) generations: Vec<Generation>,
@@ -45,7 +47,9 @@ pub(crate) async fn exports(app: State<App>) -> Result<Page, WebError> {
         attempts.reverse();
         attempts.truncate(ATTEMPTS);
         let generations = export::generations(&target)?;
-        Ok(ExportsPage { served: target.name().display().to_string(), problem, running: export::running(&target)?, generations, attempts })
+        let older = export::older_served(&target)?;
+        let served = target.name().display().to_string();
+        Ok(ExportsPage { served, problem, older, running: export::running(&target)?, generations, attempts })
     });
     Ok(frame::page(Section::Exports, "Exports", &view.await?))
 }
@@ -69,6 +73,7 @@ impl View for ExportsPage {
         html! {
             p { "Served: " code { (self.served) } }
             @if let Some(problem) = &self.problem { (notice("bad", problem)) }
+            @if let Some(older) = &self.older { (notice("info", &format!("{older}."))) }
             @if let Some(running) = &self.running { (notice("info", &now(running))) }
             section.sheet aria-labelledby="generations" {
                 h2 #generations { "Kept generations" }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use materia::{
-    export::{self, Cancel, Generation, Unwatched},
+    export::{self, Cancel, Generation, RollbackRequest, Unwatched},
     words,
 };
 use maud::{Markup, html};
@@ -61,7 +61,8 @@ pub(crate) async fn roll_back(app: State<App>, who: SignedIn, visit: Visit, id: 
 async fn roll_back_and_record(app: App, actor: Actor, id: String) -> Result<Option<String>, WebError> {
     let target = app.settings.target().map_err(WebError::internal)?;
     let asked = id.clone();
-    let work = move || export::rollback(&target, Some(&asked), WAIT, &Cancel::default(), &mut Unwatched);
+    let request = RollbackRequest { generation: Some(asked), hold: false, by: format!("the operators' pages, {}", actor.name) };
+    let work = move || export::roll_back(&target, &request, WAIT, &Cancel::default(), &mut Unwatched);
     let finished = tokio::task::spawn_blocking(work).await.map_err(WebError::internal)?;
     let problem = finished.error.map(|error| error.to_string());
     let (action, detail) = match &problem {
@@ -78,7 +79,7 @@ impl View for RollbackPage {
         html! {
             @if let Some(refused) = &self.refused { (notice("bad", refused)) }
             @if generation.served { (notice("info", "This generation is served already.")) } @else {
-                p.lead { "Every customer sees this generation as soon as you confirm, and until the next export." }
+                p.lead { "Every customer sees this generation as soon as you confirm, and until the lakehouse holds something else than what is served now." }
                 @if let Some(manifest) = &generation.manifest {
                     p { "Exported " (moment(manifest.exported_at)) ", " (words::plural(manifest.tables.len(), "table")) ", " (words::rows(manifest.rows())) "." }
                 }

@@ -105,6 +105,7 @@ fn an_operator_sees_what_is_kept_what_was_tried_and_what_runs_now() {
     let page = ExportsPage {
         served: "analytics.duckdb".to_owned(),
         problem: Some("analytics.duckdb is no DuckDB file".to_owned()),
+        older: None,
         running: Some(running),
         generations: vec![generation(9, true, false), generation(8, false, true), gone],
         attempts: vec![attempt(9, Outcome::Published), attempt(8, Outcome::Refused)],
