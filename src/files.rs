@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -98,6 +98,29 @@ impl FileId {
     /// The operating system's.
     pub fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::of(&metadata))
+    }
+}
+
+/// Whether two files hold the same bytes. The first difference ends the comparison.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
+    const PIECE: usize = 1 << 20;
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
+    loop {
+        let read = one.read(&mut left)?;
+        if read == 0 {
+            return Ok(other.read(&mut right)? == 0);
+        }
+        match other.read_exact(&mut right[..read]) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            done => done?,
+        }
+        if left[..read] != right[..read] {
+            return Ok(false);
+        }
     }
 }
 

@@ -87,8 +87,8 @@ impl Status {
             Err(error) => return Err(error),
         };
         let served = generations.iter().find(|generation| generation.served).map(|generation| &generation.id);
-        let rollbacks =
-            if unreachable.is_some() { RollbackState::default() } else { RollbackState::load(target).map_err(io::Error::other)? };
+        // What cannot be read of it stops exports, and says so there.
+        let rollbacks = if unreachable.is_some() { RollbackState::default() } else { RollbackState::load(target).unwrap_or_default() };
         let older = OlderServed::find(served, &generations, &history, &rollbacks);
         // A lake that others fill is served as it is.
         let what = if target.lake().is_some() && what == Served::Missing && info.is_some() { Served::Foreign } else { what };

@@ -14,6 +14,7 @@ use super::{
     generations, header,
     plan::{self, Kind, STAGED},
     publish::{link_or_copy, make_folder, write_manifest},
+    reuse,
     watch::Watch,
 };
 use crate::{
@@ -47,7 +48,13 @@ pub(super) fn previous(
     watch: &mut dyn Watch,
 ) -> Result<Previous, ExportError> {
     let served = match generations::served(target)? {
-        Served::Generation(id) => complete(target, id, schema, cancel, watch)?,
+        Served::Generation(id) => {
+            let served = complete(target, id, schema, cancel, watch)?;
+            if let Some(manifest) = served.as_ref().and_then(|id| super::manifest(target, id)) {
+                reuse::restore_times(target, &manifest, cancel, watch)?;
+            }
+            served
+        }
         Served::Missing => None,
         Served::Foreign => adopt(target, schema, cancel, record, watch)?,
     };

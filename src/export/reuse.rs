@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ExportError, Job, Manifest,
+    Cancel, ExportError, Job, Limits, Manifest, Watch,
     beside::side_by_side,
     engine::Engine,
     fingerprint::{Fingerprint, MADE, Text, blocks},
@@ -271,6 +271,32 @@ pub(super) fn basis(staged: &Staged, recipe: String, lakehouse: Option<String>, 
         _ => ExportError::io("read", &staged.path, source),
     })?;
     Ok(Basis { recipe, checks: job.checks(), lakehouse, content, modified_ns, free_bytes: staged.free_bytes })
+}
+
+/// Gives the served file and its generation the time at which they were published, where a copy of the folder lost it and the bytes are the same: by
+/// that time they are recognised.
+pub(super) fn restore_times(target: &Target, manifest: &Manifest, cancel: &Cancel, watch: &mut dyn Watch) -> Result<(), ExportError> {
+    let Some(basis) = &manifest.basis else { return Ok(()) };
+    for path in [target.served_path().to_path_buf(), target.generation(&manifest.id)] {
+        let restored = (|| {
+            let file = File::open(&path)?;
+            let metadata = file.metadata()?;
+            if modified_ns(&metadata) == Some(basis.modified_ns) || metadata.len() != manifest.bytes {
+                return Ok(false);
+            }
+            if blocks::hash_file(&file, &Limits::default(), cancel)? != basis.content {
+                return Ok(false);
+            }
+            file.set_modified(UNIX_EPOCH + Duration::from_nanos(basis.modified_ns)).map(|()| true)
+        })();
+        match restored {
+            Ok(false) => {}
+            Ok(true) => watch.notice(&format!("{} was copied and holds what was published: it has its time again", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(ExportError::Interrupted),
+            Err(error) => watch.notice(&format!("{} cannot be given its time of publication: {error}", path.display())),
+        }
+    }
+    Ok(())
 }
 
 fn modified_ns(metadata: &fs::Metadata) -> Option<u64> {

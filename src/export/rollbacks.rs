@@ -113,10 +113,10 @@ impl RollbackState {
         *self == Self::default()
     }
 
-    /// Returns the contents that are not published while `served` is.
+    /// Returns the contents that are not published while `served` is. Where nothing is, everything is better than nothing.
     pub fn withheld<'a>(&'a self, served: Option<&'a GenerationId>) -> impl Iterator<Item = &'a RolledAway> {
         let counts =
-            move |away: &&RolledAway| served.is_none_or(|served| away.destinations.contains(served) && away.manifest.id != *served);
+            move |away: &&RolledAway| served.is_some_and(|served| away.destinations.contains(served) && away.manifest.id != *served);
         self.rolled_away.iter().filter(counts)
     }
 
@@ -243,9 +243,9 @@ impl std::fmt::Display for OlderServed {
 /// Looks at what is served and at what is remembered.
 ///
 /// # Errors
-/// The generations, the history or what is remembered cannot be read.
+/// The generations or the history cannot be read.
 pub fn older_served(target: &Target) -> io::Result<Option<OlderServed>> {
-    let state = RollbackState::load(target).map_err(io::Error::other)?;
+    let state = RollbackState::load(target).unwrap_or_default();
     let kept = generations::list(target)?;
     let served = kept.iter().find(|generation| generation.served).map(|generation| generation.id.clone());
     Ok(OlderServed::find(served.as_ref(), &kept, &super::history(target)?, &state))

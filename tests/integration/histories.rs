@@ -201,6 +201,11 @@ impl Life {
             self.change(&again.join("; "));
             finished = export::export(&self.job, &mut Unwatched);
         }
+        if finished.record.outcome == Outcome::Held {
+            self.story.push("export: held; released".to_owned());
+            export::release(&self.job.target, self.job.wait, &self.job.cancel, &mut Unwatched);
+            finished = export::export(&self.job, &mut Unwatched);
+        }
         let record = finished.record;
         let kept = record.tables.iter().filter(|table| table.reused).map(|table| table.name.as_str()).collect::<Vec<_>>();
         self.story.push(format!("export: {}, kept {kept:?}", record.outcome.word()));

@@ -302,3 +302,32 @@ fn a_torn_last_line_of_the_history_costs_nothing_but_itself() {
         assert!(fs::read_to_string(&path).unwrap().starts_with(&whole), "{torn:?}");
     }
 }
+
+#[test]
+fn a_folder_copied_without_its_links_and_times_is_recognised_by_its_content() {
+    let site = exported(2);
+    let copy = Site::empty();
+    fs::create_dir(copy.path("analytics.generations")).unwrap();
+    for name in ["analytics.duckdb", "analytics.history.jsonl", "lakehouse.duckdb"] {
+        fs::write(copy.path(name), fs::read(site.path(name)).unwrap()).unwrap();
+    }
+    for name in names(&site.path("analytics.generations")) {
+        let name = format!("analytics.generations/{name}");
+        fs::write(copy.path(&name), fs::read(site.path(&name)).unwrap()).unwrap();
+    }
+    let ran = copy.ok(&["status"]);
+    assert!(ran.stdout.contains(&format!("generation {}", site.kept()[1])), "{ran:#?}");
+    let ran = copy.ok(&["export"]);
+    assert!(ran.stdout.starts_with("unchanged"), "{ran:#?}");
+    assert_eq!(copy.kept(), site.kept());
+    copy.ok(&["rollback"]);
+    assert_eq!(whole_run(&copy.served()), 1);
+    // One byte more or less is another file.
+    let mut served = fs::read(site.served()).unwrap();
+    let last = served.len() - 100_000;
+    served[last] ^= 1;
+    fs::remove_file(site.served()).unwrap();
+    fs::write(site.served(), served).unwrap();
+    let ran = site.run(&["status"]);
+    assert!(ran.code == 1 && ran.stdout.contains("was not published by materia, or was changed since"), "{ran:#?}");
+}
