@@ -204,7 +204,9 @@ impl Follower {
             Ok(Served::Generation(id)) => Some(id),
             _ => None,
         };
-        let linked = id.as_ref().map(|id| target.generation(id)).filter(|link| fs::File::open(link).is_ok());
+        // A folder that was copied has the same bytes there, and another file.
+        let is_seen = |link: &PathBuf| fs::metadata(link).is_ok_and(|metadata| Seen::of(&metadata) == seen) && fs::File::open(link).is_ok();
+        let linked = id.as_ref().map(|id| target.generation(id)).filter(is_seen);
         let path = linked.unwrap_or_else(|| target.served_path().to_path_buf());
         let generation = self.open_file(&path, id)?;
         // Without a name of its own, the file that was opened may be one that was swapped in meanwhile: look again.

@@ -136,7 +136,7 @@ impl Site {
         command.args(args).current_dir(self.folder()).env("COLUMNS", "100");
         let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("MATERIA_"));
         let ours = ["DUCKDB_PATH", "SERVING_DUCKDB_PATH", "DATABASE_URL", "ADMIN_EMAILS", "DEBUG", "BASE_URL", "SMTP_URL", "MAIL_FROM"];
-        for variable in ours.into_iter().chain(["ALERT_WEBHOOK_URL", "HEARTBEAT_URL", "LANDING"]).map(Into::into).chain(settings) {
+        for variable in ours.into_iter().chain(["USER", "ALERT_WEBHOOK_URL", "HEARTBEAT_URL", "LANDING"]).map(Into::into).chain(settings) {
             command.env_remove(variable);
         }
         command
