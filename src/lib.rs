@@ -11,6 +11,7 @@ pub mod extensions;
 pub mod files;
 pub mod glob;
 pub mod guard;
+pub mod idle_tables;
 pub mod lake;
 pub mod lock;
 pub mod pipeline;

@@ -67,7 +67,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused by audits, 4 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
-    Export(export::Args),
+    Export(Box<export::Args>),
     Status(status::Args),
     Tui(tui::Args),
     History(history::Args),
@@ -152,7 +152,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
     let context = Context::load(files.clone()).map_err(|error| Failure::usage(format!("{error:#}")))?;
     match cli.verb {
-        Verb::Export(args) => export::run(context, args),
+        Verb::Export(args) => export::run(context, *args),
         Verb::Status(args) => status::run(&context, &args),
         Verb::History(args) => history::run(&context, &args),
         Verb::Rollback(args) => generations::rollback(&context, &args),

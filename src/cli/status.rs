@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use materia::{
     alert::{Facts, State},
     export::{self, Generation, OlderServed, Outcome, Record, Running},
+    idle_tables::{self, IdleTable},
     lock::Holder,
     pipeline::Logs,
     reader::{Reader, ReaderLimits, wait},
@@ -36,6 +37,8 @@ struct Report {
     problems: Vec<String>,
     /// Set where an older generation than the newest is served, or where one is held.
     older_served: Option<OlderServed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    idle_tables: Vec<IdleTable>,
     served: PathBuf,
     generation: Option<GenerationId>,
     schema: Option<String>,
@@ -100,6 +103,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         healthy: problems.is_empty(),
         problems,
         older_served: status.older.clone(),
+        idle_tables: idle_tables::find(&status.history),
         age_s: status.age(now).map(|age| age.as_secs()),
         last_attempt: status.last_attempt().cloned(),
         schema: served_schema(&status.generations),
@@ -194,6 +198,14 @@ fn text(status: &Report) -> String {
     };
     if let Some(older) = &status.older_served {
         let _ = writeln!(text, "rolled back   {older}");
+    }
+    for table in &status.idle_tables {
+        let _ = writeln!(
+            text,
+            "note          {} has not changed in {} that changed others; if nothing writes it any more, drop it in the pipeline",
+            words::printable(&table.name),
+            words::plural(table.exports, "export")
+        );
     }
     for problem in &status.problems {
         let _ = writeln!(text, "attention     {problem}");

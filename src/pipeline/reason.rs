@@ -77,9 +77,14 @@ fn names_an_error(line: &str) -> bool {
     // A count in a summary names nothing: `Done. PASS=3 WARN=0 ERROR=1`.
     let is_summary = line.contains("PASS=") || line.contains("0 errors");
     let word = |word: &str| line.match_indices(word).any(|(at, _)| line[at + word.len()..].starts_with(':'));
+    // Our own verbs, the built-in export among them: what follows says what to do.
+    let ours = line.starts_with("materia: ");
     let shell = line.contains(": line ") && line.matches(": ").count() >= 2;
     !is_summary
-        && (["ERROR", "Error", "error", "FATAL", "fatal", "Exception", "panicked"].into_iter().any(word) || line.contains("*** [") || shell)
+        && (["ERROR", "Error", "error", "FATAL", "fatal", "Exception", "panicked"].into_iter().any(word)
+            || line.contains("*** [")
+            || shell
+            || ours)
 }
 
 fn mentions_a_failure(line: &str) -> bool {
@@ -121,6 +126,10 @@ mod tests {
             ),
             ("load.sh: line 4: dbtt: command not found\ncleaning up\n", "load.sh: line 4: dbtt: command not found"),
             ("cc x.c\nmake: *** [Makefile:2: all] Error 1\nbye\n", "make: *** [Makefile:2: all] Error 1"),
+            (
+                "materia: refused: orders has 0 rows (not_empty)\n         Nothing was published.\n         To allow it once: materia export --max-drop orders=1\n",
+                "materia: refused: orders has 0 rows (not_empty)",
+            ),
             ("one\n\ntwo\n \n", "two"),
         ];
         for (output, reason) in cases {

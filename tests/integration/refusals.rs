@@ -191,3 +191,19 @@ fn the_first_published_file_is_as_readable_as_the_lakehouse_and_writable_by_nobo
         assert_eq!(fs::metadata(site.served()).unwrap().permissions().mode() & 0o777, published);
     }
 }
+
+#[test]
+fn an_export_that_names_what_it_comes_after_is_kept_apart_from_other_failures() {
+    let site = Site::small();
+    site.settings(
+        "[pipelines.fill]\ncommand = ['true']\n[pipelines.other]\ncommand = ['sh', '-c', 'exit 7']\n[pipelines.export_serving]\nafter = ['fill']\n",
+    );
+    let ran = site.run(&["pipeline", "run", "--all"]);
+    assert_eq!(ran.code, 7, "the other one is not hidden: {ran:#?}");
+    assert_eq!(site.number("SELECT count(*) FROM serving.numbers"), 1000);
+    let listed = site.ok(&["pipeline", "list", "--json"]).stdout;
+    let export = listed.lines().find(|line| line.contains("\"export_serving\"")).unwrap();
+    assert!(export.contains("\"succeeded\""), "{export}");
+    let history = site.history();
+    assert_eq!((history.len(), &history[0]["outcome"]), (1, &serde_json::json!("published")));
+}
