@@ -216,12 +216,23 @@ pub enum Condition {
     DiskNearlyFull,
     /// A pipeline's last run failed.
     PipelineFailed(String),
+    /// What is served differs in more values than is expected from what was served before: to be looked at, nothing is broken.
+    DataRevised,
 }
 
 impl Condition {
     /// Every condition's name; a pipeline's own name follows `pipeline_failed:`.
-    pub const ALL: [&str; 8] =
-        ["not_served", "stale", "export_failed", "export_refused", "lakehouse_held", "older_served", "disk_nearly_full", "pipeline_failed"];
+    pub const ALL: [&str; 9] = [
+        "not_served",
+        "stale",
+        "export_failed",
+        "export_refused",
+        "lakehouse_held",
+        "older_served",
+        "disk_nearly_full",
+        "pipeline_failed",
+        "data_revised",
+    ];
 
     /// Its name for machines; each pipeline's is its own.
     #[must_use]
@@ -235,6 +246,7 @@ impl Condition {
             Self::OlderServed => "older_served".to_owned(),
             Self::DiskNearlyFull => "disk_nearly_full".to_owned(),
             Self::PipelineFailed(name) => format!("pipeline_failed:{name}"),
+            Self::DataRevised => "data_revised".to_owned(),
         }
     }
 }
@@ -268,9 +280,20 @@ mod tests {
 
     #[test]
     fn every_condition_has_a_name_of_its_own() {
-        use Condition::{DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, OlderServed, PipelineFailed, Stale};
-        let all =
-            [NotServed, Stale, ExportFailed, ExportRefused, LakehouseHeld, OlderServed, DiskNearlyFull, PipelineFailed("x".to_owned())];
+        use Condition::{
+            DataRevised, DiskNearlyFull, ExportFailed, ExportRefused, LakehouseHeld, NotServed, OlderServed, PipelineFailed, Stale,
+        };
+        let all = [
+            NotServed,
+            Stale,
+            ExportFailed,
+            ExportRefused,
+            LakehouseHeld,
+            OlderServed,
+            DiskNearlyFull,
+            PipelineFailed("x".to_owned()),
+            DataRevised,
+        ];
         assert_eq!(all.map(|condition| condition.key().replace(":x", "")), Condition::ALL);
     }
 }

@@ -131,7 +131,11 @@ pub(crate) fn generation(at: usize, served: bool, pinned: bool) -> Generation {
             fingerprint: None,
             content: None,
         }],
-        audits: Verdict { audits: vec![audit(true, "rows", "has 1,500,000 rows"), audit(true, "not_empty", "is not empty")] },
+        audits: Verdict {
+            audits: vec![audit(true, "rows", "has 1,500,000 rows"), audit(true, "not_empty", "is not empty")],
+            ..Verdict::default()
+        },
+        revisions: Vec::new(),
         forced: false,
         materia: "0.1.0".to_owned(),
         basis: None,

@@ -63,6 +63,18 @@ impl Facts {
         findings
     }
 
+    /// What operators are told once although nothing is wrong with the service: it is no reason for a probe to fail or for the heartbeat to stop.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Finding> {
+        let served = self.status.generations.iter().find(|generation| generation.served);
+        let Some(manifest) = served.and_then(|generation| generation.manifest.as_ref()) else { return Vec::new() };
+        let revised: Vec<_> = manifest.audits.audits.iter().filter(|audit| !audit.passed && audit.is_revision()).collect();
+        let Some(first) = revised.first() else { return Vec::new() };
+        let more = if revised.len() > 1 { format!(", and {} more", revised.len() - 1) } else { String::new() };
+        let text = format!("generation {} was published with revised values: {first}{more}; `materia status` has the figures", manifest.id);
+        vec![Finding { condition: Condition::DataRevised, text }]
+    }
+
     fn held_too_long(&self, limit: Duration, now: Timestamp) -> Option<Finding> {
         let held = self.held.as_ref()?;
         let long = Duration::try_from(now.duration_since(held.since)).ok().filter(|long| *long > limit)?;

@@ -48,20 +48,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let status = Status::look(&place, reader.state())?;
     state.see_holder(status.lakehouse_held_by.as_ref(), now);
     let facts = Facts::look(status, settings, &Logs::new(settings, &target), state.held.clone())?;
-    let mut findings = facts.findings(&settings.alerts, now);
-    let is_well = findings.is_empty();
-    findings.extend(facts.status.notices());
-    let news = state.decide(&findings, now, settings.alerts.cool_down);
+    let findings = facts.findings(&settings.alerts, now);
+    let told = [findings.as_slice(), &facts.status.notices(), &facts.warnings()].concat();
+    let news = state.decide(&told, now, settings.alerts.cool_down);
     let mut said = news.iter().fold(String::new(), |said, message| said + &format!("{}: {message}\n", word(message)));
-    let quiet = findings.len().saturating_sub(news.iter().filter(|message| message.kind == Kind::Alert).count());
-    let _ = match (findings.len(), quiet) {
+    let quiet = told.len().saturating_sub(news.iter().filter(|message| message.kind == Kind::Alert).count());
+    let _ = match (told.len(), quiet) {
         (0, _) => writeln!(said, "all is well"),
         (_, 0) => Ok(()),
         (_, known) => writeln!(said, "{} known already", words::plural(known, "problem")),
     };
     print(&said)?;
     let mut trouble = deliver(&mut state, news, settings.alerts.webhook.as_ref(), &receiver, &target)?;
-    if let Some(heartbeat) = settings.alerts.heartbeat.as_ref().filter(|_| is_well)
+    if let Some(heartbeat) = settings.alerts.heartbeat.as_ref().filter(|_| findings.is_empty())
         && let Err(error) = receiver.beat(heartbeat)
     {
         trouble.push(format!("HEARTBEAT_URL cannot be reached: {error}"));

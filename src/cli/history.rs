@@ -68,5 +68,11 @@ fn line(record: &Record) -> String {
     if warnings.len() > MAX_WARNINGS {
         let _ = write!(text, "\n    and {}: see --json", words::plural(warnings.len() - MAX_WARNINGS, "more warning"));
     }
+    // Warnings have named theirs, and so has a refusal.
+    let is_named = |table: &str| record.audits_failed.iter().any(|audit| audit.is_revision() && audit.table.as_deref() == Some(table));
+    let revised = record.revisions.iter().filter(|revision| revision.has_revised() && !is_named(&revision.table));
+    for revision in revised.filter(|_| record.outcome != Outcome::Refused) {
+        let _ = write!(text, "\n    {}: {}", revision.table, revision.summary());
+    }
     text + "\n"
 }

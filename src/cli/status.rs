@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use jiff::Timestamp;
 use materia::{
     alert::{Facts, State},
-    export::{self, Generation, OlderServed, Outcome, Record, Running},
+    export::{self, Generation, OlderServed, Outcome, Record, Revision, Running},
     idle_tables::{self, IdleTable},
     lock::Holder,
     pipeline::Logs,
@@ -49,6 +49,8 @@ struct Report {
     tables: Vec<TableLine>,
     rows: u64,
     bytes: Option<u64>,
+    /// How the served values differ from those served before.
+    revisions: Vec<Revision>,
     generations: Vec<GenerationLine>,
     last_attempt: Option<Record>,
     running: Option<Running>,
@@ -114,6 +116,7 @@ fn look(context: &Context, target: &Target, max_age: Option<Duration>) -> Result
         rows: tables.iter().map(|table| table.rows).sum(),
         bytes: status.bytes,
         tables,
+        revisions: revisions(&status.generations),
         generations: status.generations.into_iter().map(generation_line).collect(),
         running: status.running,
         lakehouse_held_by: status.lakehouse_held_by,
@@ -132,6 +135,12 @@ fn served_schema(generations: &[Generation]) -> Option<String> {
     let manifest = generations.iter().find(|generation| generation.served)?.manifest.as_ref()?;
     let is_same = manifest.sources.is_empty() || manifest.sources == [manifest.schema.clone()];
     Some(if is_same { manifest.schema.clone() } else { format!("{} from {}", manifest.schema, manifest.sources.join(", ")) })
+}
+
+/// What the manifest of the served generation tells.
+fn revisions(generations: &[Generation]) -> Vec<Revision> {
+    let served = generations.iter().find(|generation| generation.served).and_then(|generation| generation.manifest.as_ref());
+    served.map(|manifest| manifest.revisions.clone()).unwrap_or_default()
 }
 
 fn generation_line(generation: Generation) -> GenerationLine {
@@ -160,6 +169,13 @@ fn text(status: &Report) -> String {
     if !status.tables.is_empty() {
         let size = status.bytes.map(words::bytes).unwrap_or_default();
         let _ = writeln!(text, "  {:<32} {}  {size}", words::plural(status.tables.len(), "table"), rows_cell(status.rows));
+    }
+    let revised: Vec<_> = status.revisions.iter().filter(|revision| revision.has_revised()).collect();
+    if !revised.is_empty() {
+        text.push_str("\nrevised against the generation before\n");
+    }
+    for revision in revised {
+        let _ = writeln!(text, "  {:<32} {}", revision.table, revision.summary());
     }
     if !status.generations.is_empty() {
         text.push_str("\nkept generations\n");

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Content, Table, TableColumn, limits::ROWS, rows::Rows};
 use crate::{
-    export::Manifest,
+    export::{Manifest, Revision},
     reader::{COLUMNS, Catalog, ColumnInfo, Limits, Pin, Query, ReaderError, TableInfo},
     sql,
     values::Format,
@@ -21,19 +21,33 @@ pub(super) async fn changes(pin: &Pin) -> Result<Content, ReaderError> {
     let Catalog { tables } = pin.catalog().await?;
     let before = pin.before();
     let newest = newest(pin, &tables).await;
+    let revisions: Vec<_> = pin.revisions().iter().filter(|revision| before.is_some() && revision.has_revised()).collect();
     let rows = tables.iter().zip(newest).map(|(table, newest)| {
         let change = before.as_ref().map(|before| change(table, before)).unwrap_or_default();
-        vec![table.name.clone(), words::count(table.rows), change, newest]
+        let mut row = vec![table.name.clone(), words::count(table.rows), change, newest];
+        row.extend((!revisions.is_empty()).then(|| revised(&table.name, &revisions)));
+        row
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     let gone = before.iter().flat_map(|before| &before.tables).filter(|old| !tables.iter().any(|table| table.name == old.name));
-    rows.extend(gone.map(|old| vec![old.name.clone(), String::new(), "no longer there".to_owned(), String::new()]));
+    rows.extend(gone.map(|old| {
+        let mut row = vec![old.name.clone(), String::new(), "no longer there".to_owned(), String::new()];
+        row.extend((!revisions.is_empty()).then(String::new));
+        row
+    }));
     let against = before.map_or_else(|| "Change".to_owned(), |before| format!("Since {}", day(&before)));
     let column = |title: &str, right| TableColumn { title: title.to_owned(), unit: None, right };
-    let columns = vec![column("Table", false), column("Rows", true), column(&against, true), column("Newest", true)];
+    let mut columns = vec![column("Table", false), column("Rows", true), column(&against, true), column("Newest", true)];
+    columns.extend((!revisions.is_empty()).then(|| column("Revised values", false)));
     let left_out = rows.len().saturating_sub(ROWS.largest);
     rows.truncate(ROWS.largest);
     Ok(Content::Table(Table { columns, rows, left_out }))
+}
+
+/// How many rows of a table were revised, and the shift that explains it. No value of it: a viewer may see the panel and not the table.
+fn revised(table: &str, revisions: &[&Revision]) -> String {
+    let Some(revision) = revisions.iter().find(|revision| revision.table == table) else { return String::new() };
+    std::iter::once(revision.counts()).chain(revision.shift.iter().map(ToString::to_string)).collect::<Vec<_>>().join("; ")
 }
 
 fn day(manifest: &Manifest) -> String {

@@ -150,6 +150,7 @@ fn inspect(target: &Target, id: &GenerationId, schema: &str, cancel: &Cancel) ->
         bytes: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
         tables,
         audits: super::Verdict::default(),
+        revisions: Vec::new(),
         forced: false,
         materia: env!("CARGO_PKG_VERSION").to_owned(),
         basis: None,

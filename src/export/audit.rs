@@ -1,16 +1,21 @@
 //! The checks a staged file must pass before it is published. The file is opened alone and read-only, as a reader would.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ExportError, Job, dashboards,
-    engine::Engine,
+    engine::{self, Engine},
     error::reason,
     generations::{Manifest, TableManifest},
     plan::{self, Column, Plan, STAGED, TablePlan},
+    revision::{self, Baseline, PREVIOUS, Revision, SERVED},
     work::Work,
 };
 use crate::{
@@ -24,7 +29,7 @@ const WHOLE: [&str; 3] = ["present", "copied", "rows"];
 /// One check and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
-    /// What was checked: `present`, `copied`, `rows`, `not_empty`, `max_drop`, `columns`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, `dashboards`, or a SQL audit's name.
+    /// What was checked: `present`, `copied`, `rows`, `not_empty`, `max_drop`, `columns`, `lost`, `not_null`, `unique`, `min_rows`, `fresh`, `revision`, `dashboards`, or a SQL audit's name.
     pub name: String,
     /// The table it was about, if about one.
     pub table: Option<String>,
@@ -42,6 +47,9 @@ pub struct Audit {
 pub struct Verdict {
     /// In the order they were made.
     pub audits: Vec<Audit>,
+    /// How values differ from those that are served; a manifest keeps this for itself.
+    #[serde(skip)]
+    pub revisions: Vec<Revision>,
 }
 
 impl Verdict {
@@ -70,6 +78,14 @@ impl Verdict {
     }
 }
 
+impl Audit {
+    /// Whether it compared values with those that were served before.
+    #[must_use]
+    pub fn is_revision(&self) -> bool {
+        self.name == revision::NAME
+    }
+}
+
 impl std::fmt::Display for Audit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.table {
@@ -83,7 +99,7 @@ impl std::fmt::Display for Audit {
 pub(super) fn planned(plan: &Plan, previous: Option<&Manifest>, job: &Job) -> Vec<String> {
     let mut names: Vec<String> = WHOLE.map(str::to_owned).to_vec();
     if previous.is_some() {
-        names.extend(["lost", "not_empty", "max_drop"].map(str::to_owned));
+        names.extend(["lost", "not_empty", "max_drop", revision::NAME].map(str::to_owned));
     }
     let asked = |table: &TableSettings| {
         let unique = table.unique.list().into_iter().map(|key| format!("unique {}", key.join(", ")));
@@ -107,11 +123,12 @@ pub(super) fn make(
     path: &Path,
     rows: impl Iterator<Item = u64>,
     plan: &Plan,
-    previous: Option<&Manifest>,
+    baseline: &Baseline<'_>,
     job: &Job,
     work: &Work,
 ) -> Result<Verdict, ExportError> {
-    let engine = Engine::alone(path, &job.limits, &work.spill(), &job.cancel)?;
+    let previous = baseline.manifest;
+    let (engine, baseline) = open(path, baseline, job, work)?;
     let found = plan::columns(&engine, STAGED, &plan.schema)?;
     let counted = count(&engine, &plan.schema, found.keys())?;
     let mut audit = Auditor { engine: &engine, schema: &plan.schema, verdict: Verdict::default() };
@@ -125,6 +142,8 @@ pub(super) fn make(
     }
     audit.lost(plan, &counted, previous, job);
     audit.unknown_tables(plan, job);
+    audit.revisions(plan, &baseline, &counted, job)?;
+    baseline.offer(&engine, plan, &job.audits)?;
     for asked in &job.audits {
         audit.sql(asked)?;
     }
@@ -132,6 +151,19 @@ pub(super) fn make(
     drop(engine);
     verdict.audits.extend(dashboards::audit(path, &plan.schema, job, work)?);
     Ok(verdict)
+}
+
+/// Opens the file beside what it is compared with; alone where that cannot be opened, since a damaged file is what an export replaces.
+fn open<'a>(path: &Path, baseline: &Baseline<'a>, job: &Job, work: &Work) -> Result<(Engine, Baseline<'a>), ExportError> {
+    let beside = |file: Option<&PathBuf>| {
+        let served = file.map(|file| engine::attach(file, SERVED, "READ_ONLY") + ";").unwrap_or_default();
+        let attach = format!("ATTACH ':memory:' AS {PREVIOUS};{served}");
+        Engine::beside_served(path, &attach, &job.limits, &work.spill(), &job.cancel)
+    };
+    match beside(baseline.file.as_ref()) {
+        Err(ExportError::Engine { .. }) if baseline.file.is_some() => Ok((beside(None)?, Baseline { file: None, ..baseline.clone() })),
+        engine => Ok((engine?, baseline.clone())),
+    }
 }
 
 /// Rows of every table, many to a question: a question for each would cost more than the counting.

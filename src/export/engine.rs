@@ -74,9 +74,20 @@ impl Engine {
 
     /// Opens a finished file by itself and under the staged file's name, as a reader would: read-only, with nothing else within its reach.
     pub(super) fn alone(path: &Path, limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
+        Self::beside_served(path, "", limits, spill, cancel)
+    }
+
+    /// Opens a finished file as [`Engine::alone`] does, after the statements that attach what it is compared with.
+    pub(super) fn beside_served(
+        path: &Path,
+        attach_served: &str,
+        limits: &Limits,
+        spill: &Path,
+        cancel: &Cancel,
+    ) -> Result<Self, ExportError> {
         let open = || {
             let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
-            connection.execute_batch(&format!("{}; USE {}", attach(path, STAGED, "READ_ONLY"), sql::ident(STAGED)))?;
+            connection.execute_batch(&format!("{attach_served}{}; USE {}", attach(path, STAGED, "READ_ONLY"), sql::ident(STAGED)))?;
             // As readers are; a DuckDB without ICU knows nothing else.
             let _ = connection.execute_batch("SET GLOBAL TimeZone = 'UTC'; SET TimeZone = 'UTC'");
             connection.execute_batch("SET enable_external_access = false")?;

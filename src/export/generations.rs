@@ -14,6 +14,7 @@ use super::{
     lake,
     plan::{Column, Kind},
     reuse::Basis,
+    revision::Revision,
     stage, work,
 };
 use crate::{
@@ -47,6 +48,9 @@ pub struct Manifest {
     /// Every check and its result.
     #[serde(default)]
     pub audits: Verdict,
+    /// How values differ from those of the generation served before; nothing where none was compared or none differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
     /// Published although checks failed.
     #[serde(default)]
     pub forced: bool,

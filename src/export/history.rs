@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, ExportError, How, Job, Manifest, TableManifest, Verdict, WayOut};
+use super::{
+    Audit, ExportError, How, Job, Manifest, TableManifest, Verdict, WayOut,
+    revision::{self, Revision},
+};
 use crate::{
     lock::{self, Mode},
     target::{GenerationId, Target},
@@ -123,6 +126,9 @@ pub struct Record {
     /// The checks that did not pass.
     #[serde(default)]
     pub audits_failed: Vec<Audit>,
+    /// How values differ from those served before, in short; the manifest has all figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
     /// Published although checks failed.
     #[serde(default)]
     pub forced: bool,
@@ -187,6 +193,7 @@ impl Record {
             tables: Vec::new(),
             audits_passed: 0,
             audits_failed: Vec::new(),
+            revisions: Vec::new(),
             forced: false,
             error: None,
             way_out: None,
@@ -205,6 +212,7 @@ impl Record {
     pub(super) fn judge(&mut self, verdict: &Verdict, job: &Job) -> Result<(), ExportError> {
         self.audits_passed = verdict.audits.iter().filter(|audit| audit.passed).count();
         self.audits_failed = verdict.audits.iter().filter(|audit| !audit.passed).cloned().collect();
+        self.revisions = revision::for_history(&verdict.revisions);
         self.forced = verdict.refusals().next().is_some() && job.force;
         verdict.allows(job.force).map_err(|error| match error {
             ExportError::Refused { failed, .. } => {

@@ -14,6 +14,7 @@ use super::{
     publish,
     read::{self, Read, StagedRead},
     reuse::{self, Basis},
+    revision::Baseline,
     rollbacks::still_holds,
     snapshot::ms_since,
     stage::{self, Staged, StagedTable},
@@ -73,9 +74,14 @@ pub(super) fn make(
         return Ok(Made::Held(still_holds(away)));
     }
     record.tables = table_records(&staged, against);
+    // What holds the same values as before was not revised.
+    let before = |table: &TableManifest| against.and_then(|against| against.table(&table.name)).and_then(|before| before.content.as_ref());
+    let is_same = |table: &&TableManifest| table.content.is_some() && before(table) == table.content.as_ref();
+    let reused = tables.iter().filter(is_same).map(|table| table.name.clone()).collect();
+    let baseline = Baseline { reused, ..Baseline::find(job, against, previous.manifest.as_ref()) };
     let (basis, verdict) = side_by_side(
         || reuse::basis(&staged, recipe, stamp, job),
-        || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, against, job, work),
+        || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, &baseline, job, work),
     );
     let (verdict, basis) = (verdict?, basis?);
     record.audit_ms = ms_since(auditing);
@@ -118,7 +124,8 @@ fn confirm(
     record.audits_passed = served.audits.audits.iter().filter(|audit| audit.passed).count();
     if !has_passed || !job.tables.is_empty() || !job.audits.is_empty() {
         let path = job.target.generation(&served.id);
-        let verdict = audit::make(&path, served.tables.iter().map(|table| table.rows), &Plan::of(served), against, &job, work)?;
+        let baseline = Baseline::audited(against);
+        let verdict = audit::make(&path, served.tables.iter().map(|table| table.rows), &Plan::of(served), &baseline, &job, work)?;
         record.judge(&verdict, &job)?;
         if !has_passed {
             (manifest.audits, manifest.forced) = (verdict, record.forced);
@@ -197,6 +204,7 @@ fn describe(
         storage_version: Some(plan.storage_version.clone()),
         bytes: staged.bytes,
         tables,
+        revisions: audits.revisions.clone(),
         audits,
         forced: record.forced,
         materia: env!("CARGO_PKG_VERSION").to_owned(),

@@ -7,7 +7,10 @@ use duckdb::arrow::{
 };
 
 use super::{Limits, Pin, Query, ReaderError};
-use crate::{export::Manifest, sql};
+use crate::{
+    export::{Manifest, Revision},
+    sql,
+};
 
 /// The tables of a generation, by name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -88,6 +91,12 @@ impl Pin {
             }
         }
         Ok(Catalog { tables })
+    }
+
+    /// How the values of this generation differ from those served before it, as its export found.
+    #[must_use]
+    pub fn revisions(&self) -> &[Revision] {
+        &self.generation.revisions
     }
 
     /// What is known about the newest generation that was kept when this one was opened and is older.

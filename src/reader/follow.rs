@@ -255,6 +255,7 @@ impl Follower {
     ) -> Generation {
         let shared = &self.shared;
         let confirmed_at = id.as_ref().and_then(|id| export::confirmed(&shared.target, id).ok().flatten());
+        let revisions = manifest.as_ref().map(|manifest| manifest.revisions.clone()).unwrap_or_default();
         let info = GenerationInfo {
             sequence: shared.sequence.fetch_add(1, Ordering::SeqCst) + 1,
             id,
@@ -267,6 +268,7 @@ impl Follower {
         };
         Generation {
             before: info.id.as_ref().and_then(|id| export::before(&shared.target, id)).map(Arc::new),
+            revisions: Arc::new(revisions),
             info: RwLock::new(Arc::new(info)),
             foreign,
             slots: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),

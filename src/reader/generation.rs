@@ -15,7 +15,7 @@ use super::{
     watchdog::{Ticket, Why, lock},
 };
 use crate::{
-    export::Manifest,
+    export::{Manifest, Revision},
     guard::{self, ForeignNames},
     target::GenerationId,
 };
@@ -58,6 +58,8 @@ pub(super) struct Generation {
     pub(super) before: Option<Arc<Manifest>>,
     /// Functions that its file defines.
     pub(super) foreign: ForeignNames,
+    /// How its values differ from those served before it.
+    pub(super) revisions: Arc<Vec<Revision>>,
     /// One connection for each thread that answers; empty once the generation had to be closed.
     pub(super) slots: Vec<Mutex<Option<Connection>>>,
     pub(super) cache: Cache<Key, Arc<Answer>, ByBytes>,

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer};
 
-use super::{at_least_one, duration, optional_share, share, some_at_least_one};
+use super::{at_least_one, duration, optional_factor, optional_share, share, some_at_least_one};
 
 /// The `[export]` section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -136,11 +136,22 @@ impl SnapshotMode {
 /// `[export.tables.<name>]`: what is asked of one table.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct TableSettings {
     /// Columns to sort the exported table by, as in SQL's `ORDER BY`.
     pub order_by: Vec<String>,
     /// Columns that may hold no null.
     pub not_null: Vec<String>,
+    /// Columns that together tell rows apart, by which they are compared with those served before; default: `unique`, or columns found to be so.
+    pub key: Vec<String>,
+    /// The largest share of a column's values that may be revised without a warning, 0 to 1; default: 0.5.
+    #[serde(deserialize_with = "optional_share")]
+    pub max_revised: Option<f64>,
+    /// The largest factor by which the values of a column may be multiplied or divided, more than 1; default: 5.
+    #[serde(deserialize_with = "optional_factor")]
+    pub max_ratio: Option<f64>,
+    /// Values may be revised in any way.
+    pub allow_revision: bool,
     /// A key (a list of columns), or several (a list of lists).
     pub unique: Keys,
     /// The least number of rows.

@@ -239,6 +239,14 @@ fn optional_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f
     share(deserializer).map(Some)
 }
 
+fn optional_factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let factor = f64::deserialize(deserializer)?;
+    if factor > 1.0 {
+        return Ok(Some(factor));
+    }
+    Err(serde::de::Error::custom(format!("{factor} is not a factor above 1; five times as much or as little is 5")))
+}
+
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }

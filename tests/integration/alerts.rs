@@ -122,6 +122,24 @@ fn a_receiver_that_is_down_misses_nothing_and_the_address_is_not_shown() {
 }
 
 #[test]
+fn values_that_were_much_revised_are_told_once_and_status_stays_healthy() {
+    let (site, receiver) = (Site::small(), Receiver::answering(200));
+    site.ok(&["export", "-q"]);
+    site.change("UPDATE serving.numbers SET value = value + 1000");
+    site.ok(&["export", "-q"]);
+    look(&site, &receiver);
+    let bodies = receiver.bodies();
+    let text = bodies[0]["text"].as_str().unwrap();
+    assert!(bodies.len() == 1 && text.contains("numbers has 1,000 of 1,000 rows revised (compared by id)"), "{bodies:?}");
+    assert!(text.contains("largest: value "), "{text}");
+    assert!(told(&site, &receiver).is_empty());
+    site.ok(&["status"]);
+    site.change("UPDATE serving.numbers SET value = 7 WHERE id = 1");
+    site.ok(&["export", "-q"]);
+    assert_eq!(told(&site, &receiver), ["resolved data_revised"]);
+}
+
+#[test]
 fn the_heart_beats_only_while_all_is_well() {
     let (site, receiver) = (Site::small(), Receiver::answering(200));
     let beats = |code: i32| {

@@ -13,6 +13,7 @@ on_every_target!(
     a_full_export_writes_everything_again,
     a_table_that_is_gone_from_the_lakehouse_or_has_another_name_is_gone_from_what_is_served,
     what_fails_an_audit_leaves_what_is_served_untouched_until_it_is_forced,
+    revised_values_are_compared_with_what_readers_have_and_sql_audits_read_them_as_previous,
     dashboards_that_cannot_be_answered_any_more_keep_an_export_from_being_published,
     a_rehearsal_tells_what_an_export_would_do_and_changes_nothing,
 );
@@ -122,6 +123,21 @@ fn what_fails_an_audit_leaves_what_is_served_untouched_until_it_is_forced(place:
     assert_eq!(place.number("SELECT count(*) FROM serving.numbers"), 101);
     assert_eq!(place.history().last().unwrap()["forced"], true);
     assert_eq!(place.outcomes(), ["published", "refused", "refused", "published"]);
+}
+
+fn revised_values_are_compared_with_what_readers_have_and_sql_audits_read_them_as_previous(place: &mut Place) {
+    place.ok(&["export"]);
+    place.site.change("UPDATE serving.numbers SET value = value * 1000");
+    let ran = place.fails(&["export"], 3);
+    assert!(ran.stderr.contains("numbers has another scale than in the served generation: value was multiplied by 1000"), "{ran:#?}");
+    place.site.change("UPDATE serving.numbers SET value = value / 1000; UPDATE serving.numbers SET value = 77 WHERE id = 3");
+    let audit = "[[export.audits]]\nname = 'values stay'\nseverity = 'warn'\nsql = 'FROM numbers n JOIN previous.numbers p USING (id) WHERE n.value <> p.value'";
+    place.site.settings(audit);
+    let ran = place.ok(&["export"]);
+    assert!(ran.stdout.contains("warning: returned 1 row (values stay)"), "{ran:#?}");
+    assert_eq!(place.history().last().unwrap()["revisions"][0]["largest"][0]["now"], "77");
+    let status = place.status();
+    assert_eq!((&status["revisions"][0]["table"], &status["revisions"][0]["revised"]), (&"numbers".into(), &1.into()));
 }
 
 fn dashboards_that_cannot_be_answered_any_more_keep_an_export_from_being_published(place: &mut Place) {

@@ -58,6 +58,7 @@ mod reader;
 mod reader_limits;
 mod receiver;
 mod refusals;
+mod revisions;
 mod rollbacks;
 mod s3;
 mod screen;

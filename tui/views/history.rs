@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use materia::{
-    export::{Audit, Column, How, Manifest, Outcome, Record},
+    export::{Audit, Column, How, Manifest, Outcome, Record, Revision},
     settings::Severity,
     status::Status,
     target::GenerationId,
@@ -219,6 +219,8 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
             lines.push(audit_line(paint, audit, columns));
         }
     }
+    let of_manifest = manifest.filter(|_| record.outcome == Outcome::Published).map(|manifest| &manifest.revisions[..]);
+    lines.extend(revised(paint, of_manifest.unwrap_or(&record.revisions), columns));
     if !record.tables.is_empty() {
         lines.push(Line::default());
         // Less than this tells nothing.
@@ -241,6 +243,24 @@ fn attempt(paint: &Paint, status: &Status, record: &Record, columns: usize) -> V
                 paint.span(Role::Dim, paint.fit(&table.why, why)),
             ])
         }));
+    }
+    lines
+}
+
+/// What the export changed in values that were served before.
+fn revised(paint: &Paint, revisions: &[Revision], columns: usize) -> Vec<Line<'static>> {
+    const MAX_COLUMNS: usize = 8;
+    let mut lines = Vec::new();
+    if !revisions.is_empty() {
+        lines.push(Line::default());
+        lines.push(Line::from(paint.span(Role::Heading, "Revised values")));
+    }
+    for revision in revisions {
+        let text = format!("{}: {}", revision.table, revision.counts());
+        lines.push(Line::from(paint.span(Role::Text, paint.fit(&text, columns))));
+        let figures = revision.columns.iter().take(MAX_COLUMNS).map(ToString::to_string);
+        let details = revision.shift.iter().map(ToString::to_string).chain(figures).chain(revision.largest.iter().map(ToString::to_string));
+        lines.extend(details.map(|text| Line::from(paint.span(Role::Dim, paint.fit(&format!("  {text}"), columns)))));
     }
     lines
 }

@@ -14,6 +14,7 @@ use crate::{
         plan::STAGED,
         publish,
         reuse::Treatment,
+        revision::Baseline,
         snapshot::ms_since,
         stage::{self, Start},
         work::Work,
@@ -96,7 +97,7 @@ fn into_file(lake: &Lake, job: &Job, record: &mut Record, watch: &mut dyn Watch)
     }
     engine.quick(&format!("DETACH {STAGED}"))?;
     let bare = Job { tables: BTreeMap::default(), audits: Vec::new(), dashboards: Dashboards::default(), ..job.clone() };
-    let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, None, &bare, &work)?;
+    let verdict = audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, &Baseline::default(), &bare, &work)?;
     record.judge(&verdict, &Job { force: false, ..bare })?;
     let line = |(table, staged): (&crate::export::TablePlan, &stage::StagedTable)| TableRecord {
         name: table.name.clone(),

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use materia::{
-    export::{self, Audit, Generation, Manifest, OlderServed, Record, Running},
+    export::{self, Audit, Generation, Manifest, OlderServed, Record, Revision, Running},
     settings::Severity,
     words,
 };
@@ -23,6 +23,8 @@ use crate::web::{
     parts::{moment, notice},
 };
 
+/// Revised columns of a table that are shown.
+const COLUMNS: usize = 10;
 /// Attempts that are shown.
 const ATTEMPTS: usize = 50;
 
@@ -127,7 +129,10 @@ impl ExportsPage {
                     td { span.badge data-state=(if attempt.outcome.is_success() { "sent" } else { "failed" }) { (attempt.outcome.word()) } }
                     td.right { (words::duration(std::time::Duration::from_millis(attempt.total_ms))) }
                     td { (audits_in_short(attempt)) }
-                    td { (attempt.error.as_deref().unwrap_or_default()) }
+                    td {
+                        (attempt.error.as_deref().unwrap_or_default())
+                        @if attempt.error.is_none() { @for revision in attempt.revisions.iter().filter(|revision| revision.has_revised()) { div { (revision.table) ": " (revision.summary()) } } }
+                    }
                 }
             }
         };
@@ -156,7 +161,7 @@ impl View for GenerationPage {
                 p.actions { a.button data-kind="plain" href={ "/admin/exports/" (generation.id) "/rollback" } { "Roll back to it" } }
             }
             @match &generation.manifest {
-                Some(manifest) => { (tables(manifest)) (audits(&manifest.audits.audits)) },
+                Some(manifest) => { (tables(manifest)) (revisions(&manifest.revisions)) (audits(&manifest.audits.audits)) },
                 None => { (notice("bad", "Its manifest is missing or cannot be read.")) },
             }
             p { a href="/admin/exports" { "All exports" } }
@@ -178,6 +183,28 @@ fn tables(manifest: &Manifest) -> Markup {
                 @if manifest.forced { ", by force although audits failed" } "."
             }
             (frame::table("Tables", &[Words("Table"), Numbers("Rows"), Numbers("Columns"), Words("About")], &rows))
+        }
+    }
+}
+
+fn revisions(revisions: &[Revision]) -> Markup {
+    let rows = html! {
+        @for revision in revisions {
+            tr {
+                th scope="row" { (revision.table) }
+                td { (revision.counts()) @if let Some(shift) = &revision.shift { "; " (shift) } }
+                td { @for column in revision.columns.iter().take(COLUMNS) { div { (column) } } }
+                td { @for cell in &revision.largest { div { (cell) } } }
+            }
+        }
+    };
+    html! {
+        @if !revisions.is_empty() {
+            section.sheet aria-labelledby="revisions" {
+                h2 #revisions { "Revised values" }
+                p { "Compared with the generation that was served before, by each table's key." }
+                (frame::table("Revised values", &[Words("Table"), Words("Rows"), Words("Columns"), Words("Largest revisions")], &rows))
+            }
         }
     }
 }

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
 use materia::{
-    export::{Audit, Column, Generation, Kind, Manifest, Outcome, Record, Running, Step, TableManifest, Verdict},
+    export::{
+        Audit, CellRevision, Column, ColumnRevision, Generation, Kind, Manifest, Outcome, Record, Revision, Running, Shift, Step,
+        TableManifest, Verdict,
+    },
     plan::Plan,
     settings::Severity,
     target::GenerationId,
@@ -56,7 +59,9 @@ fn generation(hour: u8, served: bool, pinned: bool) -> Generation {
                 audit("rows", Severity::Error, true, "has 1,500,000 rows"),
                 audit("fresh", Severity::Warn, false, "is 12 days old, at most 10 days allowed"),
             ],
+            ..Verdict::default()
         },
+        revisions: Vec::new(),
         forced: hour == 8,
         materia: "0.1.0".to_owned(),
         basis: None,
@@ -120,6 +125,46 @@ fn an_operator_sees_what_a_generation_holds_and_what_was_checked() {
     let mut gone = generation(6, false, false);
     gone.manifest = None;
     assert_view("admin_generation_without_manifest", &GenerationPage { generation: gone });
+}
+
+#[test]
+fn an_operator_sees_what_an_export_changed_in_values_that_were_served() {
+    let cell = CellRevision {
+        key: "World <2023>".to_owned(),
+        column: "production".to_owned(),
+        before: "172.8".to_owned(),
+        now: "171.4".to_owned(),
+    };
+    let column = ColumnRevision { name: "production".to_owned(), cells: 64, revised: 63, ratio: Some(0.992) };
+    let shift = Shift { column: "market_year".to_owned(), by: "one year back".to_owned(), agreement: 0.98, unshifted: 0.02 };
+    let revision = Revision {
+        table: "balance".to_owned(),
+        key: vec!["market_year".to_owned()],
+        common: 64,
+        revised: 64,
+        added: 1,
+        columns: vec![column],
+        shift: Some(shift),
+        largest: vec![cell],
+        ..Revision::default()
+    };
+    let mut published = attempt(9, Outcome::Published);
+    published.revisions = vec![revision.clone()];
+    let mut generation = generation(9, true, false);
+    if let Some(manifest) = &mut generation.manifest {
+        manifest.revisions = vec![revision];
+    }
+    let body = GenerationPage { generation }.body().into_string();
+    for said in [
+        "64 of 64 rows revised, 1 row added; agrees best when market_year is shifted one year back (98 % of values equal, 2 % unshifted)",
+        "production: 63 of 64 values revised, median ratio 0.992",
+        "production World &lt;2023&gt;: 172.8 -&gt; 171.4",
+    ] {
+        assert!(body.contains(said), "{said} is not in {body}");
+    }
+    let page = ExportsPage { served: String::new(), problem: None, running: None, generations: Vec::new(), attempts: vec![published] };
+    let body = page.body().into_string();
+    assert!(body.contains("balance: 64 of 64 rows revised") && body.contains("172.8 -&gt; 171.4"), "{body}");
 }
 
 #[test]
