@@ -162,7 +162,14 @@ fn an_operator_sees_what_an_export_changed_in_values_that_were_served() {
     ] {
         assert!(body.contains(said), "{said} is not in {body}");
     }
-    let page = ExportsPage { served: String::new(), problem: None, running: None, generations: Vec::new(), attempts: vec![published] };
+    let page = ExportsPage {
+        served: String::new(),
+        problem: None,
+        older: None,
+        running: None,
+        generations: Vec::new(),
+        attempts: vec![published],
+    };
     let body = page.body().into_string();
     assert!(body.contains("balance: 64 of 64 rows revised") && body.contains("172.8 -&gt; 171.4"), "{body}");
 }
