@@ -23,6 +23,7 @@ mod lake;
 mod lakehouse;
 mod make;
 mod metrics;
+mod outcome;
 mod outside;
 mod plan;
 mod probe;
