@@ -92,6 +92,12 @@ impl FileId {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
+    /// Returns device and inode.
+    #[must_use]
+    pub fn device_and_inode(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Of the file that has this name now.
     ///
     /// # Errors

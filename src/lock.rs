@@ -96,6 +96,32 @@ pub fn blocker(file: &File, mode: Mode) -> io::Result<Option<Holder>> {
     Ok(Some(u32::try_from(query.l_pid).ok().filter(|pid| *pid > 0).map_or(Holder { pid: None, command: None, running: None }, describe)))
 }
 
+/// Whether some process has a database file open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// None has.
+    Free,
+    /// This one has.
+    Held(Holder),
+    /// The filesystem has no locks, or does not tell about them.
+    Unknown,
+}
+
+/// Asks whether some process has the open database file locked for writing. No lock is taken, so nobody is refused because of the question.
+///
+/// # Errors
+/// The operating system's, except that the filesystem knows no locks.
+pub fn writer(file: &File) -> io::Result<Writer> {
+    match blocker(file, Mode::Shared) {
+        Ok(None) => Ok(Writer::Free),
+        Ok(Some(holder)) => Ok(Writer::Held(holder)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOLCK | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL) => Ok(Writer::Unknown),
+            _ => Err(error),
+        },
+    }
+}
+
 /// Who keeps a reader out of the database at `path` now. A missing file is held by nobody.
 ///
 /// Must not be used on a file that DuckDB has open in this process: closing our descriptor would drop DuckDB's lock.

@@ -180,6 +180,7 @@ pub(crate) fn running(step: Step) -> Running {
         table: (step == Step::Stage).then(|| "orders".to_owned()),
         percent: (step == Step::Stage).then_some(43.2),
         waiting_for: (step == Step::Wait).then(holder),
+        in_place: false,
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 
 use clap::{ValueEnum, builder::PossibleValue};
 use materia::{
-    export::{self, ExportError, Finished, Job, Outcome, Record, Rehearsal},
-    settings::{Severity, SnapshotMode},
+    export::{self, ExportError, Finished, How, Job, Outcome, Record, Rehearsal},
+    settings::{HeldMode, Severity, SnapshotMode},
     target::Target,
     words,
 };
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// How to read the lakehouse while its pipeline wants to go on [env: MATERIA_SNAPSHOT] [default: auto]
     #[arg(long, value_name = "HOW")]
     snapshot: Option<Snapshot>,
+    /// What to do about a lakehouse that a process keeps open for writing [env: MATERIA_HELD] [default: wait]
+    #[arg(long, value_name = "WHAT")]
+    held: Option<Held>,
     /// Generations to keep for rollback, the served one included [env: MATERIA_KEEP] [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     keep: Option<u16>,
@@ -104,10 +107,28 @@ impl ValueEnum for Snapshot {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self.0 {
-            SnapshotMode::Auto => ("auto", "reflink where the filesystem can, else none"),
-            SnapshotMode::Reflink => ("reflink", "a copy that shares its blocks (XFS, btrfs): the pipeline waits for milliseconds"),
-            SnapshotMode::Copy => ("copy", "a full private copy: the pipeline waits while it is made"),
-            SnapshotMode::None => ("none", "in place: the pipeline waits until everything has been read"),
+            SnapshotMode::Auto => ("auto", "reflink where the filesystem can, else copy where it fits, else none"),
+            SnapshotMode::Reflink => ("reflink", "a copy that shares its blocks (XFS, btrfs): milliseconds, whatever the size"),
+            SnapshotMode::Copy => ("copy", "a full private copy; like a reflink it takes no lock and keeps no pipeline out"),
+            SnapshotMode::None => ("none", "in place, under a lock: a pipeline that writes meanwhile fails"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
+/// [`HeldMode`] as a flag's value.
+#[derive(Debug, Clone, Copy)]
+struct Held(HeldMode);
+
+impl ValueEnum for Held {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(HeldMode::Wait), Self(HeldMode::Copy)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self.0 {
+            HeldMode::Wait => ("wait", "wait until it is closed"),
+            HeldMode::Copy => ("copy", "once nothing was written for a while (held_idle, 30s), export what is committed"),
         };
         Some(PossibleValue::new(name).help(help))
     }
@@ -174,7 +195,7 @@ pub(super) fn conclude(
 fn failure(error: &ExportError, stopped: &signals::Stopped) -> Failure {
     let code = match error {
         ExportError::Refused { .. } => Failure::REFUSED,
-        ExportError::LakehouseBusy { .. } | ExportError::TurnBusy { .. } => Failure::BUSY,
+        ExportError::LakehouseBusy { .. } | ExportError::LakehouseRestless { .. } | ExportError::TurnBusy { .. } => Failure::BUSY,
         ExportError::Interrupted => stopped.exit_code().unwrap_or(Failure::FAILED),
         _ => Failure::FAILED,
     };
@@ -194,6 +215,11 @@ fn job(context: Context, args: Args) -> Result<Job, Failure> {
     export.time_zone = args.time_zone.unwrap_or_else(|| export.time_zone.clone());
     export.wait = args.wait.unwrap_or(export.wait);
     export.snapshot = args.snapshot.map_or(export.snapshot, |snapshot| snapshot.0);
+    export.held = args.held.map_or(export.held, |held| held.0);
+    if export.held == HeldMode::Copy && export.snapshot == SnapshotMode::None {
+        let why = "a lakehouse that is held open for writing cannot be read in place; leave out --snapshot none, or --held copy";
+        return Err(Failure::usage(why));
+    }
     overlay(&mut export.keep, args.keep);
     export.memory_limit = args.memory_limit.or_else(|| export.memory_limit.clone());
     export.threads = args.threads.map(usize::from).or(export.threads);
@@ -246,7 +272,7 @@ fn published(finished: &Finished, job: &Job) -> String {
         let _ = writeln!(text, "{}: {audit}", if record.forced && audit.severity == Severity::Error { "forced" } else { "warning" });
     }
     let took = words::duration(Duration::from_millis(record.total_ms.saturating_sub(record.wait_ms)));
-    let blocked = words::duration(Duration::from_millis(record.blocked_ms));
+    let blocked = blocked(record);
     let served = job.target.name();
     let served = served.display();
     if record.outcome == Outcome::Held {
@@ -256,15 +282,12 @@ fn published(finished: &Finished, job: &Job) -> String {
     }
     if record.outcome == Outcome::Unchanged {
         let generation = record.generation.as_ref().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "unchanged: the lakehouse holds what {served} serves, generation {generation}; found in {took}; the pipeline could not write for {blocked}"
-        );
+        let _ = writeln!(text, "unchanged: the lakehouse holds what {served} serves, generation {generation}; found in {took}{blocked}");
         return text;
     }
     let _ = writeln!(
         text,
-        "{} {} to {served}: schema {}, {}, {}, {} in {took}; the pipeline could not write for {blocked}",
+        "{} {} to {served}: schema {}, {}, {}, {} in {took}{blocked}",
         record.outcome.word(),
         record.id,
         record.schema.as_deref().unwrap_or(&job.schema),
@@ -273,6 +296,17 @@ fn published(finished: &Finished, job: &Job) -> String {
         words::bytes(record.bytes),
     );
     text
+}
+
+/// Says for how long nobody could write the lakehouse, where it was read in place.
+fn blocked(record: &Record) -> String {
+    match record.snapshot {
+        Some(How::None) => {
+            let blocked = words::duration(Duration::from_millis(record.blocked_ms));
+            format!("; read in place: the pipeline could not write for {blocked}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// How many tables there were, and how many of them were not copied.

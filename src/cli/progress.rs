@@ -73,7 +73,7 @@ impl Watch for Lines {
                 self.uploading = *step == Step::Upload;
                 return;
             }
-            Event::TableBegins { .. } | Event::TableProgress { .. } => return,
+            Event::TableBegins { .. } | Event::TableProgress { .. } | Event::InPlace { .. } => return,
         };
         let _ = writeln!(stderr(), "{}{}", self.id, words::printable(&line));
     }
@@ -100,7 +100,7 @@ impl Bars {
 impl Watch for Bars {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Begins { .. } => {}
+            Event::Begins { .. } | Event::InPlace { .. } => {}
             Event::Step { step: Step::Prune } => self.bar.set_message(String::new()),
             Event::Step { step } => {
                 self.uploading = *step == Step::Upload;

@@ -64,8 +64,8 @@ impl Engine {
         let open = || {
             let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
             connection.set_query_progress_tracking(true)?;
-            // The one commit of an export writes everything out by itself: a log of it would only be read once, to write it out.
-            connection.execute_batch("SET checkpoint_threshold = '1KB'")?;
+            // A commit writes nothing out: the lakehouse is detached before the checkpoint that does.
+            connection.execute_batch("SET checkpoint_threshold = '1TB'")?;
             Ok(connection)
         };
         let memory = limits.memory.as_ref().map(|memory| format!(" with a memory limit of {memory:?} (--memory-limit, for example 2GB)"));

@@ -25,6 +25,18 @@ pub enum ExportError {
         /// For how long it was waited for.
         waited: Duration,
     },
+    /// The lakehouse was written again and again while it was copied.
+    #[error("{}", restless(path, *copy_time, *longest_rest, *waited))]
+    LakehouseRestless {
+        /// The lakehouse.
+        path: PathBuf,
+        /// How long a copy takes, where one got far enough to tell.
+        copy_time: Option<Duration>,
+        /// The longest time in which nobody wrote it.
+        longest_rest: Duration,
+        /// For how long it was waited for.
+        waited: Duration,
+    },
     /// Another exporter is at work.
     #[error(
         "another export is at work beside {}: {holder}; gave up after {} (--wait)", target.display(), words::duration(*waited)
@@ -332,6 +344,18 @@ impl ExportError {
 
 fn each(failed: &[Audit]) -> String {
     failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn restless(path: &Path, copy_time: Option<Duration>, longest_rest: Duration, waited: Duration) -> String {
+    let takes = copy_time.map(|time| format!("a copy takes about {}, and ", words::duration(time))).unwrap_or_default();
+    format!(
+        "{} never rested long enough to be copied: {takes}the longest rest seen in {} (--wait) was {}. \
+         Keep it and what is served on one XFS or btrfs filesystem, where a copy takes milliseconds; run its pipeline and the export one after the other, \
+         with `materia pipeline run`; or read it in place with --snapshot none, which makes the pipeline fail instead",
+        path.display(),
+        words::duration(waited),
+        words::duration(longest_rest),
+    )
 }
 
 fn list(names: &[String]) -> String {

@@ -39,6 +39,9 @@ pub struct Record {
     pub schema: Option<String>,
     /// How the lakehouse was read.
     pub snapshot: Option<How>,
+    /// Who had the lakehouse open for writing while it was copied (`--held copy`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<lock::Holder>,
     /// Waited for another exporter and for the lakehouse.
     #[serde(default)]
     pub wait_ms: u64,
@@ -126,6 +129,7 @@ impl Record {
             lakehouse: None,
             schema: None,
             snapshot: None,
+            held_by: None,
             wait_ms: 0,
             blocked_ms: 0,
             stage_ms: 0,

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use super::{Cancel, ExportError, Limits, Plan, Record, Source, Sources, Treatment, fingerprint::Text};
 use crate::{
     dashboard::Dashboards,
-    settings::{Settings, SnapshotMode, SqlAudit, TableSettings},
+    settings::{HeldMode, Settings, SnapshotMode, SqlAudit, TableSettings},
     target::{GenerationId, Target},
 };
 
@@ -24,6 +24,12 @@ pub struct Job {
     pub wait: Duration,
     /// How to read the lakehouse.
     pub snapshot: SnapshotMode,
+    /// What to do about a lakehouse that is held open for writing.
+    pub held: HeldMode,
+    /// With [`HeldMode::Copy`], for how long its holder must not have written.
+    pub held_idle: Duration,
+    /// Where the filesystem has no locks, for how long nothing must have been written.
+    pub snapshot_quiet: Duration,
     /// How many generations to keep.
     pub keep: usize,
     /// The largest share of its rows that a table may lose.
@@ -62,6 +68,9 @@ impl Job {
             sources: Sources::new(&export),
             wait: export.wait,
             snapshot: export.snapshot,
+            held: export.held,
+            held_idle: export.held_idle,
+            snapshot_quiet: export.snapshot_quiet,
             keep: export.keep,
             max_drop: export.max_drop,
             limits: Limits { memory: export.memory_limit, threads: export.threads },

@@ -1,18 +1,15 @@
-//! The pipeline's file: waiting until nobody writes it, and holding it still.
+//! The pipeline's file: opening it, and rejecting what cannot be read.
 
 use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{Cancel, ExportError, Unreadable, header, watch::Event, watch::Watch};
-use crate::{
-    files::{self, FileId},
-    lock::{self, Mode},
-};
+use super::{ExportError, Unreadable, header, state::DatabaseState};
+use crate::{files, lock::Holder};
 
 /// Names that DuckDB keeps for catalogs of its own.
 const RESERVED_STEMS: [&str; 3] = ["memory", "system", "temp"];
@@ -20,61 +17,31 @@ const RESERVED_STEMS: [&str; 3] = ["memory", "system", "temp"];
 /// Files that belong to a database file: the log of what was committed since its last checkpoint, and a checkpoint's own two.
 pub(super) const COMPANIONS: [&str; 3] = [".wal", ".wal.checkpoint", ".wal.recovery"];
 
-/// The lakehouse, held under a read lock of ours: nobody can write it until this is dropped.
+/// The lakehouse at a moment when nobody wrote it.
 #[derive(Debug)]
 pub(super) struct Lakehouse {
     pub(super) path: PathBuf,
     pub(super) file: File,
-    pub(super) bytes: u64,
-    /// How long it took to get the lock.
+    pub(super) state: DatabaseState,
+    /// Who has it open for writing all the same, without having written for long.
+    pub(super) held_by: Option<Holder>,
+    /// Whether the filesystem tells about locks.
+    pub(super) locks: bool,
+    /// How long it took to come to rest.
     pub(super) waited: Duration,
-    /// When writers began to be refused.
-    pub(super) held_since: Instant,
-}
-
-impl Lakehouse {
-    /// Waits until no other process writes the lakehouse, telling the watcher who does.
-    pub(super) fn wait(path: &Path, limit: Duration, cancel: &Cancel, watch: &mut dyn Watch) -> Result<Self, ExportError> {
-        let begun = Instant::now();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        loop {
-            cancel.check()?;
-            // DuckDB follows links too: the log is beside the file they lead to, and the catalog has that file's name.
-            let real = files::follow_links(path).map_err(|source| ExportError::io("follow", path, source))?;
-            let path = real.as_path();
-            let file = open(path)?;
-            examine(path, &file)?;
-            // Pages that the pipeline has just written would otherwise be flushed by the copy, while the pipeline waits.
-            let _ = file.sync_data();
-            let locked = lock::try_lock(&file, Mode::Shared).map_err(|source| ExportError::io("lock", path, source))?;
-            let Some(holder) = locked else {
-                let metadata = file.metadata().map_err(|source| ExportError::io("look at", path, source))?;
-                // The pipeline may have replaced the file between our opening and our locking it.
-                if FileId::at(path).ok() != Some(FileId::of(&metadata)) {
-                    continue;
-                }
-                return Ok(Self {
-                    path: path.to_path_buf(),
-                    file,
-                    bytes: metadata.len(),
-                    waited: begun.elapsed(),
-                    held_since: Instant::now(),
-                });
-            };
-            let waited = begun.elapsed();
-            if waited >= limit {
-                return Err(ExportError::LakehouseBusy { path: path.to_path_buf(), holder: Box::new(holder), waited });
-            }
-            watch.event(&Event::Waiting { what: &name, holder: &holder, waited, limit });
-            pause(limit.saturating_sub(waited));
-        }
-    }
 }
 
 impl Lakehouse {
     /// What to tell when a writer ended without writing its log into the file: DuckDB reads the log up to the first line it cannot make
     /// sense of, and says nothing about what comes after.
     pub(super) fn unfinished(&self) -> Option<String> {
+        if let Some(holder) = &self.held_by {
+            let idle = self.state.idle_at(std::time::SystemTime::now()).unwrap_or_default();
+            let idle = crate::words::duration(Duration::from_secs(idle.as_secs()));
+            return Some(format!(
+                "held open for writing by {holder}, nothing written for {idle}: what is committed is exported (--held copy)"
+            ));
+        }
         let log = files::with_suffix(&self.path, COMPANIONS[0]);
         let bytes = log.metadata().map_or(0, |metadata| metadata.len());
         (bytes > 0).then(|| {

@@ -23,6 +23,7 @@ mod lake;
 mod lakehouse;
 mod make;
 mod metrics;
+mod observer;
 mod outcome;
 mod outside;
 mod plan;
@@ -30,6 +31,7 @@ mod probe;
 mod publish;
 mod read;
 mod recall;
+mod rehearse;
 mod reuse;
 mod revision;
 mod rewrite;
@@ -37,6 +39,7 @@ mod rollbacks;
 mod snapshot;
 mod sources;
 mod stage;
+mod state;
 mod statement;
 mod turn;
 mod watch;
@@ -56,6 +59,7 @@ pub use lake::migrate;
 pub use metrics::write_metrics;
 pub use plan::{Column, Kind, Plan, TablePlan};
 pub use probe::lakehouse_problem;
+pub use rehearse::rehearse;
 pub use reuse::{Basis, Treatment};
 pub use revision::{CellRevision, ColumnRevision, Revision, Shift};
 pub use rollbacks::{Hold, OlderServed, RollbackRequest, RollbackState, RolledAway, older_served};
@@ -65,18 +69,8 @@ pub use turn::{Running, running};
 pub use watch::{Event, Step, Unwatched, Watch};
 pub use way_out::WayOut;
 
-use self::{
-    attempt::attempt,
-    engine::Engine,
-    lakehouse::Lakehouse,
-    make::Made,
-    snapshot::{Snapshot, ms_since},
-    work::Work,
-};
-use crate::{
-    files,
-    target::{GenerationId, Served, Target},
-};
+use self::{attempt::attempt, make::Made, snapshot::ms_since, work::Work};
+use crate::target::{GenerationId, Served, Target};
 
 /// Publishes the lakehouse's serving schema as a new generation, or explains why not, and records the attempt. Tables that have not
 /// changed are taken over from the served generation; where none has, it stays.
@@ -157,41 +151,6 @@ pub fn release(target: &Target, wait: Duration, cancel: &Cancel, watch: &mut dyn
         watch.step(Step::Manifest);
         RollbackState::clear(target)?;
         Ok(Outcome::Released)
-    })
-}
-
-/// Finds out what an export would do, without writing anything. The lakehouse is held only while its catalog is read.
-///
-/// # Errors
-/// As [`export`] up to its plan.
-pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportError> {
-    turn::check_place(&job.target, Some(&job.lakehouse))?;
-    let lakehouse = Lakehouse::wait(&job.lakehouse, job.wait, &job.cancel, watch)?;
-    let bytes = lakehouse.bytes;
-    let engine = Engine::start(&job.limits, &job.target.work().join("spill"), &job.cancel)?;
-    let snapshot = Snapshot::in_place(lakehouse)?;
-    let plan = Plan::make(&engine, &snapshot, job)?;
-    plan.notices.iter().for_each(|notice| watch.notice(notice));
-    let of = |target: &Target| -> Result<Option<GenerationId>, ExportError> {
-        Ok(match generations::served(target)? {
-            Served::Generation(id) => Some(id),
-            Served::Missing | Served::Foreign => None,
-        })
-    };
-    let (previous, file) = (of(&job.target)?, of(&job.target.file())?);
-    let before = previous.as_ref().and_then(|id| manifest(&job.target, id));
-    let held = file.as_ref().and_then(|id| manifest(&job.target.file(), id));
-    plan.check_schema(before.as_ref(), job)?;
-    let treatments = read::foresee(&engine, &snapshot, &plan, held.as_ref(), job)?;
-    drop(engine);
-    snapshot.release();
-    Ok(Rehearsal {
-        audits: audit::planned(&plan, before.as_ref(), job),
-        lakehouse: Source { path: job.lakehouse.clone(), bytes, version: Some(plan.storage_version.clone()) },
-        previous,
-        space_left: files::space_left(job.target.folder()).ok(),
-        treatments,
-        plan,
     })
 }
 

@@ -204,6 +204,8 @@ impl Plan {
 
 fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Result<(), ExportError> {
     engine.quick(&engine::attach(&snapshot.path, catalog, "READ_ONLY")).map_err(|error| match error {
+        // A writer was faster.
+        ExportError::Engine { source, .. } if snapshot.is_in_place() && is_locked(&source) => snapshot.busy(),
         ExportError::Engine { source, .. } => {
             let newer =
                 newest_read(&source.to_string()).zip(snapshot.with_file(|file| Ok(header::storage_version(file).unwrap_or_default())).ok());
@@ -215,6 +217,11 @@ fn attach(engine: &Engine, snapshot: &Snapshot, catalog: &str, job: &Job) -> Res
     })?;
     // A view may name a table of the main schema alone: it is looked up where the pipeline would have.
     engine.quick(&format!("USE {}", sql::path(&[catalog, "main"])))
+}
+
+/// Whether DuckDB could not open a file because another process has it open.
+fn is_locked(error: &duckdb::Error) -> bool {
+    error.to_string().contains("Could not set lock on file")
 }
 
 /// The newest storage version that the engine reads, where it says that a file's is a newer one: DuckDB 1.5 reads fewer than 2.0.

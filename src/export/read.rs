@@ -10,6 +10,7 @@ use super::{
     engine::Engine,
     fingerprint::{self, Fingerprint},
     lakehouse::Lakehouse,
+    observer::{Observer, Policy},
     plan::Plan,
     reuse::{self, Decision, Stamp, Treatment},
     snapshot::{How, Snapshot, ms, ms_since},
@@ -17,6 +18,7 @@ use super::{
     watch::{Step, Watch},
     work::Work,
 };
+use crate::sql;
 
 /// What came of reading the lakehouse. The pipeline is free again.
 pub(super) enum Read<'a> {
@@ -72,32 +74,37 @@ pub(super) fn read<'a>(
     watch: &mut dyn Watch,
 ) -> Result<Read<'a>, ExportError> {
     // Starting DuckDB takes a while: not while the pipeline is kept out.
-    let engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
+    let mut engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
     let recipe = reuse::recipe(&engine, job)?;
     let usable = reuse::usable(job, served, &recipe);
-    let lakehouse = wait(job, record, watch)?;
-    let stamp = Stamp::of(&lakehouse, job);
-    if let (Ok((manifest, basis)), Some(stamp)) = (&usable, &stamp)
-        && stamp.is(basis.lakehouse.as_ref())
-        && reuse::is_recognisable(manifest)
-    {
-        record.blocked_ms = ms(lakehouse.held_since.elapsed());
-        return Ok(Read::Unchanged(manifest));
-    }
-    watch.step(Step::Snapshot);
-    let snapshot = Snapshot::take(lakehouse, job.snapshot, work, &job.cancel, watch)?;
+    let mut observer = Observer::new(&job.lakehouse, Policy::of(job), &job.cancel);
+    let waited_before = record.wait_ms;
+    let (mut snapshot, plan) = loop {
+        let lakehouse = wait(&mut observer, waited_before, record, watch)?;
+        let stamp = Stamp::of(&lakehouse.state, job);
+        if let (Ok((manifest, basis)), Some(stamp)) = (&usable, &stamp)
+            && stamp.is(basis.lakehouse.as_ref())
+            && reuse::is_recognisable(manifest)
+        {
+            return Ok(Read::Unchanged(manifest));
+        }
+        if let Some(taken) = take(&engine, &mut observer, lakehouse, (job, served), work, watch)? {
+            break taken;
+        }
+        // What a plan has closed to the outside cannot attach another file.
+        engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
+    };
+    record.wait_ms = waited_before + ms(snapshot.waited);
     record.snapshot = Some(snapshot.how);
-    record.blocked_ms = ms(snapshot.blocked());
-    let copied = (snapshot.how != How::None).then(SystemTime::now);
+    record.held_by.clone_from(&snapshot.held_by);
     let (staging, read_at) = (Instant::now(), Timestamp::now());
-    watch.step(Step::Plan);
-    let plan = Plan::make(&engine, &snapshot, job)?;
     plan.notices.iter().for_each(|notice| watch.notice(notice));
     plan.check_schema(served, job)?;
     if let Some(source) = &mut record.lakehouse {
         source.version = Some(plan.lakehouse_version.clone());
     }
     let is_usable = usable.is_ok();
+    let copied = (snapshot.how != How::None).then(SystemTime::now);
     let (staged, fingerprints) = match usable {
         Ok(usable) => {
             let fingerprints = snapshot.with_file(|file| fingerprint::all(&engine, &plan, file, job))?;
@@ -105,19 +112,19 @@ pub(super) fn read<'a>(
             let staged = match (reuse::decide(&plan, &fingerprints, usable), away) {
                 (Decision::Unchanged(manifest), _) => Err(Read::Unchanged(manifest)),
                 (_, Some(away)) => Err(Read::Held(away)),
-                (decision, None) => Ok(stage_as(&engine, &plan, &fingerprints, decision, job, watch)?),
+                (decision, None) => Ok(stage_as(&engine, &plan, &fingerprints, decision, &mut snapshot, job, watch)?),
             };
             (staged, fingerprints)
         }
         Err(why) => {
-            let (staged, fingerprints) = stage_all(&engine, &plan, &snapshot, why, job, watch)?;
+            let (staged, fingerprints) = stage_all(&engine, &plan, &mut snapshot, why, job, watch)?;
             (Ok(staged), fingerprints)
         }
     };
-    // DuckDB's descriptors close before our lock goes: the lock is what keeps the pipeline out.
+    // Whatever is still attached is closed before our own descriptor of it.
     drop(engine);
-    record.blocked_ms = ms(snapshot.release());
-    let stamp = stamp.and_then(|stamp| stamp.settled(copied.unwrap_or_else(SystemTime::now)));
+    record.blocked_ms = ms(snapshot.release(watch));
+    let stamp = Stamp::settled(&snapshot.state, job, copied.unwrap_or_else(SystemTime::now));
     record.stage_ms = ms_since(staging);
     let staged = match staged {
         Ok(staged) => staged,
@@ -128,18 +135,41 @@ pub(super) fn read<'a>(
     Ok(Read::Staged(Box::new(StagedRead { plan, staged, fingerprints, recipe, stamp, read_at, may_stay })))
 }
 
-fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
+/// Takes a snapshot and attaches it; `None` where it is to be read in place and a writer was faster.
+pub(super) fn take(
+    engine: &Engine,
+    observer: &mut Observer<'_>,
+    lakehouse: Lakehouse,
+    (job, served): (&Job, Option<&Manifest>),
+    work: &Work,
+    watch: &mut dyn Watch,
+) -> Result<Option<(Snapshot, Plan)>, ExportError> {
+    watch.step(Step::Snapshot);
+    // The staged file needs room too: about as much as what is served, at most as much as the lakehouse.
+    let reserve = served.map_or(lakehouse.state.total_bytes(), |served| served.bytes);
+    let mut snapshot = Snapshot::take(observer, lakehouse, (job.snapshot, reserve), work, watch)?;
+    watch.step(Step::Plan);
+    match Plan::make(engine, &snapshot, job) {
+        Ok(plan) if snapshot.confirm()? => return Ok(Some((snapshot, plan))),
+        Ok(plan) => engine.quick(&format!("USE memory; DETACH {}", sql::ident(&plan.catalog)))?,
+        Err(error @ ExportError::LakehouseBusy { .. }) if observer.is_out_of_time() => return Err(error),
+        Err(ExportError::LakehouseBusy { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    snapshot.release(watch);
+    Ok(None)
+}
+
+fn wait(observer: &mut Observer<'_>, before: u64, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
     watch.step(Step::Wait);
-    let lakehouse = match Lakehouse::wait(&job.lakehouse, job.wait, &job.cancel, watch) {
-        Err(ExportError::LakehouseBusy { path, holder, waited }) => {
-            record.wait_ms += ms(waited);
-            return Err(ExportError::LakehouseBusy { path, holder, waited });
-        }
-        lakehouse => lakehouse?,
-    };
-    record.wait_ms += ms(lakehouse.waited);
+    let lakehouse = observer.wait(watch);
+    if let Err(ExportError::LakehouseBusy { waited, .. } | ExportError::LakehouseRestless { waited, .. }) = &lakehouse {
+        record.wait_ms = before + ms(*waited);
+    }
+    let lakehouse = lakehouse?;
+    record.wait_ms = before + ms(lakehouse.waited);
     if let Some(source) = &mut record.lakehouse {
-        source.bytes = lakehouse.bytes;
+        source.bytes = lakehouse.state.main_bytes();
     }
     if let Some(unfinished) = lakehouse.unfinished() {
         watch.notice(&unfinished);
@@ -151,18 +181,19 @@ fn wait(job: &Job, record: &mut Record, watch: &mut dyn Watch) -> Result<Lakehou
 fn stage_all(
     engine: &Engine,
     plan: &Plan,
-    snapshot: &Snapshot,
+    snapshot: &mut Snapshot,
     why: String,
     job: &Job,
     watch: &mut dyn Watch,
 ) -> Result<(Staged, Vec<Fingerprint>), ExportError> {
     let beside = engine.beside()?;
     let treatments = Decision::Full(why).treatments(plan, &[]);
+    let attached = &*snapshot;
     let (fingerprints, staged) = side_by_side(
-        move || snapshot.with_file(|file| fingerprint::all(&beside, plan, file, job)),
+        move || attached.with_file(|file| fingerprint::all(&beside, plan, file, job)),
         || stage::fill(engine, plan, &treatments, Start::Empty(job.target.staged()), &mut *watch),
     );
-    Ok((stage::close(engine, plan, staged?, watch)?, fingerprints?))
+    Ok((stage::close(engine, plan, Some(snapshot), staged?, watch)?, fingerprints?))
 }
 
 /// Stages what was decided. Where the served file is not what was published, or would leave too much space unused, everything is copied.
@@ -171,6 +202,7 @@ fn stage_as(
     plan: &Plan,
     fingerprints: &[Fingerprint],
     mut decision: Decision<'_>,
+    snapshot: &mut Snapshot,
     job: &Job,
     watch: &mut dyn Watch,
 ) -> Result<Staged, ExportError> {
@@ -182,8 +214,10 @@ fn stage_as(
             Some(copy) => {
                 let treatments = decision.treatments(plan, fingerprints);
                 let staged = stage::fill(engine, plan, &treatments, Start::Served(copy, manifest), watch)?;
-                let staged = stage::close(engine, plan, staged, watch)?;
-                if !reuse::is_too_loose(&staged) {
+                let in_place = snapshot.is_in_place();
+                let staged = stage::close(engine, plan, Some(snapshot), staged, watch)?;
+                // In place the lakehouse is free again, and would have to be waited for anew: the next export that finds a change tidies up.
+                if in_place || !reuse::is_too_loose(&staged) {
                     return Ok(staged);
                 }
                 "taking unchanged tables over would leave more than 30 % of the file unused"
@@ -193,5 +227,5 @@ fn stage_as(
         decision = Decision::Full(why.to_owned());
     }
     let staged = stage::fill(engine, plan, &decision.treatments(plan, fingerprints), Start::Empty(path), watch)?;
-    stage::close(engine, plan, staged, watch)
+    stage::close(engine, plan, Some(snapshot), staged, watch)
 }

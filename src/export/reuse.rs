@@ -4,9 +4,8 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,10 +15,11 @@ use super::{
     beside::side_by_side,
     engine::Engine,
     fingerprint::{Fingerprint, MADE, Text, blocks},
-    lakehouse::{COMPANIONS, Lakehouse},
+    lakehouse::COMPANIONS,
     plan::{Plan, TablePlan},
     snapshot,
     stage::Staged,
+    state::DatabaseState,
 };
 use crate::{files, target::Target};
 
@@ -31,8 +31,6 @@ const LITTLE_FREE: u64 = 4 << 20;
 const LEAST_REUSED: f64 = 0.1;
 /// The share of values in dropped tables beyond which their space is freed first.
 const MUCH_DROPPED: f64 = 0.02;
-/// Longer than the tick by which filesystems stamp their files: some know no fractions of a second, the others go with the kernel's clock.
-const TICKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
 
 /// What a later export must know of this one to reuse it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,36 +92,27 @@ pub(super) fn recipe(engine: &Engine, job: &Job) -> Result<String, ExportError> 
 
 /// Tells whether a lakehouse was written since: its file, its times, and what was asked of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
-    text: String,
-    /// When the file was last changed, by the filesystem's clock.
-    changed: SystemTime,
-}
+pub(super) struct Stamp(String);
 
 impl Stamp {
-    /// Of a lakehouse under our lock; `None` where part of it is in a log.
-    pub(super) fn of(lakehouse: &Lakehouse, job: &Job) -> Option<Self> {
-        let metadata = lakehouse.file.metadata().ok()?;
-        let changed = UNIX_EPOCH + Duration::new(metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
+    /// Spells a state; `None` where part of the lakehouse is in a log.
+    pub(super) fn of(state: &DatabaseState, job: &Job) -> Option<Self> {
         let orders: Vec<_> =
             job.tables.iter().map(|(name, table)| (name, &table.order_by)).filter(|(_, order)| !order.is_empty()).collect();
-        let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
         let mut text = Text::new();
-        text.add(&format!("{:?} {} {times:?} {orders:?}", (metadata.dev(), metadata.ino()), metadata.len()));
-        let has_log = COMPANIONS.iter().any(|ending| files::with_suffix(&lakehouse.path, ending).metadata().is_ok_and(|log| log.len() > 0));
-        (!has_log).then(|| Self { text: text.digest(), changed })
+        text.add(&format!("{} {orders:?}", state.spell_main()));
+        (!state.has_log()).then(|| Self(text.digest()))
     }
 
-    /// What can be compared later, given when writers were let in again: a write in the same tick of the clock as the last one would not
-    /// be seen in the file's times.
-    pub(super) fn settled(self, released: SystemTime) -> Option<String> {
-        let whole_seconds = self.changed.duration_since(UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0);
-        let tick = if whole_seconds { TICKS.0 } else { TICKS.1 };
-        released.duration_since(self.changed).is_ok_and(|since| since > tick).then_some(self.text)
+    /// Spells a state for comparison with later ones, given when writers were let in again; `None` where a write after that might leave
+    /// the file's times as they are.
+    pub(super) fn settled(state: &DatabaseState, job: &Job, released: SystemTime) -> Option<String> {
+        let stamp = Self::of(state, job)?;
+        state.is_settled_at(released).then_some(stamp.0)
     }
 
     pub(super) fn is(&self, recorded: Option<&String>) -> bool {
-        recorded == Some(&self.text)
+        recorded == Some(&self.0)
     }
 }
 

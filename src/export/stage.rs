@@ -13,7 +13,7 @@ use super::{
     lakehouse::{COMPANIONS, is_damage},
     plan::{Plan, STAGED, TablePlan},
     reuse::{self, Treatment},
-    snapshot::ms_since,
+    snapshot::{Snapshot, ms_since},
     watch::{Event, Step, Watch},
 };
 use crate::{files, sql};
@@ -115,11 +115,23 @@ pub(super) fn fill(
 }
 
 /// Writes the staged file out and closes it. Nothing else may be under way in this DuckDB: it could be looking at every catalog there is,
-/// and keep this one from being written out. The lakehouse stays attached.
-pub(super) fn close(engine: &Engine, plan: &Plan, mut staged: Staged, watch: &mut dyn Watch) -> Result<Staged, ExportError> {
+/// and keep this one from being written out. A lakehouse that is read in place is detached first, so that its writers need not wait for
+/// our file; a copy stays attached.
+pub(super) fn close(
+    engine: &Engine,
+    plan: &Plan,
+    snapshot: Option<&mut Snapshot>,
+    mut staged: Staged,
+    watch: &mut dyn Watch,
+) -> Result<Staged, ExportError> {
     let to = catalog_beside(&plan.catalog);
-    watch.step(Step::Checkpoint);
+    // Until here the transaction refers to the lakehouse. The staged file has no log, so this writes nothing.
     engine.run("COMMIT", |_| ())?;
+    if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.is_in_place()) {
+        engine.quick(&format!("USE memory; DETACH {}", sql::ident(&plan.catalog)))?;
+        snapshot.release(watch);
+    }
+    watch.step(Step::Checkpoint);
     engine.run(&format!("CHECKPOINT {}", sql::ident(to)), |_| ())?;
     let free = format!("SELECT free_blocks * block_size FROM pragma_database_size() WHERE database_name = {}", sql::literal(to));
     staged.free_bytes = engine.number(&free)?;
@@ -139,7 +151,8 @@ fn drops(catalog: &str, manifest: &Manifest, treatments: &[Treatment]) -> String
 }
 
 fn attach(engine: &Engine, plan: &Plan, staged: &Staged, to: &str) -> Result<(), ExportError> {
-    let options = format!("STORAGE_VERSION {}", sql::literal(&plan.storage_version));
+    // A log of the one commit would only be read once, to write it out.
+    let options = format!("STORAGE_VERSION {}, RECOVERY_MODE 'no_wal_writes'", sql::literal(&plan.storage_version));
     engine.quick(&engine::attach(&staged.path, to, &options)).map_err(|error| match error {
         ExportError::Engine { source, .. } if source.to_string().contains("is not a known DuckDB version") => {
             ExportError::NoStorageVersion { asked: plan.storage_version.clone() }

@@ -41,6 +41,9 @@ pub struct Running {
     pub percent: Option<f64>,
     /// Who it is waiting for, if anybody.
     pub waiting_for: Option<Holder>,
+    /// Whether it reads the lakehouse in place, so that nobody can write it.
+    #[serde(default)]
+    pub in_place: bool,
 }
 
 impl Running {
@@ -55,6 +58,7 @@ impl Running {
             table: None,
             percent: None,
             waiting_for: None,
+            in_place: false,
         }
     }
 }
@@ -177,6 +181,7 @@ impl Watch for Announcing<'_> {
                 running.percent = Some(*percent);
                 worth_writing = self.written.elapsed() > Duration::from_millis(200);
             }
+            Event::InPlace { reading } => running.in_place = *reading,
             Event::Begins { .. } | Event::TableDone { .. } | Event::Notice { .. } => worth_writing = false,
         }
         if worth_writing {

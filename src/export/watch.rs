@@ -147,6 +147,11 @@ pub enum Event<'a> {
         /// Milliseconds it took.
         ms: u64,
     },
+    /// The lakehouse begins or ceases to be read where it is: meanwhile nobody can write it.
+    InPlace {
+        /// Whether it is read in place from now on.
+        reading: bool,
+    },
     /// Something the operator should know although nothing failed.
     Notice {
         /// In words.

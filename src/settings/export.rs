@@ -45,6 +45,14 @@ pub struct ExportSettings {
     pub wait: Duration,
     /// How the lakehouse is read while its pipeline goes on. `snapshot` / `MATERIA_SNAPSHOT`.
     pub snapshot: SnapshotMode,
+    /// What to do about a lakehouse that a process keeps open for writing. `held` / `MATERIA_HELD`.
+    pub held: HeldMode,
+    /// With `held = "copy"`, for how long such a process must not have written.
+    #[serde(deserialize_with = "duration")]
+    pub held_idle: Duration,
+    /// Where the filesystem has no locks, for how long nothing must have been written before a copy is accepted.
+    #[serde(deserialize_with = "duration")]
+    pub snapshot_quiet: Duration,
     /// How many generations are kept for rollback, the served one included; at least 1. `keep` / `MATERIA_KEEP`.
     #[serde(deserialize_with = "at_least_one")]
     pub keep: usize,
@@ -83,6 +91,9 @@ impl Default for ExportSettings {
             time_zone: "UTC".to_owned(),
             wait: Duration::from_mins(5),
             snapshot: SnapshotMode::Auto,
+            held: HeldMode::Wait,
+            held_idle: Duration::from_secs(30),
+            snapshot_quiet: Duration::from_secs(2),
             keep: 3,
             max_drop: 0.5,
             memory_limit: None,
@@ -116,14 +127,14 @@ impl ExportSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotMode {
-    /// `reflink` where the filesystem can, else `none`.
+    /// `reflink` where the filesystem can, else `copy` where it fits, else `none`.
     #[default]
     Auto,
     /// A copy that shares its blocks with the original (XFS, btrfs): milliseconds, whatever the size.
     Reflink,
-    /// A full private copy: the pipeline waits for the copy only.
+    /// A full private copy. Like a reflink it takes no lock.
     Copy,
-    /// No copy: the pipeline waits until the export has read everything.
+    /// No copy: the lakehouse is read in place, and writing it fails until the export has read everything.
     None,
 }
 
@@ -131,6 +142,29 @@ impl SnapshotMode {
     /// Every mode by the name it has in flags and files.
     pub const NAMES: [(&'static str, Self); 4] =
         [("auto", Self::Auto), ("reflink", Self::Reflink), ("copy", Self::Copy), ("none", Self::None)];
+}
+
+/// What to do about a lakehouse that a process keeps open for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeldMode {
+    /// Waits until the process closes it.
+    #[default]
+    Wait,
+    /// Once nothing was written for `held_idle`, exports what is committed: main file and log as a crash would leave them.
+    Copy,
+}
+
+/// A [`HeldMode`] by its name.
+///
+/// # Errors
+/// The text to show.
+pub fn parse_held(text: &str) -> Result<HeldMode, String> {
+    match text {
+        "wait" => Ok(HeldMode::Wait),
+        "copy" => Ok(HeldMode::Copy),
+        _ => Err(format!("{text:?} is not what to do about a held lakehouse; use wait or copy")),
+    }
 }
 
 /// `[export.tables.<name>]`: what is asked of one table.

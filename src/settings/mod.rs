@@ -22,7 +22,9 @@ pub use accounts::{AccountsSettings, Secret, SignUp};
 pub use alerts::AlertSettings;
 pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
 pub use dashboards::DashboardSettings;
-pub use export::{ExportSettings, Fresh, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_names, parse_snapshot};
+pub use export::{
+    ExportSettings, Fresh, HeldMode, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_held, parse_names, parse_snapshot,
+};
 pub use lake::LakeSettings;
 pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
 use serde::{Deserialize, Deserializer};
@@ -143,6 +145,7 @@ impl Settings {
         overlay(env, "MATERIA_TIME_ZONE", &mut export.time_zone, |text| Ok(text.to_owned()))?;
         overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
         overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
+        overlay(env, "MATERIA_HELD", &mut export.held, parse_held)?;
         overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
             text.parse().map(NonZeroUsize::get).map_err(|_| format!("{text:?} is not a number of generations, at least 1"))
         })?;

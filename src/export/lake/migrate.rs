@@ -84,7 +84,7 @@ fn into_file(lake: &Lake, job: &Job, record: &mut Record, watch: &mut dyn Watch)
     let treatment = |table: &str| Treatment { table: table.to_owned(), reused: false, why: String::new() };
     let treatments: Vec<_> = plan.tables.iter().map(|table| treatment(&table.name)).collect();
     let staged = stage::fill(&engine, &plan, &treatments, Start::Empty(target.staged()), watch)?;
-    let staged = stage::close(&engine, &plan, staged, watch)?;
+    let staged = stage::close(&engine, &plan, None, staged, watch)?;
 
     watch.step(Step::Verify);
     engine.quick(&engine::attach(&staged.path, STAGED, "READ_ONLY"))?;

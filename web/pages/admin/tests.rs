@@ -104,6 +104,7 @@ fn an_operator_sees_what_is_kept_what_was_tried_and_what_runs_now() {
         table: Some("orders".to_owned()),
         percent: Some(43.0),
         waiting_for: None,
+        in_place: false,
     };
     let mut gone = generation(6, false, false);
     gone.manifest = None;

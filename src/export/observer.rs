@@ -1,0 +1,200 @@
+//! Waiting until nobody writes a database file, and finding out whether anybody wrote it since. No lock is taken.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    Cancel, ExportError, Job,
+    lakehouse::{self, Lakehouse},
+    state::DatabaseState,
+    watch::{Event, Watch},
+};
+use crate::{
+    files,
+    lock::{self, Holder, Writer},
+    settings::HeldMode,
+};
+
+/// Time stamps that are too young to tell anything are waited for beyond `--wait`, for so long at most.
+const SETTLE_GRACE: Duration = Duration::from_secs(5);
+
+/// What is waited for, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    /// The longest wait.
+    pub(super) limit: Duration,
+    /// After this time without a write, a file that is held open for writing may be copied.
+    pub(super) held_idle: Option<Duration>,
+    /// Where the filesystem tells nothing about locks, the time without a write before a copy is accepted.
+    pub(super) quiet: Duration,
+}
+
+impl Policy {
+    pub(super) fn of(job: &Job) -> Self {
+        let held_idle = (job.held == HeldMode::Copy).then_some(job.held_idle);
+        Self { limit: job.wait, held_idle, quiet: job.snapshot_quiet }
+    }
+}
+
+/// Observes one database file through stat, headers and `F_OFD_GETLK`. Opens the file anew each time, so that a replaced file and changes
+/// made on another machine are seen; must therefore not be used while DuckDB has the file open in this process.
+pub(super) struct Observer<'a> {
+    path: &'a Path,
+    policy: Policy,
+    cancel: &'a Cancel,
+    begun: Instant,
+    /// The last state, and when it was first seen.
+    seen: Option<(DatabaseState, Instant)>,
+    /// Since when no writer was seen and nothing was written.
+    resting_since: Option<Instant>,
+    longest_rest: Duration,
+    /// How long a copy takes, by those that were thrown away.
+    copy_time: Option<Duration>,
+    discarded: usize,
+}
+
+impl<'a> Observer<'a> {
+    pub(super) fn new(path: &'a Path, policy: Policy, cancel: &'a Cancel) -> Self {
+        Self {
+            path,
+            policy,
+            cancel,
+            begun: Instant::now(),
+            seen: None,
+            resting_since: None,
+            longest_rest: Duration::ZERO,
+            copy_time: None,
+            discarded: 0,
+        }
+    }
+
+    /// Waits until no process writes the file and its time stamps are old enough to tell the next write, reporting who is in the way.
+    ///
+    /// # Errors
+    /// The file cannot be read, or did not come to rest within the limit.
+    pub(super) fn wait(&mut self, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned();
+        loop {
+            self.cancel.check()?;
+            // DuckDB follows links too: the log is beside the file they lead to, and the catalog has that file's name.
+            let real = files::follow_links(self.path).map_err(|source| ExportError::io("follow", self.path, source))?;
+            let file = lakehouse::open(&real)?;
+            lakehouse::examine(&real, &file)?;
+            let (writer, state) = look(&real, &file)?;
+            let since = self.note(&state, &writer);
+            let idle = state.idle_at(SystemTime::now()).unwrap_or_default().max(since.elapsed());
+            let locks = writer != Writer::Unknown;
+            let (ready, held_by) = match writer {
+                Writer::Held(holder) => (self.policy.held_idle.is_some_and(|least| idle >= least.max(state.granularity())), Some(holder)),
+                Writer::Free | Writer::Unknown => (idle > state.granularity(), None),
+            };
+            let waited = self.begun.elapsed();
+            if ready {
+                return Ok(Lakehouse { path: real, file, state, held_by, locks, waited });
+            }
+            let limit = if held_by.is_some() { self.policy.limit } else { self.policy.limit + SETTLE_GRACE };
+            if waited >= limit {
+                return Err(self.give_up(held_by));
+            }
+            match &held_by {
+                Some(holder) => {
+                    watch.event(&Event::Waiting { what: &name, holder, waited, limit });
+                    lakehouse::pause(limit.saturating_sub(waited));
+                }
+                None => std::thread::sleep(Duration::from_millis(fastrand::u64(5..25))),
+            }
+        }
+    }
+
+    /// Whether the file is still as it was, and nobody has begun to write it.
+    pub(super) fn is_unchanged(&mut self, lakehouse: &Lakehouse) -> Result<bool, ExportError> {
+        self.cancel.check()?;
+        let file = match File::open(&lakehouse.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(ExportError::io("open", &lakehouse.path, source)),
+        };
+        // A file that has just been cut short is another state too.
+        let Ok((writer, state)) = look(&lakehouse.path, &file) else { return Ok(false) };
+        self.note(&state, &writer);
+        let begun_to_write = matches!(writer, Writer::Held(_)) && lakehouse.held_by.is_none();
+        Ok(!begun_to_write && state == lakehouse.state)
+    }
+
+    /// Whether a copy that has just been made is one moment's content.
+    pub(super) fn accepts(&mut self, lakehouse: &Lakehouse) -> Result<bool, ExportError> {
+        loop {
+            if !self.is_unchanged(lakehouse)? {
+                return Ok(false);
+            }
+            let unchanged_for = self.seen.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
+            if lakehouse.locks || unchanged_for >= self.policy.quiet {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(fastrand::u64(20..60)));
+        }
+    }
+
+    /// Takes note of a copy that was thrown away after `took`, with `copied` of `bytes` copied.
+    ///
+    /// # Errors
+    /// There is no time for another one.
+    pub(super) fn discard(&mut self, took: Duration, copied: u64, bytes: u64) -> Result<(), ExportError> {
+        self.discarded += 1;
+        if copied > 0 {
+            let estimate = took.mul_f64(bytes.max(1) as f64 / copied as f64);
+            self.copy_time = Some(self.copy_time.map_or(estimate, |known| known.min(estimate)));
+        }
+        if self.is_out_of_time() {
+            return Err(self.give_up(None));
+        }
+        lakehouse::pause(self.policy.limit.saturating_sub(self.begun.elapsed()));
+        Ok(())
+    }
+
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.begun.elapsed() >= self.policy.limit
+    }
+
+    pub(super) fn discarded(&self) -> usize {
+        self.discarded
+    }
+
+    /// Takes note of an observation and returns since when the state has been the same.
+    fn note(&mut self, state: &DatabaseState, writer: &Writer) -> Instant {
+        let now = Instant::now();
+        let since = match &self.seen {
+            Some((seen, since)) if seen == state => *since,
+            _ => {
+                self.resting_since = None;
+                self.seen = Some((state.clone(), now));
+                now
+            }
+        };
+        if matches!(writer, Writer::Held(_)) && self.policy.held_idle.is_none() {
+            self.resting_since = None;
+        } else {
+            let resting_since = *self.resting_since.get_or_insert(now);
+            self.longest_rest = self.longest_rest.max(now - resting_since);
+        }
+        since
+    }
+
+    fn give_up(&self, holder: Option<Holder>) -> ExportError {
+        let (path, waited) = (self.path.to_path_buf(), self.begun.elapsed());
+        match holder {
+            Some(holder) if self.discarded == 0 => ExportError::LakehouseBusy { path, holder: Box::new(holder), waited },
+            _ => ExportError::LakehouseRestless { path, copy_time: self.copy_time, longest_rest: self.longest_rest, waited },
+        }
+    }
+}
+
+fn look(path: &Path, file: &File) -> Result<(Writer, DatabaseState), ExportError> {
+    let writer = lock::writer(file).map_err(|source| ExportError::io("ask for locks on", path, source))?;
+    let state = DatabaseState::read(path, file).map_err(|source| ExportError::io("look at", path, source))?;
+    Ok((writer, state))
+}
