@@ -175,7 +175,7 @@ pub(super) fn conclude(
     let mut trouble = String::new();
     // Without its folder there is no history either; the error itself has said so.
     if let Some(error) = finished.unrecorded.as_ref().filter(|error| error.kind() != std::io::ErrorKind::NotFound) {
-        let _ = write!(trouble, "the attempt could not be recorded in the history: {error}");
+        let _ = write!(trouble, "the attempt could not be recorded in the history: {error}{}", materia::files::advice(error));
     }
     if let Some(error) = &finished.error {
         // In a log, what is wrong stands below the attempt that it belongs to.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Audit, WayOut, history::Outcome};
-use crate::{lake::LakeError, lock::Holder, target::GenerationId, words};
+use crate::{files, lake::LakeError, lock::Holder, target::GenerationId, words};
 
 /// Why an attempt did not publish. Whatever it is, what was served before is still served.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum ExportError {
         waited: Duration,
     },
     /// The lakehouse was written again and again while it was copied.
-    #[error("{}", restless(path, *copy_time, *longest_rest, *waited))]
+    #[error("{}", super::observer::restless(path, *copy_time, *longest_rest, *waited))]
     LakehouseRestless {
         /// The lakehouse.
         path: PathBuf,
@@ -250,7 +250,7 @@ pub enum ExportError {
         why: String,
     },
     /// The operating system refused something.
-    #[error("cannot {doing} {}: {source}{}", path.display(), advice(source))]
+    #[error("cannot {doing} {}: {source}{}", path.display(), files::advice(source))]
     Io {
         /// A verb phrase.
         doing: &'static str,
@@ -346,18 +346,6 @@ fn each(failed: &[Audit]) -> String {
     failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn restless(path: &Path, copy_time: Option<Duration>, longest_rest: Duration, waited: Duration) -> String {
-    let takes = copy_time.map(|time| format!("a copy takes about {}, and ", words::duration(time))).unwrap_or_default();
-    format!(
-        "{} never rested long enough to be copied: {takes}the longest rest seen in {} (--wait) was {}. \
-         Keep it and what is served on one XFS or btrfs filesystem, where a copy takes milliseconds; run its pipeline and the export one after the other, \
-         with `materia pipeline run`; or read it in place with --snapshot none, which makes the pipeline fail instead",
-        path.display(),
-        words::duration(waited),
-        words::duration(longest_rest),
-    )
-}
-
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
@@ -393,14 +381,6 @@ fn refusal(failed: &[Audit], way_out: &WayOut) -> String {
         text.push('\n');
     }
     format!("{text}Nothing was published.\n{}", way_out.lines())
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and run it again",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; materia must be able to write there",
-        _ => "",
-    }
 }
 
 /// DuckDB's reason without the excerpt of the statement, which is ours and not the reader's.

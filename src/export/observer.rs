@@ -198,3 +198,15 @@ fn look(path: &Path, file: &File) -> Result<(Writer, DatabaseState), ExportError
     let state = DatabaseState::read(path, file).map_err(|source| ExportError::io("look at", path, source))?;
     Ok((writer, state))
 }
+
+pub(super) fn restless(path: &Path, copy_time: Option<Duration>, longest_rest: Duration, waited: Duration) -> String {
+    let takes = copy_time.map(|time| format!("a copy takes about {}, and ", crate::words::duration(time))).unwrap_or_default();
+    format!(
+        "{} never rested long enough to be copied: {takes}the longest rest seen in {} (--wait) was {}. \
+         Keep it and what is served on one XFS or btrfs filesystem, where a copy takes milliseconds; run its pipeline and the export one after the other, \
+         with `materia pipeline run`; or read it in place with --snapshot none, which makes the pipeline fail instead",
+        path.display(),
+        crate::words::duration(waited),
+        crate::words::duration(longest_rest),
+    )
+}

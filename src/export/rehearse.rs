@@ -32,7 +32,8 @@ pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportErr
     let (previous, file) = (of(&job.target)?, of(&job.target.file())?);
     let before = previous.as_ref().and_then(|id| manifest(&job.target, id));
     let held = file.as_ref().and_then(|id| manifest(&job.target.file(), id));
-    let work = Work::begin(work_folder(job))?;
+    // Also where an export could not write: it is what somebody wants to find out.
+    let work = Work::begin(work_folder(job)).or_else(|error| Work::temporary().map_err(|_| error))?;
     let mut engine = Engine::start(&job.limits, &work.spill(), &job.cancel)?;
     let mut observer = Observer::new(&job.lakehouse, Policy::of(job), &job.cancel);
     let (mut snapshot, plan) = loop {

@@ -17,6 +17,11 @@ impl Work {
         Ok(Self(path))
     }
 
+    /// A folder in the system's place for temporary files, which only this user may enter.
+    pub(super) fn temporary() -> io::Result<Self> {
+        Ok(Self(tempfile::Builder::new().prefix("materia-").tempdir()?.keep()))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
