@@ -111,8 +111,8 @@ impl Drop for Disk {
 
 /// An export to the small disk: in place unless said otherwise, since a private copy that is removed halfway gives room back.
 fn export(site: &Site, disk: &Disk, more: &[&str]) -> Ran {
-    let mode: &[&str] = if more.contains(&"--snapshot") { &[] } else { &["--snapshot", "none"] };
-    site.run(&[&["export", "--quiet", "--to", disk.served().to_str().unwrap()], mode, more].concat())
+    let snapshot: &[&str] = if more.contains(&"--snapshot") { &[] } else { &["--snapshot", "none"] };
+    site.run(&[&["export", "--quiet", "--to", disk.served().to_str().unwrap()], snapshot, more].concat())
 }
 
 /// Exports once on a full disk and then with the disk freed, and returns what was said about the full one, if it was too full.
