@@ -91,6 +91,7 @@ fn conclude(target: &Target, mut record: Record, result: Result<Outcome, ExportE
     record.ended_at = Timestamp::now();
     record.total_ms = ms_since(begun);
     let unrecorded = history::append(target, &record).err();
+    let unrecorded = unrecorded.map(|error| std::io::Error::new(error.kind(), format!("{}: {error}", target.history().display())));
     Finished { record, error, unrecorded }
 }
 

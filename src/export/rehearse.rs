@@ -8,7 +8,7 @@ use super::{
     generations::{self, manifest},
     observer::{Observer, Policy},
     read, turn,
-    watch::Watch,
+    watch::{Event, Watch},
     work::Work,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 /// # Errors
 /// As [`super::export`] up to its plan.
 pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportError> {
+    let watch: &mut dyn Watch = &mut WithoutSteps(watch);
     turn::check_place(&job.target, Some(&job.lakehouse))?;
     let of = |target: &Target| -> Result<Option<GenerationId>, ExportError> {
         Ok(match generations::served(target)? {
@@ -61,4 +62,15 @@ pub fn rehearse(job: &Job, watch: &mut dyn Watch) -> Result<Rehearsal, ExportErr
 /// A folder of this process alone: an export beside it has, and clears, its own.
 fn work_folder(job: &Job) -> PathBuf {
     files::with_suffix(&job.target.work(), &format!(".dry-run-{}", std::process::id()))
+}
+
+/// Passes on who is waited for and what the operator should know: a dry run is no attempt, and has no steps.
+struct WithoutSteps<'a>(&'a mut dyn Watch);
+
+impl Watch for WithoutSteps<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if matches!(event, Event::Waiting { .. } | Event::Notice { .. }) {
+            self.0.event(event);
+        }
+    }
 }
