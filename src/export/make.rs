@@ -14,6 +14,7 @@ use super::{
     publish,
     read::{self, Read, StagedRead},
     reuse::{self, Basis},
+    seal::{Audited, Seal},
     snapshot::ms_since,
     stage::{self, Staged, StagedTable},
     turn,
@@ -50,6 +51,7 @@ pub(super) fn make(
     };
     let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints, may_stay } = *read;
 
+    let seal = Seal::of(&staged.path)?;
     watch.step(Step::Audit);
     let auditing = Instant::now();
     let served = previous.served();
@@ -65,7 +67,9 @@ pub(super) fn make(
         || reuse::basis(&staged, recipe, stamp, job),
         || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, against, job, work),
     );
+    seal.check()?;
     let (verdict, basis) = (verdict?, basis?);
+    let content = basis.content.clone();
     record.audit_ms = ms_since(auditing);
     if let Err(refused) = record.judge(&verdict, job.force) {
         set_aside(job, &mut staged, watch);
@@ -75,7 +79,8 @@ pub(super) fn make(
     let publishing = Instant::now();
     let manifest = describe(record, &plan, (&staged, tables), (read_at, basis), verdict);
     job.cancel.check()?;
-    publish::publish(staged, &job.target, &manifest, watch)?;
+    let audited = Audited { bytes: manifest.bytes, content: &content, job };
+    publish::publish(staged, &job.target, &manifest, &audited, watch)?;
     record.publish_ms = ms_since(publishing);
     Ok(Made::Published(manifest))
 }

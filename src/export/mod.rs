@@ -26,6 +26,7 @@ mod publish;
 mod read;
 mod recall;
 mod reuse;
+mod seal;
 mod snapshot;
 mod stage;
 mod turn;

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,7 +18,7 @@ use super::{
     fingerprint::{Fingerprint, MADE, Text, blocks},
     lakehouse::{COMPANIONS, Lakehouse},
     plan::{Plan, TablePlan},
-    snapshot,
+    seal, snapshot,
     stage::Staged,
 };
 use crate::{files, target::Target};
@@ -244,15 +244,10 @@ fn is_loose(free: u64, bytes: u64) -> bool {
 
 /// What the next export must know of a finished staged file.
 pub(super) fn basis(staged: &Staged, recipe: String, lakehouse: Option<String>, job: &Job) -> Result<Basis, ExportError> {
-    let hashed = |path: &Path| {
-        let file = File::open(path)?;
-        let modified_ns = modified_ns(&file.metadata()?).ok_or_else(|| io::Error::other("its time of change is before 1970"))?;
-        Ok((blocks::hash_file(&file, &job.limits, &job.cancel)?, modified_ns))
-    };
-    let (content, modified_ns) = hashed(&staged.path).map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::Interrupted => ExportError::Interrupted,
-        _ => ExportError::io("read", &staged.path, source),
-    })?;
+    let modified = fs::metadata(&staged.path).map(|metadata| modified_ns(&metadata));
+    let modified_ns = modified.and_then(|modified| modified.ok_or_else(|| io::Error::other("its time of change is before 1970")));
+    let modified_ns = modified_ns.map_err(|source| ExportError::io("read", &staged.path, source))?;
+    let content = seal::hash(&staged.path, job)?;
     Ok(Basis { recipe, checks: job.checks(), lakehouse, content, modified_ns, free_bytes: staged.free_bytes })
 }
 

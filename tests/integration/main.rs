@@ -64,6 +64,7 @@ mod soak;
 mod sqlmesh;
 mod support;
 mod table_query;
+mod tampering;
 mod terminal;
 mod tui;
 mod turns;
