@@ -55,7 +55,10 @@ pub(super) fn make(
     watch.step(Step::Audit);
     let auditing = Instant::now();
     let served = previous.served();
-    let contents = content::of_staged(&staged, &plan.tables, (&plan.schema, served), job, work)?;
+    let contents = content::of_staged(&staged, &plan.tables, (&plan.schema, served), job, work);
+    // What was done to the file explains why it cannot be read.
+    seal.check()?;
+    let contents = contents?;
     let tables = describe_tables(&plan, &staged, &fingerprints, &contents);
     if may_stay && let Some(served) = served.filter(|served| is_held_by(&tables, &plan, served)) {
         drop(staged);
