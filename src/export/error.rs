@@ -233,6 +233,17 @@ pub enum ExportError {
         /// What is beside it.
         companion: PathBuf,
     },
+    /// Somebody wrote the staged file after it was audited.
+    #[error(
+        "{} is not what was audited: {how}; nothing was published. Only materia may write there: find out what else does, then run it again",
+        path.display()
+    )]
+    Changed {
+        /// The file that was about to be published.
+        path: PathBuf,
+        /// What differs.
+        how: String,
+    },
     /// There is no such generation.
     #[error("{}", no_generation(asked, kept))]
     NoGeneration {

@@ -16,6 +16,7 @@ use super::{
     reuse::{self, Basis},
     revision::Baseline,
     rollbacks::still_holds,
+    seal::{Audited, Seal},
     snapshot::ms_since,
     stage::{self, Staged, StagedTable},
     turn,
@@ -57,10 +58,14 @@ pub(super) fn make(
     };
     let StagedRead { plan, mut staged, recipe, stamp, read_at, fingerprints, may_stay } = *read;
 
+    let seal = Seal::of(&staged.path)?;
     watch.step(Step::Audit);
     let auditing = Instant::now();
     let served = previous.served();
-    let contents = content::of_staged(&staged, &plan.tables, (&plan.schema, served), job, work)?;
+    let contents = content::of_staged(&staged, &plan.tables, (&plan.schema, served), job, work);
+    // What was done to the file explains why it cannot be read.
+    seal.check()?;
+    let contents = contents?;
     let tables = describe_tables(&plan, &staged, &fingerprints, &contents);
     if may_stay && let Some(served) = served.filter(|served| is_held_by(&tables, &plan, served)) {
         drop(staged);
@@ -83,7 +88,9 @@ pub(super) fn make(
         || reuse::basis(&staged, recipe, stamp, job),
         || audit::make(&staged.path, staged.tables.iter().map(|table| table.rows), &plan, &baseline, job, work),
     );
+    seal.check()?;
     let (verdict, basis) = (verdict?, basis?);
+    let content = basis.content.clone();
     record.audit_ms = ms_since(auditing);
     if let Err(refused) = record.judge(&verdict, job) {
         set_aside(job, &mut staged, watch);
@@ -93,7 +100,8 @@ pub(super) fn make(
     let publishing = Instant::now();
     let manifest = describe(record, &plan, (&staged, tables), (read_at, basis), verdict);
     job.cancel.check()?;
-    publish::publish(staged, &job.target, &manifest, watch)?;
+    let audited = Audited { bytes: manifest.bytes, content: &content, job };
+    publish::publish(staged, &job.target, &manifest, &audited, watch)?;
     record.publish_ms = ms_since(publishing);
     Ok(Made::Published(manifest))
 }

@@ -36,6 +36,7 @@ mod reuse;
 mod revision;
 mod rewrite;
 mod rollbacks;
+mod seal;
 mod snapshot;
 mod sources;
 mod stage;

@@ -11,20 +11,35 @@ use super::{
     ExportError,
     generations::{self, Manifest, discard, stale_log},
     lakehouse::COMPANIONS,
+    seal::Audited,
     stage::Staged,
     watch::{Step, Watch},
 };
 use crate::{
-    files, lock,
+    files::{self, FileId},
+    lock,
     target::{GenerationId, Served, Target},
 };
 
-/// Makes the staged file a generation and serves it.
-pub(super) fn publish(mut staged: Staged, target: &Target, manifest: &Manifest, watch: &mut dyn Watch) -> Result<(), ExportError> {
+/// Makes the staged file a generation and serves it, if it is still what was audited.
+pub(super) fn publish(
+    mut staged: Staged,
+    target: &Target,
+    manifest: &Manifest,
+    audited: &Audited<'_>,
+    watch: &mut dyn Watch,
+) -> Result<(), ExportError> {
     watch.step(Step::Sync);
     protect(&staged.path, target, manifest).map_err(|source| ExportError::io("set the permissions of", &staged.path, source))?;
     sync(&staged.path)?;
-    let kept = keep(&staged.path, target, manifest, watch).and_then(|()| swap(&staged.path, target, watch));
+    let kept = keep(&staged.path, target, manifest, watch).and_then(|()| {
+        swap(&staged.path, target, watch, || {
+            audited.check(&staged.path)?;
+            // Where there are no hard links it is a copy, and readers open that.
+            let kept = target.generation(&manifest.id);
+            if same_file(&staged.path, &kept) { Ok(()) } else { audited.check(&kept) }
+        })
+    });
     if kept.is_err() {
         let _ = discard(target, &manifest.id);
         return kept;
@@ -38,7 +53,7 @@ pub(super) fn restore(id: &GenerationId, target: &Target, watch: &mut dyn Watch)
     let returning = target.returning();
     watch.step(Step::Link);
     link_or_copy(&target.generation(id), &returning).map_err(|source| ExportError::io("bring back a generation as", &returning, source))?;
-    let swapped = swap(&returning, target, watch);
+    let swapped = swap(&returning, target, watch, || Ok(()));
     if swapped.is_err() {
         let _ = files::remove_if_there(&returning);
     }
@@ -73,11 +88,16 @@ pub(super) fn write_manifest(target: &Target, manifest: &Manifest) -> Result<(),
         .map_err(|source| ExportError::io("write", &path, source))
 }
 
-/// Renames `from` over the served file: the moment at which readers begin to see it.
-fn swap(from: &Path, target: &Target, watch: &mut dyn Watch) -> Result<(), ExportError> {
+fn same_file(one: &Path, other: &Path) -> bool {
+    FileId::at(one).ok().is_some_and(|one| FileId::at(other).ok() == Some(one))
+}
+
+/// Renames `from` over the served file, if it passes a last `check`: the moment at which readers begin to see it.
+fn swap(from: &Path, target: &Target, watch: &mut dyn Watch, check: impl FnOnce() -> Result<(), ExportError>) -> Result<(), ExportError> {
     let served = target.served_path();
     set_logs_aside(target)?;
     watch.step(Step::Rename);
+    check()?;
     fs::rename(from, served).map_err(|source| ExportError::io("rename the finished file to", served, source))?;
     watch.step(Step::SyncFolder);
     if let Err(error) = files::sync_folder(target.folder()) {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +17,7 @@ use super::{
     fingerprint::{Fingerprint, MADE, Text, blocks},
     lakehouse::COMPANIONS,
     plan::{Plan, TablePlan},
-    snapshot,
+    seal, snapshot,
     stage::Staged,
     state::DatabaseState,
 };
@@ -250,15 +250,10 @@ fn is_loose(free: u64, bytes: u64) -> bool {
 
 /// What the next export must know of a finished staged file.
 pub(super) fn basis(staged: &Staged, recipe: String, lakehouse: Option<String>, job: &Job) -> Result<Basis, ExportError> {
-    let hashed = |path: &Path| {
-        let file = File::open(path)?;
-        let modified_ns = modified_ns(&file.metadata()?).ok_or_else(|| io::Error::other("its time of change is before 1970"))?;
-        Ok((blocks::hash_file(&file, &job.limits, &job.cancel)?, modified_ns))
-    };
-    let (content, modified_ns) = hashed(&staged.path).map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::Interrupted => ExportError::Interrupted,
-        _ => ExportError::io("read", &staged.path, source),
-    })?;
+    let modified = fs::metadata(&staged.path).map(|metadata| modified_ns(&metadata));
+    let modified_ns = modified.and_then(|modified| modified.ok_or_else(|| io::Error::other("its time of change is before 1970")));
+    let modified_ns = modified_ns.map_err(|source| ExportError::io("read", &staged.path, source))?;
+    let content = seal::hash(&staged.path, job)?;
     Ok(Basis { recipe, checks: job.checks(), lakehouse, content, modified_ns, free_bytes: staged.free_bytes })
 }
 

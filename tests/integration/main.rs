@@ -69,6 +69,7 @@ mod sources;
 mod sqlmesh;
 mod support;
 mod table_query;
+mod tampering;
 mod terminal;
 mod tui;
 mod turns;

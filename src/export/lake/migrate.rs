@@ -15,6 +15,7 @@ use crate::{
         publish,
         reuse::Treatment,
         revision::Baseline,
+        seal::{self, Audited},
         snapshot::ms_since,
         stage::{self, Start},
         work::Work,
@@ -86,6 +87,7 @@ fn into_file(lake: &Lake, job: &Job, record: &mut Record, watch: &mut dyn Watch)
     let staged = stage::fill(&engine, &plan, &treatments, Start::Empty(target.staged()), watch)?;
     let staged = stage::close(&engine, &plan, None, staged, watch)?;
 
+    let content = seal::hash(&staged.path, job)?;
     watch.step(Step::Verify);
     engine.quick(&engine::attach(&staged.path, STAGED, "READ_ONLY"))?;
     for table in &plan.tables {
@@ -114,6 +116,7 @@ fn into_file(lake: &Lake, job: &Job, record: &mut Record, watch: &mut dyn Watch)
         basis: None,
         ..commit.manifest
     };
-    publish::publish(staged, target, &manifest, watch)?;
+    let audited = Audited { bytes: manifest.bytes, content: &content, job };
+    publish::publish(staged, target, &manifest, &audited, watch)?;
     Ok(manifest)
 }
