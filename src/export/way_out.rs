@@ -100,6 +100,9 @@ fn fix(audit: &Audit) -> String {
     match (audit.name.as_str(), &audit.table) {
         ("dashboards", _) => "the pipeline, or the dashboard; `materia dashboards check` names every panel".to_owned(),
         ("configured", Some(_)) => format!("correct the name in {section} of materia.toml, or remove the section"),
+        ("revision", Some(_)) => format!(
+            "the values in the pipeline; where the new scale is meant: allow_revision = true under {section} in materia.toml, or --force once"
+        ),
         (name @ ("not_null" | "unique" | "min_rows" | "fresh"), Some(table)) => {
             format!("{} in the pipeline, or {name} under {section} in materia.toml", shown(table))
         }

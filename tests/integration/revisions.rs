@@ -44,6 +44,7 @@ fn values_that_are_a_thousand_times_as_large_are_refused() {
     let expected = "refused: sales has another scale than in the served generation: amount was multiplied by 1000, at most 5 is allowed; \
                     100 of 100 rows revised; largest: amount";
     assert!(ran.stderr.contains(expected), "{ran:#?}");
+    assert!(ran.stderr.contains("allow_revision = true under [export.tables.sales] in materia.toml"), "{ran:#?}");
     assert_eq!(site.history().pop().unwrap()["revisions"][0]["revised"], 100);
     site.settings("[export.tables.sales]\nallow_revision = true");
     site.ok(&["export"]);
