@@ -65,7 +65,8 @@ fn lay_a_log(staged: &Path) {
 
 #[test]
 fn a_staged_file_that_was_changed_after_it_was_closed_is_never_served() {
-    let cases: [(Step, &str, fn(&Path)); 9] = [
+    type Case = (Step, &'static str, fn(&Path));
+    let cases: [Case; 9] = [
         (Step::Audit, "audited", change_a_byte),
         (Step::Audit, "audited", overwrite),
         (Step::Audit, "took its place", replace),
