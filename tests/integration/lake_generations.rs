@@ -42,7 +42,7 @@ fn any_kept_generation_is_served_again_by_its_id_or_the_beginning_of_it(place: &
     let mut kept = place.kept();
     kept.reverse();
     let ran = place.ok(&["rollback"]);
-    assert_eq!(ran.stdout, format!("rolled back: generation {} is served, 1,005 rows\n", kept[2]));
+    assert!(ran.stdout.starts_with(&format!("rolled back: generation {} is served, 1,005 rows; exports are held", kept[2])), "{ran:#?}");
     assert_eq!(numbers(place), 1002);
     place.ok(&["rollback"]);
     assert_eq!(numbers(place), 1001, "a second rollback goes one further");
@@ -52,7 +52,8 @@ fn any_kept_generation_is_served_again_by_its_id_or_the_beginning_of_it(place: &
     place.ok(&["rollback", beginning]);
     assert_eq!((numbers(place), place.served()), (1000, kept[0].clone()));
     for asked in [&beginning[..beginning.len() - 1], "19990101T000000000Z"] {
-        let ran = place.fails(&["rollback", asked], 1);
+        let ran = place.run(&["rollback", asked]);
+        assert_eq!(ran.code, 2, "{ran:#?}");
         assert!(kept.iter().all(|id| ran.stderr.contains(id)), "what is kept is named: {ran:#?}");
     }
     let ran = place.fails(&["rollback"], 1);
@@ -67,7 +68,7 @@ fn any_kept_generation_is_served_again_by_its_id_or_the_beginning_of_it(place: &
     assert_eq!(numbers(place), 1003);
     let outcomes = place.outcomes();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "rolled_back").count(), 4);
-    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "failed").count(), 4);
+    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "failed").count(), 2);
     let told = place.ok(&["history"]).stdout;
     assert!(told.contains("rolled back") && told.contains(&format!("serving {}", kept[0])), "{told}");
 }
@@ -98,7 +99,7 @@ fn only_so_many_generations_are_kept_and_the_pinned_and_the_served_one_besides(p
     assert_eq!(numbers(place), 1000);
     assert_eq!(place.ok(&["unpin", &kept[0]]).stdout, format!("{} is not pinned: exports may remove it\n", kept[0]));
     let ran = place.run(&["pin", "1999"]);
-    assert!(ran.code == 1 && ran.stderr.contains(&kept[0]), "{ran:#?}");
+    assert!(ran.code == 2 && ran.stderr.contains(&kept[0]), "{ran:#?}");
     place.ok(&["release"]);
     place.ok(&["export", "--keep", "1"]);
     assert_eq!(place.kept().len(), 2, "the served one, and the last with another content");

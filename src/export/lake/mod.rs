@@ -166,6 +166,8 @@ pub(super) fn roll_back(
     let publishing = Instant::now();
     watch.step(Step::Upload);
     let work = Work::begin(target.work())?;
+    // Before the transaction begins: a catalog in SQLite takes one writer at a time, and refuses a commit when another has written since.
+    RollbackState::load(target)?.after(served.as_ref(), id, request).save(target)?;
     let writer = Writer::begin(lake, &manifest.schema, found.as_ref(), (&Limits::default(), &work.spill(), cancel))?;
     let is_there = |name: &str| {
         let same = served
@@ -188,8 +190,6 @@ pub(super) fn roll_back(
     }
     watch.step(Step::Verify);
     writer.verify(&manifest, &written)?;
-    // Before the commit: whoever exports next may be on another host.
-    RollbackState::load(target)?.after(served.as_ref(), id, request).save(target)?;
     writer.commit(&manifest, watch)?;
     record.publish_ms = ms_since(publishing);
     Ok(manifest)
