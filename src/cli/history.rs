@@ -54,6 +54,9 @@ fn line(record: &Record) -> String {
     if record.forced {
         text.push_str("  forced");
     }
+    if let Some(holder) = &record.held_by {
+        let _ = write!(text, "  what was committed while {holder} held the lakehouse");
+    }
     if record.outcome == Outcome::Refused {
         for audit in record.audits_failed.iter().filter(|audit| audit.severity == Severity::Error) {
             let _ = write!(text, "\n    {audit}");

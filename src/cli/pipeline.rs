@@ -76,7 +76,12 @@ fn perform(context: &Context, files: &Files, logs: &Logs, args: &RunArgs) -> Res
     let steps = Step::choose(pipelines, &wanted, &export).map_err(Failure::usage)?;
     let stop = pipeline::Stop::default();
     signals::watch_pipelines(&stop)?;
-    let runs = pipeline::run(&steps, logs, &stop, &mut |event| show(event, args.quiet));
+    let target = target(context)?;
+    let locked_by = || {
+        let running = materia::export::running(&target).ok().flatten().filter(|running| running.in_place);
+        running.map(|running| format!("materia export (pid {})", running.pid))
+    };
+    let runs = pipeline::run(&steps, logs, &stop, &locked_by, &mut |event| show(event, args.quiet));
     // What stands first is what went wrong first; those after it were skipped.
     let failed = runs.iter().find(|run| run.outcome != Outcome::Succeeded);
     let code = stop.signal().map(|signal| 128 + signal).or(failed.map(|run| run.exit_code.unwrap_or(Failure::FAILED)));

@@ -123,8 +123,15 @@ impl Event<'_> {
     }
 }
 
-/// Runs pipelines in the order given and tells what came of each. One that comes after a failed one is skipped; the others go on.
-pub fn run(steps: &[Step], logs: &Logs, halt: &Stop, watch: &mut dyn FnMut(&Event)) -> Vec<Run> {
+/// Says who reads the lakehouse under a lock now, in whose way a pipeline must not come: DuckDB would refuse it.
+pub type LockedBy<'a> = &'a dyn Fn() -> Option<String>;
+
+/// How often it is asked again who reads the lakehouse.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// Runs pipelines in the order given and tells what came of each. One that comes after a failed one is skipped; the others go on. Each
+/// begins when nobody reads the lakehouse in place.
+pub fn run(steps: &[Step], logs: &Logs, halt: &Stop, locked_by: LockedBy, watch: &mut dyn FnMut(&Event)) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for step in steps {
         if halt.signal().is_some() {
@@ -133,7 +140,7 @@ pub fn run(steps: &[Step], logs: &Logs, halt: &Stop, watch: &mut dyn FnMut(&Even
         let lacking = runs.iter().find(|run| run.outcome != Outcome::Succeeded && step.after.contains(&run.pipeline));
         let run = match lacking {
             Some(lacking) => Run::skipped(&step.name, &lacking.pipeline),
-            None => run_one(step, logs, halt, watch),
+            None => run_one(step, logs, halt, locked_by, watch),
         };
         watch(&Event::Ended(&run));
         runs.push(run);
@@ -141,7 +148,20 @@ pub fn run(steps: &[Step], logs: &Logs, halt: &Stop, watch: &mut dyn FnMut(&Even
     runs
 }
 
-fn run_one(step: &Step, logs: &Logs, halt: &Stop, watch: &mut dyn FnMut(&Event)) -> Run {
+/// Waits until nobody reads the lakehouse under a lock. An export waits for others by itself.
+fn wait_for_reader(step: &Step, halt: &Stop, locked_by: LockedBy, log: &mut Log, watch: &mut dyn FnMut(&Event)) {
+    let mut is_told = false;
+    while step.name != EXPORT && halt.signal().is_none() {
+        let Some(reader) = locked_by() else { return };
+        if !is_told {
+            tell(&Event::Notice(&format!("{}: waiting for {reader}, which reads the lakehouse in place", step.name)), log, watch);
+            is_told = true;
+        }
+        halt.sleep(LOCK_POLL);
+    }
+}
+
+fn run_one(step: &Step, logs: &Logs, halt: &Stop, locked_by: LockedBy, watch: &mut dyn FnMut(&Event)) -> Run {
     let (_turn, mut log) = match logs.begin(&step.name) {
         Ok(begun) => begun,
         Err(refused) => return *refused,
@@ -149,6 +169,7 @@ fn run_one(step: &Step, logs: &Logs, halt: &Stop, watch: &mut dyn FnMut(&Event))
     let begun = Instant::now();
     let of = step.retries.saturating_add(1);
     for attempt in 1..=of {
+        wait_for_reader(step, halt, locked_by, &mut log, watch);
         tell(&Event::Begins { name: &step.name, attempt, of }, &mut log, watch);
         log.run.attempts = attempt;
         let ended = process::attempt(step, halt, &mut |bytes| {

@@ -12,6 +12,7 @@
 mod alerts;
 mod api;
 mod audits;
+mod beside_writers;
 mod bootstrap;
 mod browser;
 mod child;

@@ -18,11 +18,11 @@ use sqlx::{
     Any, AnyConnection, ConnectOptions, Connection, Executor, Pool, SqlSafeStr,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode},
 };
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use self::address::Address;
@@ -186,7 +186,7 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Pool<Any>, StoreEr
     let wrong = |error| StoreError::Open { path: path.clone(), error };
     private(&path).map_err(|error| wrong(error.into()))?;
     // The file remembers that it has a log.
-    let first = options.clone().journal_mode(SqliteJournalMode::Wal).busy_timeout(BUSY).connect().await.map_err(&wrong)?;
+    let first = open_with_log(&options).await.map_err(&wrong)?;
     let options = address::of_file(options).map_err(&wrong)?;
     let pool = AnyPoolOptions::new()
         .max_connections(4)
@@ -195,6 +195,19 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Pool<Any>, StoreEr
     let pool = pool.connect_with(options).await.map_err(&wrong)?;
     first.close().await.map_err(wrong)?;
     Ok(pool)
+}
+
+/// Opens the file and switches it to a write-ahead log. SQLite does not wait for another process that does the same to a new file.
+async fn open_with_log(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    const RETRY_AFTER: Duration = Duration::from_millis(20);
+    let is_locked = |error: &sqlx::Error| error.as_database_error().is_some_and(|error| error.message().contains("database is locked"));
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match options.clone().journal_mode(SqliteJournalMode::Wal).busy_timeout(BUSY).connect().await {
+            Err(error) if is_locked(&error) && Instant::now() < deadline => sleep(RETRY_AFTER).await,
+            opened => return opened,
+        }
+    }
 }
 
 async fn open_postgres(options: AnyConnectOptions, place: String) -> Result<Pool<Any>, StoreError> {
