@@ -75,7 +75,7 @@ fn an_export_that_was_confirmed_is_run_and_told() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
-    site.change("UPDATE serving.numbers SET value = 0");
+    site.change("UPDATE serving.numbers SET value = value + 1");
     screen.press("E");
     screen.shows("actions are off");
     screen.press("!E");
