@@ -15,6 +15,7 @@ use super::{
     Cancel, ExportError,
     lakehouse::{self, COMPANIONS, Lakehouse},
     observer::Observer,
+    stage,
     state::DatabaseState,
     watch::{Event, Watch},
     work::Work,
@@ -141,7 +142,7 @@ impl Snapshot {
             drop(file);
             watch.event(&Event::InPlace { reading: false });
         } else if self.how != How::None {
-            let _ = remove_copy(&self.path);
+            let _ = stage::remove(&self.path);
         }
         self.blocked
     }
@@ -151,7 +152,6 @@ impl Snapshot {
 ///
 /// # Errors
 /// The file cannot be read or did not come to rest in time, `to` cannot be written, or there is no room for it.
-#[allow(dead_code, reason = "for files that are attached beside the lakehouse")]
 pub(super) fn copy_database(
     observer: &mut Observer<'_>,
     to: &Path,
@@ -203,7 +203,7 @@ fn copy_at_rest(
         };
         let complete = match complete {
             Err(ExportError::Io { source, .. }) if mode == SnapshotMode::Auto && is_full(&source) => {
-                let _ = remove_copy(to);
+                let _ = stage::remove(to);
                 return Ok(Err(lakehouse));
             }
             complete => complete?,
@@ -212,7 +212,7 @@ fn copy_at_rest(
         if complete && observer.accepts(&lakehouse)? {
             return Ok(Ok((how, lakehouse)));
         }
-        remove_copy(to).map_err(|source| ExportError::io("remove", to, source))?;
+        stage::remove(to).map_err(|source| ExportError::io("remove", to, source))?;
         if observer.discarded() == 0 {
             watch.notice("the lakehouse was written while it was copied: the copy is thrown away and made again");
         }
@@ -258,11 +258,6 @@ fn copy_all(lakehouse: &Lakehouse, to: &Path, copy: &mut dyn FnMut(&File, &File)
         }
     }
     Ok(true)
-}
-
-fn remove_copy(path: &Path) -> io::Result<()> {
-    files::remove_if_there(path)?;
-    COMPANIONS.iter().try_for_each(|ending| files::remove_if_there(&files::with_suffix(path, ending)))
 }
 
 /// Shares the blocks of `from`, where the filesystem can.
