@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ExportError, engine::Engine};
+use crate::guard;
 
 /// More levels than this are not examined.
 const MAX_DEPTH: usize = 5_000;
@@ -67,7 +68,7 @@ impl Statement {
             statement.walk(&parsed);
             is_right.then_some(statement)
         };
-        if depth(json) > MAX_DEPTH {
+        if guard::json_depth(json) > MAX_DEPTH {
             return None;
         }
         thread::scope(|scope| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read).ok()?.join().ok()?)
@@ -128,25 +129,6 @@ fn texts(value: &Value) -> Option<Texts> {
     }
     let lists: Option<Vec<_>> = arguments(value).into_iter().map(texts).collect();
     Some(Texts { texts: lists?.into_iter().flat_map(|list| list.texts).collect(), is_list: true })
-}
-
-/// How deeply the brackets of a JSON text are nested.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 fn function_name(node: &Value) -> String {

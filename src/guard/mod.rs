@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, thread};
 
 use duckdb::Connection;
 
-pub use self::text::MAX_BYTES;
+pub use self::tree::json_depth;
 
 /// Names of functions that a served file brings along itself, in lower case. A published file has none; one from elsewhere may have macros, which
 /// would be called in place of the engine's functions.

@@ -1,7 +1,7 @@
 //! Checks of a statement's text before any parser sees it.
 
 /// The longest statement, in bytes.
-pub const MAX_BYTES: usize = 256 << 10;
+const MAX_BYTES: usize = 256 << 10;
 
 /// How deeply brackets may be nested. DuckDB 2.0 overflows a stack of 2 MB between 500 and 1,000 nested CTEs and aborts the process.
 const MAX_NESTING: usize = 100;
@@ -17,41 +17,28 @@ pub(super) fn check(sql: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The deepest nesting of brackets. Those in strings, quoted names and comments count as well where that is simpler: they only make it deeper.
+/// Returns the deepest nesting of brackets. Those in strings, quoted names and comments count as well where that is simpler: they only make
+/// it deeper.
 fn nesting(sql: &str) -> usize {
+    // A quote in a comment, or of a dollar-quoted string, hides brackets that follow.
+    let may_hide = ["--", "/*", "$", "\\"].iter().any(|sign| sql.contains(sign));
+    let quoted = bracket_depth(sql, true);
+    if may_hide { quoted.max(bracket_depth(sql, false)) } else { quoted }
+}
+
+/// Returns the deepest nesting of brackets outside of quotes, or where quotes mean nothing.
+fn bracket_depth(sql: &str, quotes_count: bool) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut quote = None;
     for byte in sql.bytes() {
         match (quote, byte) {
             (Some(open), byte) if byte == open => quote = None,
-            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'\'' | b'"') if quotes_count => quote = Some(byte),
             (None, b'(' | b'[' | b'{') => {
                 depth += 1;
                 deepest = deepest.max(depth);
             }
             (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    // A quote in a comment, or of a dollar-quoted string, hides brackets that follow: without it, all of them count.
-    let opened = sql.bytes().filter(|byte| b"([{".contains(byte)).count();
-    if sql.contains("--") || sql.contains("/*") || sql.contains('$') || sql.contains('\\') {
-        deepest.max(unquoted(sql).min(opened))
-    } else {
-        deepest
-    }
-}
-
-/// The deepest nesting where quotes mean nothing.
-fn unquoted(sql: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in sql.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }

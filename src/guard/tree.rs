@@ -125,7 +125,13 @@ const OTHER_CATALOGS: [&str; 3] = ["memory", "system", "temp"];
 
 /// Refuses a tree that is nested too deeply to be looked through.
 pub(super) fn check_depth(json: &str) -> Result<(), String> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    if json_depth(json) > MAX_DEPTH { Err("the expression is nested too deeply".to_owned()) } else { Ok(()) }
+}
+
+/// Returns how deeply the brackets of a JSON text are nested, without recursion: what is deep must not be parsed to find out.
+#[must_use]
+pub fn json_depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
         match byte {
             _ if escaped => escaped = false,
@@ -133,15 +139,13 @@ pub(super) fn check_depth(json: &str) -> Result<(), String> {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err("the expression is nested too deeply".to_owned());
-                }
+                deepest = deepest.max(depth);
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    Ok(())
+    deepest
 }
 
 /// Checks every node. Returns the table names that could be a file's: the caller looks whether they are a table's.
