@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How long a browser is known after its last sign-in.
-const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+pub(super) const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// What a browser sends along: its session, and what it is recognized by.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +35,6 @@ pub(super) async fn remember(turn: &mut Transaction, now: Timestamp, browser: &T
     let insert = "INSERT INTO known_browsers (browser, account, seen_at) VALUES ($1, $2, $3)
                   ON CONFLICT (browser, account) DO UPDATE SET seen_at = $3";
     sqlx::query(insert).bind(browser.as_str()).bind(account).bind(now.as_second()).execute(&mut **turn).await?;
-    let expired = now.checked_sub(KNOWN_FOR).unwrap_or(Timestamp::MIN);
-    sqlx::query("DELETE FROM known_browsers WHERE seen_at < $1").bind(expired.as_second()).execute(&mut **turn).await?;
     Ok(())
 }
 

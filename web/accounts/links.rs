@@ -379,6 +379,7 @@ async fn delete_expired(turn: &mut Transaction, now: Timestamp) -> Result<(), St
         ("DELETE FROM attempts WHERE at < $1", day),
         ("DELETE FROM sessions WHERE expires_at < $1", SignedDuration::ZERO),
         ("DELETE FROM mails WHERE at < $1", day * 90),
+        ("DELETE FROM known_browsers WHERE seen_at < $1", browsers::KNOWN_FOR),
     ] {
         let before = now.checked_sub(age).unwrap_or(Timestamp::MIN);
         sqlx::query(statement).bind(before.as_second()).execute(&mut **turn).await?;

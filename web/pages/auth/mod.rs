@@ -73,18 +73,8 @@ fn ask_page(app: &App, viewer: &Viewer, query: &Next, wish: Wish) -> Response {
     if viewer.signed_in().is_some() {
         return Redirect::to(next.as_str()).into_response();
     }
-    let settings = app.accounts.settings();
-    let form = AskPage {
-        wish,
-        email: String::new(),
-        name: String::new(),
-        next,
-        problem: None,
-        sends_mail: app.accounts.sends_mail(),
-        sign_up: settings.sign_up,
-        domains: &settings.domains,
-    };
-    form.page().into_response()
+    let (sends_mail, settings) = (app.accounts.sends_mail(), app.accounts.settings());
+    AskPage { wish, email: String::new(), name: String::new(), next, problem: None, sends_mail, settings }.page().into_response()
 }
 
 /// `POST /auth/login`
@@ -99,31 +89,29 @@ pub(crate) async fn ask_to_sign_up(app: State<App>, visit: Visit, headers: Heade
 
 async fn send_link(app: &App, visit: &Visit, headers: &HeaderMap, form: Asking, wish: Wish) -> Result<Response, WebError> {
     let next = ReturnPath::checked_or_home(form.next.as_deref());
-    let sends_mail = app.accounts.sends_mail();
+    let (sends_mail, settings) = (app.accounts.sends_mail(), app.accounts.settings());
     let email = match form.email.parse::<Email>() {
         Ok(email) if sends_mail => email,
         wrong => {
             let status = if sends_mail { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::SERVICE_UNAVAILABLE };
             let problem = wrong.err().map(|error| format!("{}.", capital(&error.to_string())));
-            let (sign_up, domains) = (app.accounts.settings().sign_up, app.accounts.settings().domains.as_slice());
-            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, sign_up, domains };
-            return Ok(page.page().with_status(status).into_response());
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, settings }.page();
+            return Ok(page.with_status(status).into_response());
         }
     };
-    let cookies = accounts::cookies(headers, app.accounts.settings());
+    let cookies = accounts::cookies(headers, settings);
     let request = LinkRequest { email: &email, name: &form.name, next: &next, visit, cookies: &cookies };
     match app.accounts.request_link(request).await {
         Ok(()) => {}
         Err(LinkError::TooManyForAddress(wait)) => {
             let problem = Some(format!("{}.", capital(&LinkError::TooManyForAddress(wait).to_string())));
-            let (sign_up, domains) = (app.accounts.settings().sign_up, app.accounts.settings().domains.as_slice());
-            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, sign_up, domains }.page();
+            let page = AskPage { wish, email: form.email, name: form.name, next, problem, sends_mail, settings }.page();
             let retry = [(header::RETRY_AFTER, wait.as_secs().to_string())];
             return Ok((retry, page.with_status(StatusCode::TOO_MANY_REQUESTS)).into_response());
         }
         Err(error) => return Err(refused(error)),
     }
-    let view = SentPage { email: email.to_display(), mailbox: app.accounts.settings().debug };
+    let view = SentPage { email: email.to_display(), mailbox: settings.debug };
     Ok(Page::new("Check your email", Place::SignIn, &view).into_response())
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::Wish;
 use crate::web::{
-    accounts::{Letter, LinkInfo, ReturnPath, Token, display_address},
+    accounts::{AccountSettings, Letter, LinkInfo, ReturnPath, Token, display_address},
     page::{Page, Place, View},
     parts::{Field, button, field, moment, notice},
 };
@@ -18,10 +18,8 @@ pub(super) struct AskPage<'a> {
     pub(super) next: ReturnPath,
     pub(super) problem: Option<String>,
     pub(super) sends_mail: bool,
-    /// Who may create an account.
-    pub(super) sign_up: SignUp,
-    /// At which domains, where that is the rule.
-    pub(super) domains: &'a [String],
+    /// Say who may create an account.
+    pub(super) settings: &'a AccountSettings,
 }
 
 impl AskPage<'_> {
@@ -66,11 +64,11 @@ impl View for AskPage<'_> {
                 @if !self.sends_mail {
                     (notice("bad", "Sign-in is unavailable because this site cannot send email. The operator needs to set SMTP_URL."))
                 }
-                @if sign_up && self.sign_up == SignUp::Invited {
+                @if sign_up && self.settings.sign_up == SignUp::Invited {
                     (notice("info", "New accounts are created by invitation. If you have one, enter your address to get a sign-in link."))
                 }
-                @if sign_up && self.sign_up == SignUp::Domains {
-                    (notice("info", &format!("Sign-up is open to email addresses at {}.", self.domains.join(", "))))
+                @if sign_up && self.settings.sign_up == SignUp::Domains {
+                    (notice("info", &format!("Sign-up is open to email addresses at {}.", self.settings.domains.join(", "))))
                 }
                 form.stack method="post" action=(if sign_up { "/auth/signup" } else { "/auth/login" }) data-once {
                     (field(&email))
@@ -80,7 +78,7 @@ impl View for AskPage<'_> {
                 }
                 @if sign_up {
                     p { "Already have an account? " a href=(self.other("/auth/login")) { "Sign in" } }
-                } @else if self.sign_up != SignUp::Invited {
+                } @else if self.settings.sign_up != SignUp::Invited {
                     p { "New here? " a href=(self.other("/auth/signup")) { "Sign up" } }
                 }
             }
