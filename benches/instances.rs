@@ -1,13 +1,16 @@
-//! What following a swap costs in three ways: one DuckDB instance for all generations, a new one for each, and a new one made ahead.
+//! The cost of following a swap in three ways: one DuckDB instance for all generations, a new one
+//! for each, and a new one prepared ahead.
 //!
-//! `cargo bench --bench instances`. Two threads ask the same short question throughout, while 60 generations are swapped in, 5 per second.
-//! The reader's module says which way it takes, and why.
+//! `cargo bench --bench instances`. Two threads run the same short query throughout, while 60
+//! generations are swapped in, 5 per second. The reader's module documents which way it uses, and
+//! why.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a measurement prints, and has nobody to report to"
+    reason = "a benchmark prints its figures and may panic"
 )]
+#![allow(clippy::disallowed_methods, reason = "the environment selects the short form")]
 
 use std::{
     fs,
@@ -22,7 +25,6 @@ use std::{
 
 use duckdb::{Config, Connection};
 
-const SWAPS: usize = 60;
 const EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -30,6 +32,12 @@ enum Way {
     Shared,
     New,
     MadeAhead,
+}
+
+/// Returns whether the benchmark only has to run, as in the test suite (`MATERIA_BENCH_SHORT=1`):
+/// its figures are meaningless then.
+fn is_short() -> bool {
+    std::env::var_os("MATERIA_BENCH_SHORT").is_some()
 }
 
 fn main() {
@@ -57,19 +65,27 @@ struct Opener {
 impl Opener {
     fn new(way: Way, folder: &Path) -> Self {
         let shared = blank();
-        let allow = format!("SET allowed_directories = ['{}']; SET enable_external_access = false", folder.display());
+        let allow = format!(
+            "SET allowed_directories = ['{}']; SET enable_external_access = false",
+            folder.display()
+        );
         shared.execute_batch(&allow).unwrap();
         Self { way, shared, ahead: Some(blank()) }
     }
 
     fn open(&mut self, path: &Path) -> Arc<Generation> {
         let (connection, catalog) = match self.way {
-            Way::Shared => (self.shared.try_clone().unwrap(), path.file_stem().unwrap().to_str().unwrap()),
+            Way::Shared => {
+                (self.shared.try_clone().unwrap(), path.file_stem().unwrap().to_str().unwrap())
+            }
             Way::New => (blank(), "analytics"),
             Way::MadeAhead => (self.ahead.take().unwrap_or_else(blank), "analytics"),
         };
-        connection.execute_batch(&format!("ATTACH '{}' AS {catalog} (READ_ONLY)", path.display())).unwrap();
-        let generation = Generation { connection: Mutex::new(connection), catalog: catalog.to_owned() };
+        connection
+            .execute_batch(&format!("ATTACH '{}' AS {catalog} (READ_ONLY)", path.display()))
+            .unwrap();
+        let generation =
+            Generation { connection: Mutex::new(connection), catalog: catalog.to_owned() };
         generation.connect().query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap();
         Arc::new(generation)
     }
@@ -101,7 +117,10 @@ impl Generation {
 }
 
 fn blank() -> Connection {
-    Connection::open_in_memory_with_flags(Config::default().enable_autoload_extension(false).unwrap()).unwrap()
+    Connection::open_in_memory_with_flags(
+        Config::default().enable_autoload_extension(false).unwrap(),
+    )
+    .unwrap()
 }
 
 fn measure(way: Way) {
@@ -117,11 +136,11 @@ fn measure(way: Way) {
     let mut opener = Opener::new(way, folder.path());
     let current = RwLock::new(opener.open(&link(0)));
     opener.prepare();
-    let quiet = asked_during(&current, || thread::sleep(EVERY * 30));
+    let quiet = asked_during(&current, || thread::sleep(EVERY * if is_short() { 1 } else { 30 }));
     let memory = resident();
     let (mut flips, mut closes) = (Vec::new(), Vec::new());
     let swapping = asked_during(&current, || {
-        for number in 1..=SWAPS {
+        for number in 1..=if is_short() { 3 } else { 60 } {
             let path = link(number);
             thread::sleep(EVERY);
             let begun = Instant::now();
@@ -138,10 +157,16 @@ fn measure(way: Way) {
     let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
     let [p50, p99] = [0.5, 0.99].map(|share| ms(quantile(&mut flips, share)));
     let close_p50 = ms(quantile(&mut closes, 0.5));
-    println!("{:<10} {:>10} {:>10} {p50:>10} {p99:>10} {close_p50:>10} {grown:>10} MB", format!("{way:?}"), ms(quiet), ms(swapping));
+    println!(
+        "{:<10} {:>10} {:>10} {p50:>10} {p99:>10} {close_p50:>10} {grown:>10} MB",
+        format!("{way:?}"),
+        ms(quiet),
+        ms(swapping)
+    );
 }
 
-/// The 99th percentile of what two threads that ask all the time wait for their answers while `work` is done.
+/// Returns the 99th percentile of the latency of two threads that query continuously while `work`
+/// runs.
 fn asked_during(current: &RwLock<Arc<Generation>>, work: impl FnOnce()) -> Duration {
     let (over, times) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -156,7 +181,9 @@ fn asked_during(current: &RwLock<Arc<Generation>>, work: impl FnOnce()) -> Durat
                         own = Some((now, connection));
                     }
                     let connection = &own.as_ref().unwrap().1;
-                    connection.query_row("SELECT sum(v) FROM t WHERE k = 7", [], |_| Ok(())).unwrap();
+                    connection
+                        .query_row("SELECT sum(v) FROM t WHERE k = 7", [], |_| Ok(()))
+                        .unwrap();
                     times.lock().unwrap().push(begun.elapsed());
                 }
             });
@@ -169,7 +196,11 @@ fn asked_during(current: &RwLock<Arc<Generation>>, work: impl FnOnce()) -> Durat
 
 fn quantile(times: &mut [Duration], share: f64) -> Duration {
     times.sort();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a place in it")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length is a place in it"
+    )]
     let place = (times.len() as f64 * share) as usize;
     times[place.min(times.len() - 1)]
 }

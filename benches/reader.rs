@@ -1,12 +1,13 @@
-//! What the reader costs: over bare DuckDB, for a pin, and while generations are swapped.
+//! The reader's overhead: over bare DuckDB, per pin, and while generations are swapped.
 //!
 //! `cargo bench --bench reader`
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a measurement prints, and has nobody to report to"
+    reason = "a benchmark prints its figures and may panic"
 )]
+#![allow(clippy::disallowed_methods, reason = "the environment selects the short form")]
 
 use std::{
     fs,
@@ -21,22 +22,31 @@ use std::{
 
 use duckdb::Connection;
 use materia::{
-    export::{self, Job, Unwatched},
-    reader::{Limits, Query, Reader, ReaderLimits, wait},
+    export::{self, ExportJob, NoProgress},
+    reader::{Query, QueryLimits, Reader, ReaderConfig, block_on},
     settings::Settings,
 };
 
-/// Scans the whole table whatever the number, which only keeps one question from being another one.
+/// Scans the whole table for every number; the number only makes each query distinct.
 const SHORT: &str = "SELECT sum(v) FROM t WHERE k + $k % 2 = 7";
+
+/// Returns whether the benchmark only has to run, as in the test suite (`MATERIA_BENCH_SHORT=1`):
+/// its figures are meaningless then.
+fn is_short() -> bool {
+    std::env::var_os("MATERIA_BENCH_SHORT").is_some()
+}
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let served = publish(folder.path());
-    let reader = Reader::open(&served, "serving", ReaderLimits::default()).unwrap();
+    let reader = Reader::open_file(&served, "serving", ReaderConfig::default()).unwrap();
     overhead(&reader, &served);
     pins(&reader);
     storm(&reader, &served);
-    println!("without traffic:  rename to new generation {}", flips(&reader, &served, 100));
+    println!(
+        "without traffic:  rename to new generation {}",
+        flips(&reader, &served, if is_short() { 4 } else { 100 })
+    );
 }
 
 /// Two generations to swap between; the second one is served.
@@ -49,54 +59,71 @@ fn publish(folder: &Path) -> PathBuf {
         );
         Connection::open(&lakehouse).unwrap().execute_batch(&make).unwrap();
         let path = lakehouse.display().to_string();
-        let settings = Settings::load(None, &|name| (name == "DUCKDB_PATH").then(|| path.clone())).unwrap();
-        let finished = export::export(&Job::new(&settings).unwrap(), &mut Unwatched);
+        let settings =
+            Settings::load(None, &|name| (name == "DUCKDB_PATH").then(|| path.clone())).unwrap();
+        let finished = export::export(&ExportJob::new(&settings).unwrap(), &mut NoProgress);
         assert!(finished.error.is_none(), "{:?}", finished.error);
     }
     folder.join("analytics.duckdb")
 }
 
-/// Asking through the reader against asking DuckDB, one question after the other in turn.
+/// Compares queries through the reader with queries on bare DuckDB, alternating between both.
 fn overhead(reader: &Reader, served: &Path) {
-    let bare = Connection::open_with_flags(served, duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly).unwrap()).unwrap();
+    let bare = Connection::open_with_flags(
+        served,
+        duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly).unwrap(),
+    )
+    .unwrap();
     bare.execute_batch("USE analytics.serving").unwrap();
     let pin = reader.pin().unwrap();
-    let (mut direct, mut here, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-    // Every number once, so that no answer is remembered.
-    for number in 1_000..3_000_i64 {
+    let (mut direct, mut blocking, mut asynchronous) = (Vec::new(), Vec::new(), Vec::new());
+    // Each number is used once, so that no result comes from the cache.
+    for number in 1_000..if is_short() { 1_020 } else { 3_000_i64 } {
         let begun = Instant::now();
         let mut statement = bare.prepare(SHORT).unwrap();
         let batches: Vec<_> = statement.query_arrow([number]).unwrap().collect();
         drop((batches, statement));
         direct.push(begun.elapsed());
         let begun = Instant::now();
-        pin.ask_blocking(Query::new(SHORT).bind("k", number), Limits::page()).unwrap();
-        here.push(begun.elapsed());
+        pin.query_blocking(Query::new(SHORT).bind("k", number), QueryLimits::for_page()).unwrap();
+        blocking.push(begun.elapsed());
         let number = number + 1_000_000;
         let begun = Instant::now();
-        wait(pin.ask(Query::new(SHORT).bind("k", number), Limits::page())).unwrap();
-        asked.push(begun.elapsed());
+        block_on(pin.query(Query::new(SHORT).bind("k", number), QueryLimits::for_page())).unwrap();
+        asynchronous.push(begun.elapsed());
     }
-    let [direct, here, asked] = [&mut direct, &mut here, &mut asked].map(|times| quantile(times, 0.5).as_secs_f64());
-    println!("a question of {:.2} ms: ask_blocking / bare duckdb crate {:.3}, ask {:.3}", direct * 1e3, here / direct, asked / direct);
+    let [direct, blocking, asynchronous] = [&mut direct, &mut blocking, &mut asynchronous]
+        .map(|times| quantile(times, 0.5).as_secs_f64());
+    println!(
+        "a query of {:.2} ms: query_blocking / bare duckdb crate {:.3}, query {:.3}",
+        direct * 1e3,
+        blocking / direct,
+        asynchronous / direct
+    );
 }
 
 fn pins(reader: &Reader) {
-    const MANY: u32 = 100_000;
+    let many: u32 = if is_short() { 1_000 } else { 100_000 };
     let begun = Instant::now();
-    for _ in 0..MANY {
+    for _ in 0..many {
         drop(reader.pin().unwrap());
     }
-    println!("a pin without a swap: {:.2} microseconds", begun.elapsed().as_secs_f64() * 1e6 / f64::from(MANY));
+    println!(
+        "a pin without a swap: {:.2} microseconds",
+        begun.elapsed().as_secs_f64() * 1e6 / f64::from(many)
+    );
 }
 
-/// Short questions while nothing happens and while 5 generations per second are swapped in.
+/// Measures short queries while idle and while 5 generations per second are swapped in.
 fn storm(reader: &Reader, served: &Path) {
-    let quiet = asked_during(reader, || thread::sleep(Duration::from_secs(10)));
+    let quiet = asked_during(reader, || {
+        thread::sleep(Duration::from_secs(if is_short() { 1 } else { 10 }));
+    });
     let mut noticed = String::new();
-    let swapping = asked_during(reader, || noticed = flips(reader, served, 50));
+    let swapping =
+        asked_during(reader, || noticed = flips(reader, served, if is_short() { 4 } else { 50 }));
     println!(
-        "p99 of a short question: {:.1} ms quiet, {:.1} ms with 5 swaps per second, difference {:.1} ms",
+        "p99 of a short query: {:.1} ms idle, {:.1} ms with 5 swaps per second, difference {:.1} ms",
         millis(quiet),
         millis(swapping),
         millis(swapping) - millis(quiet)
@@ -114,7 +141,13 @@ fn asked_during(reader: &Reader, work: impl FnOnce()) -> Duration {
                 while !over.load(Ordering::SeqCst) {
                     number += 1;
                     let begun = Instant::now();
-                    wait(reader.pin().unwrap().ask(Query::new(SHORT).bind("k", number), Limits::page())).unwrap();
+                    block_on(
+                        reader
+                            .pin()
+                            .unwrap()
+                            .query(Query::new(SHORT).bind("k", number), QueryLimits::for_page()),
+                    )
+                    .unwrap();
                     times.lock().unwrap().push(begun.elapsed());
                 }
             });
@@ -125,10 +158,12 @@ fn asked_during(reader: &Reader, work: impl FnOnce()) -> Duration {
     quantile(&mut times.into_inner().unwrap(), 0.99)
 }
 
-/// Swaps between the two generations, 5 times per second; the time until a pin gets the new one.
+/// Swaps between the two generations 5 times per second, and measures the time until a pin returns
+/// the new one.
 fn flips(reader: &Reader, served: &Path, swaps: usize) -> String {
     let generations = served.with_file_name("analytics.generations");
-    let mut kept: Vec<_> = fs::read_dir(generations).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut kept: Vec<_> =
+        fs::read_dir(generations).unwrap().map(|entry| entry.unwrap().path()).collect();
     kept.retain(|path| path.extension().is_some_and(|end| end == "duckdb"));
     kept.sort();
     let mut times = Vec::new();
@@ -154,7 +189,11 @@ fn millis(time: Duration) -> f64 {
 
 fn quantile(times: &mut [Duration], share: f64) -> Duration {
     times.sort();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a place in it")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length is a place in it"
+    )]
     let place = (times.len() as f64 * share) as usize;
     times[place.min(times.len() - 1)]
 }

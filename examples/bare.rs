@@ -1,10 +1,13 @@
-//! A handler that does nothing but send a body of a given size: what `infra/load.sh` compares the site with.
+//! A server that sends a body of a given size: the baseline with which `infra/load.sh` compares the
+//! site.
 
 use axum::{Router, body::Bytes, http::header, routing::get};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (Some(address), Some(size)) = (args.next(), args.next()) else { return Err("bare ADDRESS BYTES".into()) };
+    let (Some(address), Some(size)) = (args.next(), args.next()) else {
+        return Err("bare ADDRESS BYTES".into());
+    };
     let body = Bytes::from(vec![b'x'; size.parse()?]);
     let send = move || {
         let body = body.clone();

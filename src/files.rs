@@ -1,4 +1,4 @@
-//! Files that survive a crash: durable folders, whole-file replacement, links followed.
+//! Crash-safe file operations: folder syncs, atomic replacement and link resolution.
 
 use std::{
     fs::{self, File},
@@ -7,19 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Makes the names in `folder` durable: without it a rename may be undone by a power cut.
+/// Makes the names in `folder` durable: without it a power failure may undo a rename.
 ///
 /// # Errors
 /// The operating system's.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes a whole file or nothing: a temporary one beside it, made durable, renamed over.
+/// Replaces a file atomically: writes a temporary file in the same folder, syncs it and renames it
+/// over the old one.
 ///
 /// # Errors
-/// The operating system's; the temporary file is gone and the old file is untouched.
-pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+/// The operating system's; the temporary file is removed and the old file is untouched.
+pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = with_suffix(path, ".new");
     let written = File::create(&fresh)
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
@@ -28,10 +29,10 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&fresh);
         return written;
     }
-    sync_folder(folder_of(path))
+    sync_dir(parent_dir(path))
 }
 
-/// `path` with `suffix` appended to its whole name: `x.duckdb` and `.wal` give `x.duckdb.wal`.
+/// Appends `suffix` to the whole name of `path`: `x.duckdb` and `.wal` give `x.duckdb.wal`.
 #[must_use]
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -39,37 +40,76 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The folder a path is in; `.` for a bare name.
+/// Suffixes of the files next to a database that DuckDB applies when it opens it: the write-ahead
+/// log since the last checkpoint, and the two logs of a checkpoint in progress.
+pub const WAL_SUFFIXES: [&str; 3] = [".wal", ".wal.checkpoint", ".wal.recovery"];
+
+/// Returns the existing logs of a database file.
 #[must_use]
-pub fn folder_of(path: &Path) -> &Path {
+pub fn wal_files(database: &Path) -> Vec<PathBuf> {
+    WAL_SUFFIXES
+        .iter()
+        .map(|suffix| with_suffix(database, suffix))
+        .filter(|log| log.exists())
+        .collect()
+}
+
+/// Returns the folder of a path; `.` for a bare name.
+#[must_use]
+pub fn parent_dir(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
 }
 
-/// Removes a file that may not be there.
+/// Removes a file that may be missing.
 ///
 /// # Errors
-/// The operating system's, except that the file was not there.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
+/// The operating system's, except for a missing file.
+pub fn remove_if_exists(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Follows symbolic links to the name that a rename must replace, which need not exist yet.
+/// Removes a database file and its logs, any of which may be missing.
+///
+/// # Errors
+/// The operating system's.
+pub fn remove_database(path: &Path) -> io::Result<()> {
+    remove_if_exists(path)?;
+    WAL_SUFFIXES.iter().try_for_each(|suffix| remove_if_exists(&with_suffix(path, suffix)))
+}
+
+/// Removes a folder and its contents; it may be missing.
+///
+/// # Errors
+/// The operating system's.
+pub fn remove_dir_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Resolves symbolic links to the name that a rename must replace, which need not exist yet.
 ///
 /// # Errors
 /// A loop of links, or a folder on the way that cannot be read.
 pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
-    const MOST_LINKS: usize = 40; // as the Linux kernel
+    const MAX_SYMLINKS: usize = 40; // as the Linux kernel
     let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_SYMLINKS {
         match fs::read_link(&path) {
-            Ok(next) => path = folder_of(&path).join(next),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
+            Ok(next) => path = parent_dir(&path).join(next),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
                 return Ok(path);
             }
             Err(error) => return Err(error),
@@ -78,7 +118,7 @@ pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links, probably a loop"))
 }
 
-/// What tells one file from another, whatever it is called: device and inode.
+/// The identity of a file independent of its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
@@ -86,7 +126,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// Of an open or named file's metadata.
+    /// Returns the identity from the metadata of a file.
     #[must_use]
     pub fn of(metadata: &fs::Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
@@ -98,7 +138,7 @@ impl FileId {
         (self.device, self.inode)
     }
 
-    /// Of the file that has this name now.
+    /// Returns the identity of the file at a path.
     ///
     /// # Errors
     /// The operating system's.
@@ -107,7 +147,7 @@ impl FileId {
     }
 }
 
-/// Whether two files hold the same bytes. The first difference ends the comparison.
+/// Returns whether two files have the same bytes. The comparison ends at the first difference.
 ///
 /// # Errors
 /// One of them cannot be read.
@@ -130,21 +170,47 @@ pub fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-/// Bytes that an ordinary user may still write to the filesystem of `folder`.
+/// Returns the bytes that an unprivileged user may still write to the filesystem of `folder`.
 ///
 /// # Errors
 /// The operating system's.
-pub fn space_left(folder: &Path) -> io::Result<u64> {
+pub fn available_space(folder: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(folder)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// What to do about an error of the filesystem, to be put behind it; empty where nothing general can be said.
+/// Returns the kind of the filesystem of a folder.
+///
+/// # Errors
+/// The operating system's.
+pub fn filesystem_name(folder: &Path) -> io::Result<&'static str> {
+    // Source: `linux/magic.h` and the sources of ZFS and XFS.
+    Ok(match rustix::fs::statfs(folder)?.f_type & 0xffff_ffff {
+        0xef53 => "ext4",
+        0x5846_5342 => "XFS",
+        0x9123_683e => "btrfs",
+        0x2fc1_2fc1 => "ZFS",
+        0x0102_1994 => "tmpfs",
+        0x794c_7630 => "overlay",
+        0x6969 => "NFS",
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => "SMB",
+        0x6573_5546 => "FUSE",
+        0x0102_1997 => "9p",
+        _ => "unknown",
+    })
+}
+
+/// Returns the next action after a filesystem error, to be appended to its message; empty where
+/// there is no general advice.
 #[must_use]
 pub fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and run it again",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; materia must be able to write there",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space and run it again"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; materia must be able to write there"
+        }
         _ => "",
     }
 }
@@ -177,8 +243,8 @@ mod tests {
     fn a_replaced_file_is_either_the_old_or_the_new_one_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");
-        write_whole(&path, b"one").unwrap();
-        write_whole(&path, b"two").unwrap();
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -1,22 +1,25 @@
-//! Globs: `*` and `?` in names, and also `**` and `[a-z]` in paths, as DuckDB reads them.
+//! Glob patterns: `*` and `?` in names, and also `**` and `[a-z]` in paths, with DuckDB's
+//! semantics.
 
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
 };
 
-/// More files than this are not listed for one glob.
+/// Maximum files listed for one glob.
 const MAX_FILES: usize = 100_000;
 
 /// Returns whether the whole of `text` matches.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     matches_chars(&pattern, &text)
 }
 
 fn matches_chars(pattern: &[char], text: &[char]) -> bool {
-    // The last `*` and how much of the text it has taken: going back to an earlier one never helps.
+    // The last `*` and the length of text it has consumed: backtracking to an earlier one never
+    // helps.
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < text.len() {
         let step = match pattern.get(at) {
@@ -42,7 +45,8 @@ fn matches_chars(pattern: &[char], text: &[char]) -> bool {
     pattern[at..].iter().all(|letter| *letter == '*')
 }
 
-/// The length of a class that begins the pattern, where the letter is in it.
+/// Returns the length of the character class at the start of the pattern, if it contains the
+/// letter.
 fn class(pattern: &[char], letter: char) -> Option<usize> {
     let end = pattern.iter().skip(2).position(|char| *char == ']')? + 2;
     let (negated, members) = match &pattern[1..end] {
@@ -69,10 +73,11 @@ pub fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-/// Returns the files that a glob or a plain path names, sorted. Folders behind links are not entered by `**`.
+/// Returns the files that a glob or a plain path matches, sorted. `**` does not follow symbolic
+/// links.
 ///
 /// # Errors
-/// A folder that is there cannot be read, or there are too many files.
+/// An existing folder cannot be read, or there are too many files.
 pub fn files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let components: Vec<Component<'_>> = pattern.components().collect();
     let mut found = Vec::new();
@@ -82,12 +87,20 @@ pub fn files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn expand(folder: PathBuf, components: &[Component<'_>], found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn expand(
+    folder: PathBuf,
+    components: &[Component<'_>],
+    found: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     let Some((first, rest)) = components.split_first() else {
         if folder.is_file() {
             found.push(folder);
         }
-        return if found.len() > MAX_FILES { Err(io::Error::other(format!("more than {MAX_FILES} files match"))) } else { Ok(()) };
+        return if found.len() > MAX_FILES {
+            Err(io::Error::other(format!("more than {MAX_FILES} files match")))
+        } else {
+            Ok(())
+        };
     };
     let name = first.as_os_str().to_string_lossy();
     if !is_pattern(&name) {
@@ -98,7 +111,11 @@ fn expand(folder: PathBuf, components: &[Component<'_>], found: &mut Vec<PathBuf
     }
     let place = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
     let entries = match fs::read_dir(place) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
         entries => entries?,
     };
     for entry in entries {
@@ -114,10 +131,14 @@ fn expand(folder: PathBuf, components: &[Component<'_>], found: &mut Vec<PathBuf
     Ok(())
 }
 
-/// Returns the folder that a glob is below: everything before its first component that is a pattern, or a plain path's folder.
+/// Returns the base folder of a glob: everything before its first component with a pattern, or a
+/// plain path's folder.
 #[must_use]
 pub fn base(pattern: &Path) -> PathBuf {
-    let fixed: PathBuf = pattern.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
+    let fixed: PathBuf = pattern
+        .components()
+        .take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy()))
+        .collect();
     if fixed == pattern { fixed.parent().map(Path::to_path_buf).unwrap_or_default() } else { fixed }
 }
 
@@ -153,7 +174,11 @@ mod tests {
         }
         std::os::unix::fs::symlink(path("data"), path("data/again")).unwrap();
         let names = |pattern: &str| -> Vec<_> {
-            files(&path(pattern)).unwrap().iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect()
+            files(&path(pattern))
+                .unwrap()
+                .iter()
+                .map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string())
+                .collect()
         };
         assert_eq!(names("data/*.csv"), ["data/a.csv"]);
         assert_eq!(names("data/**/*.csv"), ["data/a.csv", "data/k=1/c.csv"]);

@@ -1,29 +1,37 @@
-//! Tables that stopped changing while others go on: dbt leaves a renamed model's old table behind, and it is served for ever.
+//! Detects tables that stopped changing while others continue: dbt does not drop a renamed model's
+//! old table, which would then be served forever.
 
-use crate::export::{Outcome, Record};
+use crate::store::AttemptRecord;
 
-/// Publications after which a table that never changed is worth a note.
+/// Number of publications without a change after which a table is reported.
 const MANY_EXPORTS: usize = 20;
 
 /// A served table that has not changed for many publications.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct IdleTable {
-    /// Its name.
     pub name: String,
-    /// How many publications in a row changed other tables and not this one.
+    /// Number of consecutive publications that changed other tables but not this one.
     pub exports: usize,
 }
 
-/// Finds the tables that none of the newest publications changed. `history` has the oldest attempt first.
+/// Finds the tables that none of the newest publications changed. `history` has the oldest attempt
+/// first.
 #[must_use]
-pub fn find(history: &[Record]) -> Vec<IdleTable> {
-    let changed = |record: &Record| record.tables.iter().any(|table| !table.reused) && record.tables.iter().any(|table| table.reused);
-    let published: Vec<_> = history.iter().rev().filter(|record| record.outcome == Outcome::Published).collect();
+pub fn find(history: &[AttemptRecord]) -> Vec<IdleTable> {
+    let changed = |record: &AttemptRecord| {
+        record.tables.iter().any(|table| !table.reused)
+            && record.tables.iter().any(|table| table.reused)
+    };
+    let published: Vec<_> =
+        history.iter().rev().filter(|record| record.outcome.has_published()).collect();
     let Some(newest) = published.first() else { return Vec::new() };
-    let reused_in = |record: &Record, name: &str| record.tables.iter().find(|table| table.name == name).map(|table| table.reused);
+    let reused_in = |record: &AttemptRecord, name: &str| {
+        record.tables.iter().find(|table| table.name == name).map(|table| table.reused)
+    };
     let idle = newest.tables.iter().map(|table| IdleTable {
         name: table.name.clone(),
-        // An export that copied everything, or changed only what is not served any more, says nothing about a table.
+        // Exports that copied everything, or changed only tables no longer served, give no evidence
+        // about a table.
         exports: published
             .iter()
             .filter(|record| changed(record))
@@ -37,23 +45,34 @@ pub fn find(history: &[Record]) -> Vec<IdleTable> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{export::TableRecord, target::GenerationId};
+    use crate::store::AttemptOutcome;
+    use crate::{store::GenerationId, store::TableRecord};
 
-    fn published(number: i64, reused: &[(&str, bool)]) -> Record {
+    fn published(number: i64, reused: &[(&str, bool)]) -> AttemptRecord {
         let now = jiff::Timestamp::from_second(1_795_000_000 + number).unwrap();
-        let table = |(name, reused): &(&str, bool)| TableRecord { name: (*name).to_owned(), reused: *reused, ..TableRecord::default() };
+        let table = |(name, reused): &(&str, bool)| TableRecord {
+            name: (*name).to_owned(),
+            reused: *reused,
+            ..TableRecord::default()
+        };
         let tables = reused.iter().map(table).collect();
-        Record { outcome: Outcome::Published, tables, ..Record::begin(GenerationId::after(now, None), now) }
+        AttemptRecord {
+            outcome: AttemptOutcome::Published,
+            tables,
+            ..AttemptRecord::begin(GenerationId::after(now, None), now)
+        }
     }
 
     #[test]
     fn a_table_that_many_publications_left_as_it_was_is_found() {
         let mut history = vec![published(0, &[("orders", false), ("orders_old", false)])];
-        history.extend((1..20).map(|number| published(number, &[("orders", false), ("orders_old", true)])));
+        history.extend(
+            (1..20).map(|number| published(number, &[("orders", false), ("orders_old", true)])),
+        );
         assert_eq!(find(&history), [], "19 are not many yet");
         history.push(published(20, &[("orders", false), ("orders_old", true)]));
         assert_eq!(find(&history), [IdleTable { name: "orders_old".to_owned(), exports: 20 }]);
-        // A full export copies every table and says nothing.
+        // A full export copies every table and gives no evidence.
         history.push(published(21, &[("orders", false), ("orders_old", false)]));
         assert_eq!(find(&history).len(), 1);
         history.push(published(22, &[("orders", true), ("orders_old", false)]));

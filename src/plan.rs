@@ -4,18 +4,19 @@ use std::{fmt::Display, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::words;
+use crate::humanize;
 
-/// A plan. A later one includes whatever an earlier one does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+/// A plan. A later variant includes everything that earlier ones include.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Plan {
-    /// Costs nothing.
     #[default]
     Free,
-    /// The smaller paid one.
+    /// The smaller paid plan.
     Starter,
-    /// The larger paid one.
+    /// The larger paid plan.
     Pro,
 }
 
@@ -23,7 +24,7 @@ impl Plan {
     /// Every plan, the smallest first.
     pub const ALL: [Self; 3] = [Self::Free, Self::Starter, Self::Pro];
 
-    /// Its name in files, addresses and the account store.
+    /// Returns the name used in files, addresses and the account store.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,7 +34,7 @@ impl Plan {
         }
     }
 
-    /// Whether whoever has this plan may see what asks for `wanted`.
+    /// Returns whether this plan grants access to what requires `wanted`.
     #[must_use]
     pub fn includes(self, wanted: Self) -> bool {
         self >= wanted
@@ -51,8 +52,11 @@ impl FromStr for Plan {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|plan| plan.name() == text).ok_or_else(|| {
-            let nearest = words::nearest(text, Self::ALL.map(Self::name));
-            let help = nearest.map_or_else(|| "use free, starter or pro".to_owned(), |nearest| format!("did you mean {nearest:?}?"));
+            let nearest = humanize::nearest(text, Self::ALL.map(Self::name));
+            let help = nearest.map_or_else(
+                || "use free, starter or pro".to_owned(),
+                |nearest| format!("did you mean {nearest:?}?"),
+            );
             format!("unknown plan {text:?}; {help}")
         })
     }
@@ -64,8 +68,15 @@ mod tests {
 
     #[test]
     fn a_larger_plan_includes_what_a_smaller_one_does() {
-        assert!(Plan::Pro.includes(Plan::Free) && Plan::Starter.includes(Plan::Starter) && !Plan::Free.includes(Plan::Starter));
+        assert!(
+            Plan::Pro.includes(Plan::Free)
+                && Plan::Starter.includes(Plan::Starter)
+                && !Plan::Free.includes(Plan::Starter)
+        );
         assert_eq!("starter".parse(), Ok(Plan::Starter));
-        assert_eq!("startr".parse::<Plan>(), Err("unknown plan \"startr\"; did you mean \"starter\"?".to_owned()));
+        assert_eq!(
+            "startr".parse::<Plan>(),
+            Err("unknown plan \"startr\"; did you mean \"starter\"?".to_owned())
+        );
     }
 }

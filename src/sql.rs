@@ -1,4 +1,5 @@
-//! The one place where names and text become SQL. Values are bound wherever DuckDB takes a parameter; these are for where it does not.
+//! Quoting of names and text in SQL. Values are bound wherever DuckDB takes a parameter; these
+//! functions are for statements that take none.
 
 /// Quotes an identifier: `Größe "x"` becomes `"Größe ""x"""`.
 #[must_use]
@@ -12,7 +13,8 @@ pub fn path(parts: &[&str]) -> String {
     parts.iter().map(|part| ident(part)).collect::<Vec<_>>().join(".")
 }
 
-/// Quotes text as a string literal, for statements that take no parameters (`ATTACH`, `COMMENT ON`, `SET`).
+/// Quotes text as a string literal, for statements that take no parameters (`ATTACH`, `COMMENT ON`,
+/// `SET`).
 #[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

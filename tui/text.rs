@@ -1,37 +1,37 @@
-//! Text as it stands in cells of a terminal.
+//! Text in terminal cells.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns that a text takes, at most `most`.
-pub(crate) fn width(text: &str, most: usize) -> usize {
-    // A long text is wider than anything asked about: no need to read it to its end.
+/// Returns the number of cells of a text, at most `max`.
+pub(crate) fn width(text: &str, max: usize) -> usize {
+    // Stops early, since the text may be long.
     let mut columns = 0;
     for char in text.chars() {
         columns += char.width().unwrap_or(1);
-        if columns >= most {
-            return most;
+        if columns >= max {
+            return max;
         }
     }
     columns
 }
 
-/// A text of exactly `columns`: cut with `more` where it is longer, filled with spaces where it is shorter, numbers to the right. What
-/// would move the cursor is drawn as a space.
+/// Returns a text of exactly `columns` cells: truncated with `more` if longer, padded with spaces
+/// if shorter, right-aligned if it is a number. Control characters become spaces.
 pub(crate) fn fit(text: &str, columns: usize, right: bool, more: &str) -> String {
     let mut fitted = String::with_capacity(columns);
     let mut used = 0;
-    let mut cut = false;
+    let mut truncated = false;
     for char in text.chars() {
         let char = if char.is_control() { ' ' } else { char };
         let wide = char.width().unwrap_or(0);
         if used + wide > columns {
-            cut = true;
+            truncated = true;
             break;
         }
         fitted.push(char);
         used += wide;
     }
-    if cut {
+    if truncated {
         let room = columns.saturating_sub(more.width());
         while used > room {
             let Some(last) = fitted.pop() else { break };
@@ -43,10 +43,11 @@ pub(crate) fn fit(text: &str, columns: usize, right: bool, more: &str) -> String
         }
     }
     let fill = " ".repeat(columns.saturating_sub(used));
-    if right && !cut { fill + &fitted } else { fitted + &fill }
+    if right && !truncated { fill + &fitted } else { fitted + &fill }
 }
 
-/// Breaks a text into lines of at most `columns`, at spaces where there are any. Lines of the text stay lines.
+/// Wraps a text into lines of at most `columns` cells, at spaces if possible. Line breaks are
+/// retained.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
@@ -84,9 +85,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cell_is_as_wide_as_its_column_whatever_stands_in_it() {
-        for text in ["", "a", "Größe", "コーヒー豆の生産量", "a\tb\nc", "e\u{301}te\u{301}", "👩‍👩‍👧 family", "12,345,678"]
-        {
+    fn every_cell_is_as_wide_as_its_column_whatever_it_contains() {
+        for text in [
+            "",
+            "a",
+            "Größe",
+            "コーヒー豆の生産量",
+            "a\tb\nc",
+            "e\u{301}te\u{301}",
+            "👩‍👩‍👧 family",
+            "12,345,678",
+        ] {
             for columns in 0..12 {
                 for right in [false, true] {
                     let fitted = fit(text, columns, right, "…");
@@ -108,7 +117,8 @@ mod tests {
         for columns in 5..40 {
             let lines = wrap(text, columns);
             assert!(lines.iter().all(|line| line.width() <= columns), "{columns}: {lines:?}");
-            let letters = |text: &str| text.chars().filter(|char| !char.is_whitespace()).collect::<String>();
+            let letters =
+                |text: &str| text.chars().filter(|char| !char.is_whitespace()).collect::<String>();
             assert_eq!(letters(&lines.concat()), letters(text));
         }
     }

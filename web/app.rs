@@ -1,4 +1,4 @@
-//! What every handler has at hand.
+//! The state shared by all handlers.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -6,65 +6,95 @@ use jiff::Timestamp;
 use materia::{dashboard::Dashboards, reader::Reader, settings::Settings};
 
 use super::{
-    accounts::Accounts, assets::Assets, boards::Boards, cache::Pages, client::RateLimit, data::Downloads, events::Events, pages::legal,
-    traffic::Traffic,
+    accounts::Accounts, assets::Assets, conditions::Conditions, dashboards::DashboardStore,
+    data::DownloadLimiter, events::Events, forwarded::Proxies, page_cache::PageCache, pages::legal,
+    printer::Printer, rate_limit::RateLimit, request_metrics::RequestMetrics,
+    view_counter::ViewCounter,
 };
 
-/// What every handler has at hand. Cheap to clone.
+/// The state shared by all handlers. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct App(Arc<Inner>);
+pub(crate) struct AppState(Arc<Inner>);
 
-/// The parts of an [`App`].
+/// The content of an [`AppState`].
 pub(crate) struct Inner {
-    /// Everything materia was told.
     pub(crate) settings: Settings,
-    /// The served data.
+    /// Whether it is the preview of an author's dashboards, without accounts.
+    pub(crate) is_preview: bool,
+    /// Follows the served generation.
     pub(crate) reader: Reader,
-    /// What is drawn from it.
-    pub(crate) boards: Boards,
-    /// Terms, privacy and the like.
-    pub(crate) legal: Vec<legal::Text>,
-    /// The time.
+    /// The dashboards rendered from it.
+    pub(crate) dashboards: DashboardStore,
+    /// Terms, privacy and other legal texts.
+    pub(crate) legal: Vec<legal::LegalText>,
     pub(crate) clock: Clock,
-    /// Style sheet and script.
     pub(crate) assets: Assets,
-    /// Pages that have been drawn.
-    pub(crate) pages: Pages,
-    /// What each client may ask.
+    pub(crate) page_cache: PageCache,
+    /// Finds the client's address behind trusted proxies.
+    pub(crate) proxies: Proxies,
     pub(crate) rate_limit: RateLimit,
-    /// What has been asked.
-    pub(crate) traffic: Traffic,
-    /// Who waits for the next generation.
+    pub(crate) request_metrics: RequestMetrics,
+    /// The open pages that wait for the next generation.
     pub(crate) events: Events,
-    /// Downloads under way.
-    pub(crate) downloads: Downloads,
-    /// Accounts, sessions and what operators may see of them.
+    pub(crate) downloads: DownloadLimiter,
+    /// Prints pages as PDF, if the settings name a browser.
+    pub(crate) printer: Option<Printer>,
     pub(crate) accounts: Accounts,
+    pub(crate) view_counter: ViewCounter,
+    pub(crate) conditions: Conditions,
 }
 
-/// What an [`App`] is made of, beside its accounts.
-pub(crate) struct Parts {
+/// The parts from which an [`AppState`] is created, besides the accounts.
+pub(crate) struct AppConfig {
     pub(crate) settings: Settings,
     pub(crate) reader: Reader,
     pub(crate) dashboards: Dashboards,
-    pub(crate) legal: Vec<legal::Text>,
+    pub(crate) legal: Vec<legal::LegalText>,
     pub(crate) clock: Clock,
+    pub(crate) is_preview: bool,
 }
 
-impl App {
-    pub(crate) fn new(parts: Parts, accounts: Accounts) -> Self {
-        let Parts { settings, reader, dashboards, legal, clock } = parts;
+impl AppState {
+    pub(crate) fn new(parts: AppConfig, accounts: Accounts) -> Self {
+        let AppConfig { settings, reader, dashboards, legal, clock, is_preview } = parts;
         let assets = Assets::new(&settings.brand);
-        // Whatever a page is made of, beside what its key says.
-        let salt = format!("{} {} {:?}", env!("CARGO_PKG_VERSION"), assets.style(), settings.brand);
-        let boards = Boards::new(dashboards, settings.dashboards.clone(), settings.web.debug);
-        let (pages, rate_limit) = (Pages::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
-        let (traffic, events, downloads) = (Traffic::new(), Events::new(), Downloads::default());
-        Self(Arc::new(Inner { settings, reader, boards, legal, clock, assets, pages, rate_limit, traffic, events, downloads, accounts }))
+        // Everything on which pages depend that is not in their cache key.
+        let salt = format!(
+            "{} {} {:?} {:?} {:?}",
+            env!("CARGO_PKG_VERSION"),
+            assets.style(),
+            settings.brand,
+            settings.tables,
+            settings.web.chromium
+        );
+        let dashboards = DashboardStore::new(dashboards, &settings);
+        let (page_cache, rate_limit) =
+            (PageCache::new(&salt), RateLimit::new(settings.web.requests_per_minute()));
+        let (proxies, request_metrics, events, downloads) =
+            (Proxies::new(), RequestMetrics::new(), Events::new(), DownloadLimiter::default());
+        Self(Arc::new(Inner {
+            printer: Printer::new(&settings.web.chromium),
+            settings,
+            is_preview,
+            reader,
+            dashboards,
+            legal,
+            clock,
+            assets,
+            page_cache,
+            proxies,
+            rate_limit,
+            request_metrics,
+            events,
+            downloads,
+            accounts,
+            view_counter: ViewCounter::default(),
+            conditions: Conditions::default(),
+        }))
     }
 }
 
-impl Deref for App {
+impl Deref for AppState {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
@@ -72,25 +102,24 @@ impl Deref for App {
     }
 }
 
-/// What time it is: the machine's, or one that a test chose.
+/// The system's clock, or a fixed one in tests.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Clock {
-    /// The machine's.
+pub enum Clock {
     #[default]
     System,
-    /// A chosen one, which stands until it is moved.
+    /// A fixed time, until it is set again.
     #[cfg(test)]
     Fixed(Arc<std::sync::Mutex<Timestamp>>),
 }
 
 impl Clock {
-    /// One that stands.
+    /// Returns a clock that does not advance.
     #[cfg(test)]
     pub(crate) fn fixed(at: Timestamp) -> Self {
         Self::Fixed(Arc::new(std::sync::Mutex::new(at)))
     }
 
-    /// Moves a fixed clock.
+    /// Sets a fixed clock.
     #[cfg(test)]
     pub(crate) fn set(&self, at: Timestamp) {
         if let Self::Fixed(now) = self {
@@ -98,7 +127,7 @@ impl Clock {
         }
     }
 
-    /// What time it is.
+    /// Returns the current time.
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

@@ -1,6 +1,12 @@
-//! `/events`: tells open pages that another generation is served.
+//! `/events`: notifies open pages of new generations.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -11,24 +17,66 @@ use axum::{
     },
 };
 use futures_util::stream::unfold;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
-use super::{app::App, error::WebError, parts};
+use super::{app::AppState, client_ip::ClientIp, components, error::WebError};
 
-/// More open pages than this wait for the next turn.
-const MOST_LISTENERS: usize = 4_096;
-/// Proxies end connections on which nothing is said for longer.
+/// Open pages of all clients together.
+const MAX_LISTENERS: usize = 4_096;
+/// Open pages of one client, which may be an office behind one address.
+const MAX_LISTENERS_PER_CLIENT: usize = 32;
+/// Proxies close connections that are idle for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Who listens, and when to stop.
+/// The open pages, and the signal that ends them.
 pub(crate) struct Events {
-    places: Arc<Semaphore>,
+    slots: Arc<ListenerSlots>,
     stopping: watch::Sender<bool>,
+}
+
+/// The number of open pages of each client.
+struct ListenerSlots(Mutex<HashMap<IpAddr, usize>>);
+
+/// A slot among the open pages, released when dropped.
+struct ListenerSlot {
+    slots: Arc<ListenerSlots>,
+    network: IpAddr,
+}
+
+impl ListenerSlots {
+    fn acquire(self: &Arc<Self>, client: ClientIp) -> Result<ListenerSlot, WebError> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = client.network();
+        if taken.values().sum::<usize>() >= MAX_LISTENERS {
+            return Err(WebError::Busy { retry_after: Duration::from_mins(1) });
+        }
+        let own = taken.entry(network).or_default();
+        if *own >= MAX_LISTENERS_PER_CLIENT {
+            return Err(WebError::RateLimited { retry_after: Duration::from_mins(1) });
+        }
+        *own += 1;
+        Ok(ListenerSlot { slots: self.clone(), network })
+    }
+}
+
+impl Drop for ListenerSlot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.network) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.network);
+            }
+        }
+    }
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST_LISTENERS)), stopping: watch::Sender::new(false) }
+        Self {
+            slots: Arc::new(ListenerSlots(Mutex::default())),
+            stopping: watch::Sender::new(false),
+        }
     }
 
     /// Ends every stream, so that the server can stop.
@@ -36,40 +84,54 @@ impl Events {
         self.stopping.send_replace(true);
     }
 
-    /// How many pages listen.
+    /// Returns the number of open pages.
     pub(crate) fn listeners(&self) -> usize {
-        MOST_LISTENERS - self.places.available_permits()
+        self.slots.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 }
 
-/// What one listener needs.
+/// The state of one stream.
 struct Listener {
     generations: watch::Receiver<Option<Arc<materia::reader::GenerationInfo>>>,
     stopping: watch::Receiver<bool>,
+    /// The digest of the dashboards, for the author who previews them.
+    dashboards: Option<watch::Receiver<String>>,
     first: bool,
-    /// The generation that was told last.
-    told: String,
-    _place: OwnedSemaphorePermit,
+    /// The generation that was sent last.
+    last_sent: String,
+    _slot: ListenerSlot,
 }
 
-/// `/events`: the generation that is served, every later one, and when an export confirmed it.
-pub(crate) async fn stream(State(app): State<App>) -> Result<Response, WebError> {
-    let busy = |_| WebError::Busy { retry_after: Duration::from_mins(1) };
-    let place = app.events.places.clone().try_acquire_owned().map_err(busy)?;
+/// `/events`: the served generation, every later one, and confirmations by exports that changed
+/// nothing.
+pub(crate) async fn stream(
+    State(app): State<AppState>,
+    client: ClientIp,
+) -> Result<Response, WebError> {
+    let slot = app.events.slots.acquire(client)?;
     let listener = Listener {
         generations: app.reader.generations(),
         stopping: app.events.stopping.subscribe(),
+        dashboards: app.is_preview.then(|| {
+            let mut changes = app.dashboards.changes();
+            // A page that was in the background may show an earlier state.
+            changes.mark_changed();
+            changes
+        }),
         first: true,
-        told: String::new(),
-        _place: place,
+        last_sent: String::new(),
+        _slot: slot,
     };
-    let events = unfold(listener, |mut listener| async move { listener.next().await.map(|event| (Ok::<_, Infallible>(event), listener)) });
+    let events = unfold(listener, |mut listener| async move {
+        listener.next().await.map(|event| (Ok::<_, Infallible>(event), listener))
+    });
     let headers = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // Nginx would hold events back.
+        // Nginx would buffer the events.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response())
+    Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+        .into_response())
 }
 
 impl Listener {
@@ -81,18 +143,55 @@ impl Listener {
             if !std::mem::take(&mut self.first) {
                 tokio::select! {
                     changed = self.generations.changed() => changed.ok()?,
+                    digest = changed(&mut self.dashboards) => {
+                        return Some(Event::default().event("dashboards").data(digest?));
+                    }
                     _ = self.stopping.changed() => return None,
                 }
             }
             let current = self.generations.borrow_and_update().clone();
             if let Some(info) = current {
-                let name = parts::generation_name(&info);
-                if name == self.told {
-                    return Some(Event::default().event("confirmed").data(info.as_of().unwrap_or(info.opened_at).to_string()));
+                let name = components::generation_name(&info);
+                if name == self.last_sent {
+                    return Some(
+                        Event::default()
+                            .event("confirmed")
+                            .data(info.as_of().unwrap_or(info.opened_at).to_string()),
+                    );
                 }
-                self.told.clone_from(&name);
+                self.last_sent.clone_from(&name);
                 return Some(Event::default().event("generation").data(name));
             }
         }
+    }
+}
+
+/// Returns the next digest of the dashboards, once they change.
+async fn changed(dashboards: &mut Option<watch::Receiver<String>>) -> Option<String> {
+    let Some(dashboards) = dashboards else { return std::future::pending().await };
+    dashboards.changed().await.ok()?;
+    Some(dashboards.borrow_and_update().clone())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_cannot_take_the_places_of_all_others() {
+        let slots = Arc::new(ListenerSlots(Mutex::default()));
+        let [greedy, neighbor, other] =
+            ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|ip| ClientIp(ip.parse().unwrap()));
+        let mut taken: Vec<_> =
+            (0..MAX_LISTENERS_PER_CLIENT).map(|_| slots.acquire(greedy).ok().unwrap()).collect();
+        for same in [greedy, neighbor] {
+            assert!(matches!(slots.acquire(same), Err(WebError::RateLimited { .. })));
+        }
+        assert!(slots.acquire(other).is_ok());
+        taken.pop();
+        assert!(slots.acquire(neighbor).is_ok(), "a page that is closed gives its place back");
+        drop(taken);
+        assert!(slots.0.lock().unwrap().is_empty());
     }
 }

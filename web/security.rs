@@ -1,4 +1,4 @@
-//! What every response tells the browser to forbid, and where forms may come from.
+//! Security headers, and the protection against cross-site requests.
 
 use axum::{
     extract::{Request, State},
@@ -9,14 +9,35 @@ use axum::{
 
 use tower_http::cors::CorsLayer;
 
-use super::{app::App, error::WebError};
+use super::{
+    app::AppState,
+    error::WebError,
+    pages::{billing, unsubscribe},
+};
 
-/// Nothing from elsewhere, nothing inline: styles and scripts are files of ours, forms go to ourselves, nobody frames us.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; \
+/// Allows nothing from other sites and nothing inline: styles and scripts are files of the site,
+/// forms are sent to it, and no page may frame it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; \
                       manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const ALWAYS: [(&str, &str); 7] = [
-    ("content-security-policy", POLICY),
+/// Allows pages of these origins to show a response in a frame or as a picture.
+pub(crate) fn allow_embedding(headers: &mut HeaderMap, by: &[String]) {
+    let ancestors = if by.is_empty() { "'none'".to_owned() } else { by.join(" ") };
+    let policy = CONTENT_SECURITY_POLICY
+        .replace("frame-ancestors 'none'", &format!("frame-ancestors {ancestors}"));
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    // This older header does not support origins.
+    if by.is_empty() {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    let name = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(name, HeaderValue::from_static("cross-origin"));
+}
+
+const SECURITY_HEADERS: [(&str, &str); 7] = [
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "same-origin"),
@@ -25,44 +46,82 @@ const ALWAYS: [(&str, &str); 7] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// Sets the headers that forbid. HTTPS is insisted on outside debug.
-pub(crate) async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Sets the security headers, and HSTS outside of debug mode.
+pub(crate) async fn set_headers(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    for (name, value) in ALWAYS {
+    let has_own_policy = headers.contains_key(header::CONTENT_SECURITY_POLICY);
+    for (name, value) in SECURITY_HEADERS {
+        // If a policy lists the allowed framing pages, this header would forbid all of them.
+        if has_own_policy && name == "x-frame-options" {
+            continue;
+        }
         headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
     }
     if !app.settings.web.debug {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000; includeSubDomains"),
+        );
     }
     response
 }
 
-/// Lets pages of these origins, and of no other, read the API. Keys travel in a header that such pages set themselves; cookies are never sent along.
+/// Lets pages of these origins read the API, and no others. Keys are sent in a header that such
+/// pages set themselves; cookies are never included.
 pub(crate) fn cors(origins: &[String]) -> CorsLayer {
     if origins.is_empty() {
         return CorsLayer::new();
     }
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    let told = ["etag", "link", "ratelimit", "ratelimit-policy", "x-materia-generation", "x-materia-rows", "x-materia-cursor"];
+    let origins: Vec<HeaderValue> =
+        origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let exposed = [
+        "etag",
+        "link",
+        "ratelimit",
+        "ratelimit-policy",
+        "x-materia-generation",
+        "x-materia-rows",
+        "x-materia-cursor",
+    ];
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::HEAD])
-        .allow_headers([header::AUTHORIZATION, header::ACCEPT, header::IF_NONE_MATCH, header::RANGE, header::IF_RANGE])
-        .expose_headers(told.map(HeaderName::from_static))
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::ACCEPT,
+            header::IF_NONE_MATCH,
+            header::RANGE,
+            header::IF_RANGE,
+        ])
+        .expose_headers(exposed.map(HeaderName::from_static))
 }
 
-/// Lets requests that change something through only from this site's own pages.
-pub(crate) async fn same_site(State(app): State<App>, request: Request, next: Next) -> Result<Response, WebError> {
+/// Refuses requests that change state unless they come from this site's own pages.
+pub(crate) async fn csrf_guard(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, WebError> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if safe || from_ourselves(request.headers(), &app.settings.web.base_url()) {
+    // Its own signature says who sent it.
+    let signed = request.uri().path() == billing::PATH;
+    // Mail programs send it from anywhere (RFC 8058); the signed address is all that counts.
+    let by_mail = request.uri().path().starts_with(unsubscribe::PREFIX);
+    if safe || signed || by_mail || is_same_origin(request.headers(), &app.settings.web.base_url())
+    {
         return Ok(next.run(request).await);
     }
     Err(WebError::CrossSite)
 }
 
-/// Browsers say where a request comes from by `Sec-Fetch-Site`; older ones only by `Origin`. Who says neither is no form of ours.
-fn from_ourselves(headers: &HeaderMap, base_url: &str) -> bool {
+/// Returns whether a request comes from this site: by `Sec-Fetch-Site`, or by `Origin` in older
+/// browsers. A request with neither is refused.
+fn is_same_origin(headers: &HeaderMap, base_url: &str) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => site == "same-origin",
@@ -71,7 +130,7 @@ fn from_ourselves(headers: &HeaderMap, base_url: &str) -> bool {
     }
 }
 
-/// Scheme, host and port of an address.
+/// Returns the scheme, host and port of an address.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     url[host..].find('/').map_or(url, |end| &url[..host + end])
@@ -83,8 +142,11 @@ mod tests {
     use super::*;
 
     fn comes_from_ourselves(headers: &[(&'static str, &'static str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        from_ourselves(&headers, "https://example.com/beans")
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        is_same_origin(&headers, "https://example.com/beans")
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""The data sets: lakehouses that hold nothing but a serving schema, so that every competitor copies the same; and what a pipeline changes in them."""
+"""The data sets, lakehouses with only a serving schema, so that every competitor copies the same; and the changes of a simulated pipeline."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import duckdb
 
 SCHEMA = "serving"
+# In the test suite, the benchmark only has to run.
+SCALE = "2" if os.environ.get("MATERIA_BENCH_SHORT") else "600"
 
 
 @dataclass
@@ -16,22 +18,49 @@ class DataSet:
     name: str
     about: str
     path: str
-    small: str  # the table that is changed as a small one
-    large: str  # and the largest one
+    small: str  # the small table to change
+    large: str  # the largest table
+    days: str = ""  # a column of days in it
 
-    def change(self, table, turn):
-        """What a pipeline run does: makes the table anew, one figure of it being another one than before."""
+    def change(self, table, row):
+        """Rebuilds the table with one changed value, as a pipeline run does."""
         with duckdb.connect(self.path) as connection:
             connection.execute(f'USE "{SCHEMA}"')
             column, kind = connection.execute(
                 "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? AND data_type <> 'BOOLEAN' ORDER BY column_index DESC LIMIT 1",
                 [SCHEMA, table],
             ).fetchone()
-            fresh = f"""CASE WHEN rowid = {turn} THEN NULL ELSE "{column}" END::{kind} AS "{column}\""""
+            fresh = f"""CASE WHEN rowid = {row} THEN NULL ELSE "{column}" END::{kind} AS "{column}\""""
             connection.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * REPLACE ({fresh}) FROM "{table}"')
 
+    def append(self, rebuild):
+        """Adds 1 % to the end of the largest table, which is rebuilt if requested."""
+        with duckdb.connect(self.path) as connection:
+            connection.execute(f'USE "{SCHEMA}"')
+            more = f'FROM "{self.large}" LIMIT (SELECT count(*) // 100 FROM "{self.large}")'
+            if rebuild:
+                connection.execute(f'CREATE OR REPLACE TABLE "{self.large}" AS (FROM "{self.large}") UNION ALL ({more})')
+            else:
+                connection.execute(f'INSERT INTO "{self.large}" {more}')
+
+    def order(self):
+        """Orders the largest table by day."""
+        with duckdb.connect(self.path) as connection:
+            connection.execute(f'USE "{SCHEMA}"; CREATE OR REPLACE TABLE "{self.large}" AS FROM "{self.large}" ORDER BY "{self.days}"')
+
+    def rewrite_last_days(self, number):
+        """Deletes the last 3 days of the largest table and inserts them with another value, as incremental models do."""
+        with duckdb.connect(self.path) as connection:
+            connection.execute(f'USE "{SCHEMA}"')
+            column = connection.execute("SELECT column_name FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? AND data_type = 'VARCHAR' LIMIT 1", [SCHEMA, self.large]).fetchone()[0]
+            connection.execute(
+                f"""BEGIN; CREATE TEMP TABLE last AS FROM "{self.large}" WHERE "{self.days}" > (SELECT max("{self.days}") - 3 FROM "{self.large}");
+                DELETE FROM "{self.large}" WHERE "{self.days}" >= (SELECT min("{self.days}") FROM last);
+                INSERT INTO "{self.large}" SELECT * REPLACE ('{number}' AS "{column}") FROM last; COMMIT; CHECKPOINT"""
+            )
+
     def touch(self):
-        """What a pipeline run does that finds nothing new: writes something of its own, and nothing that is served."""
+        """Writes to a table that is not served, as a pipeline run without new data does."""
         with duckdb.connect(self.path) as connection:
             connection.execute("CREATE OR REPLACE TABLE main.pipeline_state AS SELECT now() AS finished")
 
@@ -42,7 +71,7 @@ class DataSet:
 
 
 def make(name, folder, materia):
-    """Makes a data set in `folder`, once."""
+    """Creates a data set in `folder`, unless it exists."""
     path = os.path.join(folder, "lakehouse.duckdb")
     if not os.path.exists(path):
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,8 +79,8 @@ def make(name, folder, materia):
         unfinished = os.path.join(folder, "unfinished.duckdb")
         MAKERS[name](unfinished, materia)
         os.rename(unfinished, path)
-    about, small, large = ABOUT[name]
-    return DataSet(name, about, path, small, large)
+    about, small, large, *days = ABOUT[name]
+    return DataSet(name, about, path, small, large, *days)
 
 
 def tpch(scale):
@@ -71,9 +100,9 @@ def tpch(scale):
 
 
 def demo(path, materia):
-    """The demo's serving views, published once, so that they are tables here."""
+    """Creates tables from the demo's serving views, by publishing them once."""
     folder = f"{path}.demo"
-    subprocess.run([materia, "demo", folder, "--scale", "600"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([materia, "demo", folder, "--scale", SCALE], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([materia, "export", "--quiet", "--lakehouse", f"{folder}/lakehouse.duckdb", "--to", f"{folder}/analytics.duckdb"], check=True, cwd="/")
     shutil.copyfile(f"{folder}/analytics.duckdb", path)
     shutil.rmtree(folder)
@@ -92,8 +121,8 @@ def many(path, _materia):
 
 MAKERS = {"demo": demo, "tpch-sf1": tpch(1), "tpch-sf10": tpch(10), "many": many}
 ABOUT = {
-    "demo": ("the demo, `materia demo --scale 600`", "global_balance", "commodity_metrics"),
-    "tpch-sf1": ("TPC-H at scale factor 1", "nation", "lineitem"),
-    "tpch-sf10": ("TPC-H at scale factor 10", "nation", "lineitem"),
+    "demo": (f"the demo, `materia demo --scale {SCALE}`", "global_balance", "commodity_metrics"),
+    "tpch-sf1": ("TPC-H at scale factor 1", "nation", "lineitem", "l_shipdate"),
+    "tpch-sf10": ("TPC-H at scale factor 10", "nation", "lineitem", "l_shipdate"),
     "many": ("500 small tables", "t000", "t499"),
 }

@@ -1,4 +1,4 @@
-"""Processes, their time and their memory; competitors in turn; medians."""
+"""Processes, their time and their memory; alternating rounds; medians."""
 
 import json
 import os
@@ -15,13 +15,13 @@ RIVALS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rivals.py")
 @dataclass
 class Run:
     seconds: float
-    peak: int  # bytes of memory, at most
+    peak: int  # peak memory in bytes
     outcome: str = ""
 
 
 def process(arguments, folder):
-    """Runs it to its end; its whole time, its peak and what it printed."""
-    os.sync()  # What was written before is not written out at the cost of who comes next.
+    """Runs a command to completion; returns its time, peak memory and output."""
+    os.sync()  # Otherwise pending writes of earlier runs would slow down this one.
     with tempfile.NamedTemporaryFile("r") as measured:
         alone = [sys.executable, os.path.abspath(__file__), measured.name, *arguments]
         done = subprocess.run(alone, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=clean())
@@ -31,7 +31,7 @@ def process(arguments, folder):
 
 
 def measure(into, arguments):
-    """In a small process of its own: a peak begins with that of whoever starts the process."""
+    """Runs in a small process, because a child's peak memory starts at its parent's."""
     begun = time.perf_counter()
     child = subprocess.Popen(arguments)
     _, status, usage = os.wait4(child.pid, 0)
@@ -43,7 +43,7 @@ def measure(into, arguments):
 
 
 def clean():
-    """The environment without settings of materia's that somebody works with."""
+    """Returns the environment without materia's settings."""
     return {key: value for key, value in os.environ.items() if not key.startswith("MATERIA_") and key not in {"DUCKDB_PATH", "SERVING_DUCKDB_PATH"}}
 
 
@@ -65,21 +65,21 @@ def command(materia, source, target, limits, *more):
     return [materia, "export", "--json", "--keep", "1", "--lakehouse", source, "--to", target, *flags, *more]
 
 
-def in_turn(competitors, rounds, from_another=False):
-    """Every competitor once, then every one again: whatever else the machine does, it does to all of them. Name -> runs.
+def alternate(competitors, rounds, rotate=False):
+    """Runs all competitors once per round, so that other load on the machine affects all of them. Returns the runs by name.
 
-    With `from_another` each round begins with the next one, for competitors in no order: what one leaves behind is not always found by the same other one.
+    With `rotate`, each round starts with another competitor, so that none always runs after the same one.
     """
     runs, names = {name: [] for name in competitors}, list(competitors)
-    for turn in range(rounds):
-        first = turn % len(names) if from_another else 0
+    for number in range(rounds):
+        first = number % len(names) if rotate else 0
         for name in names[first:] + names[:first]:
             runs[name].append(competitors[name]())
     return runs
 
 
 def warm(path):
-    """So that nobody pays for reading the disk: every competitor finds the source in memory, as far as it fits there."""
+    """Reads the source into the page cache, as far as it fits, so that no competitor pays for reading the disk."""
     with open(path, "rb") as file:
         while file.read(1 << 24):
             pass

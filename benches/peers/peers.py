@@ -1,6 +1,6 @@
-"""What an export costs next to every other way: python peers.py path/to/materia (see README.md).
+"""Compares exports with other ways to copy: python peers.py path/to/materia (see README.md).
 
-Wants what requirements.txt says, at exactly those versions: the same DuckDB as materia's.
+Needs the packages of infra/requirements/python-peers.txt, in these versions: DuckDB must be the version that materia uses.
 """
 
 import argparse
@@ -16,21 +16,21 @@ from data import SCHEMA
 
 ROUNDS = {"demo": 7, "tpch-sf1": 7, "tpch-sf10": 3, "many": 7}
 LIMITS = {"tpch-sf10": {"memory_limit": "2GB"}}
-ARROW_NEEDS = {"tpch-sf10": 16 << 30}  # bytes of memory: whole tables are fetched, whatever DuckDB's limit
+ARROW_NEEDS = {"tpch-sf10": 16 << 30}  # bytes of memory: whole tables are fetched, despite DuckDB's limit
 
 
 def main():
-    asked = arguments()
-    materia = os.path.realpath(asked.materia)
+    options = arguments()
+    materia = os.path.realpath(options.materia)
     has_full = "--full" in subprocess.run([materia, "export", "--help"], check=True, capture_output=True, text=True).stdout
-    os.makedirs(asked.work, exist_ok=True)
+    os.makedirs(options.work, exist_ok=True)
     found = []
-    with tempfile.TemporaryDirectory(dir=asked.work, prefix="run-") as scratch:
-        for name in asked.sets:
-            folder = os.path.join(asked.work, name)
-            print(f"== {name}: making the data", flush=True)
+    with tempfile.TemporaryDirectory(dir=options.work, prefix="run-") as scratch:
+        for name in options.sets:
+            folder = os.path.join(options.work, name)
+            print(f"== {name}: creating the data", flush=True)
             source = data.make(name, folder, materia)
-            part = report.Part(source, LIMITS.get(name, {}), asked.rounds or ROUNDS[name])
+            part = report.Part(source, LIMITS.get(name, {}), options.rounds or ROUNDS[name])
             print(f"== {name}: full exports", flush=True)
             full(part, materia, scratch)
             if has_full:
@@ -38,29 +38,29 @@ def main():
                 incremental(part, materia, scratch)
             found.append(part)
             print(report.part(part), flush=True)
-            if not asked.keep:
+            if not options.keep:
                 shutil.rmtree(folder)
-    readers = report.readers(reader_bench()) if asked.readers else None
-    text = report.whole(found, materia, asked, has_full, readers)
+    readers = report.readers(reader_bench()) if options.readers else None
+    text = report.whole(found, materia, options, has_full, readers)
     print(text)
-    if asked.write:
+    if options.write:
         report.write(text)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("materia", help="the release build")
+    parser.add_argument("materia", help="path of the release build")
     parser.add_argument("--sets", nargs="+", choices=list(data.MAKERS), default=list(data.MAKERS))
-    parser.add_argument("--rounds", type=int, help="how often each competitor runs")
-    parser.add_argument("--readers", action="store_true", help="also what readers notice of a swap (cargo bench --bench reader)")
+    parser.add_argument("--rounds", type=int, help="runs per competitor")
+    parser.add_argument("--readers", action="store_true", help="also measure the effect of a swap on readers (cargo bench --bench reader)")
     parser.add_argument("--keep", action="store_true", help="keep the data sets for the next run")
-    parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "materia-peers"), help="where the data is made [default: %(default)s]")
+    parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "materia-peers"), help="folder for the data [default: %(default)s]")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     return parser.parse_args()
 
 
 def full(part, materia, scratch):
-    """Everything into an empty target, against the others."""
+    """Compares full exports into an empty target with the competitors."""
     source, limits = part.source.path, part.limits
     target, folder = os.path.join(scratch, "rival.duckdb"), os.path.join(scratch, "served")
 
@@ -72,41 +72,48 @@ def full(part, materia, scratch):
     competitors = {"materia export": export}
     for how in ["copy_database", "through_arrow", "cp"]:
         if how == "through_arrow" and memory_left() < ARROW_NEEDS.get(part.source.name, 0):
-            part.notes.append("The copy through Arrow was left out: it fetches whole tables, for which this machine has too little memory.")
+            part.notes.append("The copy through Arrow was skipped: it fetches whole tables, for which this machine has too little memory.")
             continue
         competitors[how] = lambda how=how: measure.rival(how, source, target, SCHEMA, limits, scratch)
     measure.warm(source)
-    part.full = measure.in_turn(competitors, part.rounds, from_another=True)
+    part.full = measure.alternate(competitors, part.rounds, rotate=True)
     sizes = part.source.sizes()
     for copy in [os.path.join(folder, "analytics.duckdb"), target]:
         copied = data.DataSet("", "", copy, "", "").sizes()
-        assert copied == sizes, f"{copy} holds other tables than the lakehouse"
+        assert copied == sizes, f"{copy} has different tables than the lakehouse"
     measure.remove(target)
     shutil.rmtree(folder)
 
 
 def incremental(part, materia, scratch):
-    """After each change an export, and then a full one of the same."""
+    """Measures an incremental and a full export after each change."""
     source, limits = part.source, part.limits
     folder = os.path.join(scratch, "served")
     os.mkdir(folder)
     target = os.path.join(folder, "analytics.duckdb")
     measure.export(materia, source.path, target, limits, scratch)
-    turns = iter(range(10_000))
+    rows = iter(range(10_000))
     changes = {
         "nothing written": lambda: None,
         "written, but no served table": source.touch,
-        f"{source.small} changed": lambda: source.change(source.small, next(turns)),
-        f"{source.large} changed": lambda: source.change(source.large, next(turns)),
+        f"{source.small} changed": lambda: source.change(source.small, next(rows)),
+        f"{source.large} changed at its start": lambda: source.change(source.large, next(rows)),
+        f"1 % appended to {source.large}": lambda: source.append(rebuild=False),
+        f"{source.large} rebuilt with 1 % more": lambda: source.append(rebuild=True),
     }
+    if source.days:
+        changes[f"the last 3 days of {source.large} rewritten, ordered by {source.days}"] = lambda: source.rewrite_last_days(next(rows))
     for name, change in changes.items():
+        if "ordered by" in name:
+            source.order()
+            measure.export(materia, source.path, target, limits, scratch)
 
         def after(change=change):
             change()
             return measure.export(materia, source.path, target, limits, scratch)
 
         again = lambda: measure.export(materia, source.path, target, limits, scratch, "--full")
-        part.incremental[name] = measure.in_turn({"changed": after, "full": again}, part.rounds)
+        part.incremental[name] = measure.alternate({"changed": after, "full": again}, part.rounds)
     shutil.rmtree(folder)
 
 

@@ -1,6 +1,6 @@
-"""One copy of every table by somebody else: python rivals.py HOW SOURCE TARGET SCHEMA [MEMORY_LIMIT] [THREADS]
+"""Copies all tables with another tool: python rivals.py HOW SOURCE TARGET SCHEMA [MEMORY_LIMIT] [THREADS]
 
-Prints its seconds, from connecting to the closed and durable file. Starting Python and importing DuckDB is not counted, so that what is compared is copying.
+Prints the seconds from connecting to the closed and durable file. Starting Python and importing DuckDB are not counted, so that only copying is compared.
 """
 
 import os
@@ -17,7 +17,7 @@ def connect(memory_limit, threads):
 
 
 def attach(connection, source, target):
-    """Both under names of their own, the target in the storage version of the source."""
+    """Attaches both databases; the target gets the storage version of the source."""
     connection.execute(f"ATTACH '{source}' AS source (READ_ONLY)")
     (tag,) = connection.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'source'").fetchone()
     connection.execute(f"ATTACH '{target}' AS target (STORAGE_VERSION '{tag.rstrip('+')}')")
@@ -30,7 +30,7 @@ def close(connection, target):
 
 
 def copy_database(source, target, _schema, memory_limit=None, threads=None):
-    """What DuckDB itself has for it."""
+    """Copies with DuckDB's own statement."""
     connection = connect(memory_limit, threads)
     attach(connection, source, target)
     connection.execute("COPY FROM DATABASE source TO target")
@@ -38,7 +38,7 @@ def copy_database(source, target, _schema, memory_limit=None, threads=None):
 
 
 def through_arrow(source, target, schema, memory_limit=None, threads=None):
-    """As it is often done by hand: each table is fetched as Arrow, registered and made a table of."""
+    """Copies as scripts often do: each table is fetched as Arrow, registered, and inserted into a new table."""
     connection = connect(memory_limit, threads)
     attach(connection, source, target)
     connection.execute(f'CREATE SCHEMA target."{schema}"')
@@ -53,7 +53,7 @@ def through_arrow(source, target, schema, memory_limit=None, threads=None):
 
 
 def cp(source, target, _schema, _memory_limit=None, _threads=None):
-    """The bytes as they are: no choice of tables, no check, and only while nobody writes."""
+    """Copies the file itself: all tables, without checks, and only safe while nothing writes to it."""
     subprocess.run(["cp", "--reflink=never", source, target], check=True)
     subprocess.run(["sync", target], check=True)
 

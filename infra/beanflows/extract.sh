@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Lands one source's official file, if there is a newer one.
+# Downloads the newest official file of one source into the landing folder.
 #
-#   extract.sh psd|cot|prices
+#   extract.sh psd|cot|prices|rain
 #
-# The download is conditional (ETag): an unchanged source costs one request. What was fetched is brought into the layout that the models read
-# (landing.py), which also refuses what is not what was expected, such as a page about maintenance; only then it gets its name, in one step.
-# A file that differs from the newest landed one becomes another vintage, with today's date in its name.
+# The download is conditional (ETag): an unchanged source costs one request. landing.py converts the file to the layout that the models read, and
+# refuses unexpected contents, such as a maintenance page; only then is the file renamed into place.
+# A file that differs from the newest landed one becomes a new vintage, with today's date in its name.
 #
-# LANDING is the folder [default: landing beside this script]; PSD_URL, COT_URL, PRICES_URL and PRICES_PAGE are other places to fetch from.
+# LANDING is the folder [default: landing next to this script]; PSD_URL, COT_URL, PRICES_URL, PRICES_PAGE and RAIN_URL override the sources.
+# OPEN_METEO_KEY is the key of a plan for the rain: the service without one is for non-commercial use.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 landing=${LANDING:-$here/landing}
@@ -15,7 +16,7 @@ landing=${LANDING:-$here/landing}
 die() { printf 'extract.sh: %s\n' "$*" >&2; exit 1; }
 fetch() { curl --fail --silent --show-error --location --retry 3 --retry-connrefused --connect-timeout 20 --max-time "${EXTRACT_MAX_TIME:-300}" "$@"; }
 
-# The file's address has a part that changes every year: the page that links to it does not.
+# The URL of the file changes every year, the URL of the page that links to it does not.
 prices_url() {
     local page=${PRICES_PAGE:-https://www.worldbank.org/en/research/commodity-markets} link
     link=$(fetch "$page" | grep -oE 'https?://[^"'"'"' <>]+/CMO-Historical-Data-Monthly\.xlsx' | head -n 1) || true
@@ -38,11 +39,15 @@ case $source in
         url=${PRICES_URL:-$(prices_url)}
         name=worldbank_pinksheet_coffee_monthly
         ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    rain)
+        url=${RAIN_URL:-$(python3 "$here/landing.py" rain-url)}
+        name=era5_monthly_precip_coffee_regions_models=era5
+        ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 mkdir -p "$landing"
-[ ! -e "$landing/SAMPLE.md" ] || die "$landing holds sample figures; official files land in a folder of their own (LANDING)"
+[ ! -e "$landing/SAMPLE.md" ] || die "$landing contains sample figures; set LANDING to another folder for official files"
 work=$(mktemp -d "$landing/.$name.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 etag=$landing/.$name.etag
@@ -53,7 +58,7 @@ if [ "$status" = 304 ]; then
     printf '%s: unchanged at the source\n' "$source"
     exit 0
 fi
-[ -s "$work/raw" ] || die "$url sent nothing (status $status)"
+[ -s "$work/raw" ] || die "${url%%\?*} sent nothing (status $status)"
 python3 "$here/landing.py" "$source" "$work/raw" "$work/landed"
 
 newest=$(find "$landing" -maxdepth 1 -name "${name}_*.csv" | sort | tail -n 1)
@@ -65,5 +70,5 @@ else
     mv --force --no-target-directory "$work/landed" "$landed"
     printf '%s: landed %s, %s lines\n' "$source" "${landed##*/}" "$(wc -l <"$landed")"
 fi
-# Last: whatever went wrong before, the next run fetches it again.
+# Saved last, so that the next run downloads the file again after any failure.
 [ ! -e "$work/etag" ] || mv --force "$work/etag" "$etag"

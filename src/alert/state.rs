@@ -1,9 +1,9 @@
-//! What is known to be wrong, what has been told, and what is still to be sent.
+//! Alert state: open incidents, when they were reported, and unsent messages.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::Path,
     time::Duration,
 };
@@ -13,82 +13,116 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     files,
-    lock::{self, Holder, Mode},
+    lock::{self, LockHolder, Mode},
     status::Finding,
-    target::Target,
+    store::Store,
 };
 
-/// Everything that alerts remember from one look to the next.
+/// The state's size is a multiple of this, so that there is room for more incidents on a full disk.
+const RESERVED_BYTES: usize = 16 * 1024;
+
+/// The alert state that persists between checks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
-    /// What is wrong now, by the condition's name.
-    pub wrong: BTreeMap<String, Episode>,
+pub struct AlertState {
+    /// Open incidents, by the condition's name.
+    pub wrong: BTreeMap<String, Incident>,
     /// When each condition was last alerted.
     pub alerted: BTreeMap<String, Timestamp>,
-    /// Who holds the lakehouse.
-    pub held: Option<Held>,
-    /// What could not be sent yet, oldest first.
+    /// The current lock holder of the lakehouse.
+    pub held: Option<HeldSince>,
+    /// Unsent messages, oldest first.
     pub outbox: Vec<Message>,
+    /// Incidents that began and ended within the cool-down, by the condition's name; they are
+    /// reported when it ends.
+    pub unreported: BTreeMap<String, Unreported>,
+    /// Since when messages have not been delivered.
+    pub undelivered: Option<Undelivered>,
 }
 
-/// Something that is wrong, from its beginning to its end.
+/// Incidents of one condition that ended before they could be reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Episode {
-    /// When it was first seen.
+pub struct Unreported {
+    /// When the first one began.
     pub since: Timestamp,
-    /// What it is, in words.
+    /// When the last one ended.
+    pub until: Timestamp,
+    /// The number of incidents.
+    pub times: u32,
+    /// The description of the last one.
     pub text: String,
-    /// Whether it was alerted: where it began within the cool-down, it is not until that is over.
-    pub told: bool,
+}
+
+/// A receiver that does not accept messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// When the first attempt failed.
+    pub since: Timestamp,
+    /// Why the last attempt failed, without the receiver's address.
+    pub error: String,
+    /// The number of waiting messages.
+    pub messages: usize,
+}
+
+/// An incident, from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When it was first observed.
+    pub since: Timestamp,
+    pub text: String,
+    /// Whether an alert was sent; for an incident that begins within the cool-down, none is sent
+    /// until the cool-down ends.
+    // Its name in the state file.
+    #[serde(rename = "told")]
+    pub reported: bool,
 }
 
 /// A process that holds the lakehouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// Which; absent where the system does not tell.
+pub struct HeldSince {
+    /// The process id; absent if the system does not report it.
     pub pid: Option<u32>,
-    /// When it was first seen to.
+    /// When it was first observed to hold the lakehouse.
     pub since: Timestamp,
 }
 
-/// Whether something began or is over.
+/// Whether an incident began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// It began.
+pub enum MessageKind {
     Alert,
-    /// It is over.
     Recovery,
-    /// Somebody wants to see whether alerts arrive.
     Test,
 }
 
-/// One thing to send.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The same for every try to send it.
+    /// The same for every delivery attempt.
     pub id: String,
-    /// What kind.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// The condition's name, for machines.
     pub condition: String,
-    /// What it is, in words.
     pub text: String,
-    /// When it began.
     pub since: Timestamp,
-    /// When it was decided to tell.
+    /// When the message was created.
     pub at: Timestamp,
 }
 
 impl Message {
-    /// Something to tell about a condition.
+    /// Creates a message about a condition.
     #[must_use]
-    pub fn new(kind: Kind, condition: &str, text: &str, since: Timestamp, at: Timestamp) -> Self {
+    pub fn new(
+        kind: MessageKind,
+        condition: &str,
+        text: &str,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> Self {
         let word = match kind {
-            Kind::Alert => "alert",
-            Kind::Recovery => "recovery",
-            Kind::Test => "test",
+            MessageKind::Alert => "alert",
+            MessageKind::Recovery => "recovery",
+            MessageKind::Test => "test",
         };
         let id = format!("{condition}-{word}-{}", at.as_millisecond());
         Self { id, kind, condition: condition.to_owned(), text: text.to_owned(), since, at }
@@ -98,75 +132,179 @@ impl Message {
 impl std::fmt::Display for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
-            Kind::Alert => f.write_str(&self.text),
-            Kind::Recovery => write!(f, "over: {}", self.text),
-            Kind::Test => write!(f, "test: {}", self.text),
+            MessageKind::Alert => f.write_str(&self.text),
+            MessageKind::Recovery => write!(f, "over: {}", self.text),
+            MessageKind::Test => write!(f, "test: {}", self.text),
         }
     }
 }
 
-impl State {
-    /// As it was left; empty where there is none or where it cannot be understood.
+impl AlertState {
+    /// Loads the state; empty if there is none or it cannot be parsed.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
-    pub fn load(target: &Target) -> io::Result<Self> {
-        match fs::read(target.alerts()) {
+    /// The file exists and cannot be read.
+    pub fn load(target: &Store) -> io::Result<Self> {
+        match fs::read(target.local().alerts()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            // Then what is wrong is told again: better than not at all.
+            // Open incidents are then reported again, which is better than not reporting them.
             text => Ok(serde_json::from_slice(&text?).unwrap_or_default()),
         }
     }
 
-    /// Keeps it, whole or not at all.
+    /// Saves the state atomically. On a full disk it overwrites the previous state, which has room
+    /// for that: otherwise every check would send the same alerts, and the end of the incident
+    /// would never be reported.
     ///
     /// # Errors
-    /// The operating system's.
-    pub fn save(&self, target: &Target) -> io::Result<()> {
-        files::write_whole(&target.alerts(), &serde_json::to_vec_pretty(self)?)
+    /// Returns the operating system's error.
+    pub fn save(&self, target: &Store) -> io::Result<()> {
+        let path = target.local().alerts();
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        text.resize(text.len().next_multiple_of(RESERVED_BYTES), b' ');
+        match files::write_atomic(&path, &text) {
+            Err(error)
+                if fs::metadata(&path).is_ok_and(|former| former.len() >= text.len() as u64) =>
+            {
+                overwrite(&path, &mut text).map_err(|_| error)
+            }
+            written => written,
+        }
     }
 
-    /// Takes the turn to look and tell, for as long as the file lives; `None` where somebody else has it.
+    /// Locks the alert state until the file is closed; `None` if another alert run holds the lock.
     ///
     /// # Errors
-    /// The operating system's.
-    pub fn turn(target: &Target) -> io::Result<Option<File>> {
-        let path = files::with_suffix(&target.alerts(), ".lock");
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(Path::new(&path))?;
+    /// Returns the operating system's error.
+    pub fn try_lock(target: &Store) -> io::Result<Option<File>> {
+        let path = files::with_suffix(&target.local().alerts(), ".lock");
+        let file = lock::open_lock_file(&path)?;
         Ok(lock::try_lock(&file, Mode::Exclusive)?.is_none().then_some(file))
     }
 
-    /// Remembers since when the same process holds the lakehouse.
-    pub fn see_holder(&mut self, holder: Option<&Holder>, now: Timestamp) {
-        let same = self.held.take().filter(|held| holder.is_some_and(|holder| holder.pid == held.pid));
-        self.held = holder.map(|holder| same.unwrap_or(Held { pid: holder.pid, since: now }));
+    /// Records since when the same process has held the lakehouse.
+    pub fn track_holder(&mut self, holder: Option<&LockHolder>, now: Timestamp) {
+        let same =
+            self.held.take().filter(|held| holder.is_some_and(|holder| holder.pid == held.pid));
+        self.held = holder.map(|holder| same.unwrap_or(HeldSince { pid: holder.pid, since: now }));
     }
 
-    /// What of all that is wrong is news: one alert when something begins, one recovery when something that was alerted is over, and no other
-    /// alert of the same condition within the cool-down.
-    pub fn decide(&mut self, findings: &[Finding], now: Timestamp, cool_down: Duration) -> Vec<Message> {
+    /// Records that a message was delivered, or why it was not.
+    pub fn track_delivery(&mut self, failure: Option<&str>, now: Timestamp) {
+        let before = self.undelivered.take();
+        self.undelivered = failure.map(|error| Undelivered {
+            since: before.map_or(now, |before| before.since),
+            error: error.to_owned(),
+            messages: self.outbox.len(),
+        });
+    }
+
+    /// Returns the messages due for the current findings: one alert when an incident begins, one
+    /// recovery when an alerted incident ends, and no other alert of the same condition within the
+    /// cool-down. An incident that begins within the cool-down is reported when the cool-down ends,
+    /// even if the incident has ended.
+    pub fn transitions(
+        &mut self,
+        findings: &[Finding],
+        now: Timestamp,
+        cool_down: Duration,
+    ) -> Vec<Message> {
         let mut news = Vec::new();
-        let over: Vec<String> = self.wrong.keys().filter(|key| !findings.iter().any(|one| one.condition.key() == **key)).cloned().collect();
+        let over: Vec<String> = self
+            .wrong
+            .keys()
+            .filter(|key| !findings.iter().any(|one| one.condition.key() == **key))
+            .cloned()
+            .collect();
         for key in over {
-            if let Some(episode) = self.wrong.remove(&key).filter(|episode| episode.told) {
-                news.push(Message::new(Kind::Recovery, &key, &episode.text, episode.since, now));
+            let Some(incident) = self.wrong.remove(&key) else { continue };
+            if incident.reported {
+                let Incident { since, text, .. } = incident;
+                news.push(Message::new(MessageKind::Recovery, &key, &text, since, now));
+            } else {
+                self.keep_unreported(key, incident, now);
             }
         }
         for finding in findings {
             let key = finding.condition.key();
-            let cooled = self.alerted.get(&key).is_none_or(|last| {
-                // A clock that went backwards silences nobody.
-                Duration::try_from(now.duration_since(*last)).is_ok_and(|passed| passed >= cool_down) || *last > now
+            let has_cooled = self.has_cooled(&key, now, cool_down);
+            let incident = self.wrong.entry(key.clone()).or_insert_with(|| Incident {
+                since: now,
+                text: String::new(),
+                reported: false,
             });
-            let episode = self.wrong.entry(key.clone()).or_insert_with(|| Episode { since: now, text: String::new(), told: false });
-            episode.text.clone_from(&finding.text);
-            if !episode.told && cooled {
-                episode.told = true;
-                self.alerted.insert(key.clone(), now);
-                news.push(Message::new(Kind::Alert, &key, &finding.text, episode.since, now));
+            incident.text.clone_from(&finding.text);
+            if incident.reported || !has_cooled {
+                continue;
             }
+            incident.reported = true;
+            let since = incident.since;
+            let text = match self.unreported.remove(&key) {
+                Some(before) => format!("{} (again: {})", finding.text, before.summary()),
+                None => finding.text.clone(),
+            };
+            self.alerted.insert(key.clone(), now);
+            news.push(Message::new(MessageKind::Alert, &key, &text, since, now));
+        }
+        news.extend(self.report_past(now, cool_down));
+        news
+    }
+
+    fn has_cooled(&self, key: &str, now: Timestamp, cool_down: Duration) -> bool {
+        self.alerted.get(key).is_none_or(|last| {
+            // A clock that went backwards must not suppress alerts.
+            Duration::try_from(now.duration_since(*last)).is_ok_and(|passed| passed >= cool_down)
+                || *last > now
+        })
+    }
+
+    fn keep_unreported(&mut self, key: String, incident: Incident, now: Timestamp) {
+        let before = self.unreported.remove(&key);
+        let (since, times) =
+            before.map_or((incident.since, 0), |before| (before.since, before.times));
+        let text = incident.text;
+        self.unreported.insert(key, Unreported { since, until: now, times: times + 1, text });
+    }
+
+    /// Reports incidents that ended before the cool-down did.
+    fn report_past(&mut self, now: Timestamp, cool_down: Duration) -> Vec<Message> {
+        let due: Vec<String> = self
+            .unreported
+            .keys()
+            .filter(|key| !self.wrong.contains_key(*key) && self.has_cooled(key, now, cool_down))
+            .cloned()
+            .collect();
+        let mut news = Vec::new();
+        for key in due {
+            let Some(past) = self.unreported.remove(&key) else { continue };
+            let text = format!("{} ({})", past.text, past.summary());
+            self.alerted.insert(key.clone(), now);
+            news.push(Message::new(MessageKind::Recovery, &key, &text, past.since, now));
         }
         news
+    }
+}
+
+/// Replaces the content of a file without requiring space. A crash in between leaves an unparsable
+/// file, which is equivalent to no state.
+fn overwrite(path: &Path, text: &mut Vec<u8>) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    let length = file.metadata()?.len();
+    text.resize(usize::try_from(length).unwrap_or(usize::MAX).max(text.len()), b' ');
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+impl Unreported {
+    /// Describes when the incidents occurred.
+    fn summary(&self) -> String {
+        let at = |at: Timestamp| at.strftime("%H:%M").to_string();
+        let (since, until) = (at(self.since), at(self.until));
+        match self.times {
+            1 => format!("from {since} to {until} UTC, within the cool-down"),
+            times => format!("{times} times from {since} to {until} UTC, within the cool-down"),
+        }
     }
 }
 
@@ -178,55 +316,123 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// What is told at each of these minutes, where something is wrong (`true`) or not.
-    fn told(looks: &[(i64, bool)]) -> Vec<(i64, Kind)> {
+    /// Returns the message at each of these minutes, given whether the condition holds (`true`) or
+    /// not.
+    fn messages_of(checks: &[(i64, bool)]) -> Vec<(i64, MessageKind)> {
         let finding = Finding { condition: Condition::Stale, text: "stale".to_owned() };
-        let (mut state, mut told) = (State::default(), Vec::new());
-        for (minute, wrong) in looks {
+        let (mut state, mut sent) = (AlertState::default(), Vec::new());
+        for (minute, wrong) in checks {
             let now = Timestamp::from_second(1_795_000_000 + minute * 60).unwrap();
             let findings = if *wrong { std::slice::from_ref(&finding) } else { &[] };
-            // What was kept in a file is what is gone on with.
+            // The saved state is loaded again before it is continued.
             state = serde_json::from_slice(&serde_json::to_vec(&state).unwrap()).unwrap();
-            told.extend(state.decide(findings, now, HOUR).into_iter().map(|message| (*minute, message.kind)));
+            sent.extend(
+                state
+                    .transitions(findings, now, HOUR)
+                    .into_iter()
+                    .map(|message| (*minute, message.kind)),
+            );
         }
-        told
+        sent
     }
 
     #[test]
-    fn each_edge_is_told_once() {
-        let looks = [(0, false), (1, true), (2, true), (90, true), (91, false), (92, false)];
-        assert_eq!(told(&looks), [(1, Kind::Alert), (91, Kind::Recovery)]);
+    fn each_change_of_state_is_sent_once() {
+        let checks = [(0, false), (1, true), (2, true), (90, true), (91, false), (92, false)];
+        assert_eq!(messages_of(&checks), [(1, MessageKind::Alert), (91, MessageKind::Recovery)]);
     }
 
     #[test]
-    fn nothing_is_told_during_the_cool_down_and_what_is_still_wrong_after_it() {
+    fn nothing_is_sent_during_the_cool_down_and_lasting_problems_after_it() {
         let flaps = [(0, true), (1, false), (2, true), (3, false), (4, true), (59, true)];
-        assert_eq!(told(&flaps), [(0, Kind::Alert), (1, Kind::Recovery)]);
+        assert_eq!(messages_of(&flaps), [(0, MessageKind::Alert), (1, MessageKind::Recovery)]);
+        let passes = [(0, true), (1, false), (2, true), (3, false), (59, false), (60, false)];
+        assert_eq!(
+            messages_of(&passes),
+            [(0, MessageKind::Alert), (1, MessageKind::Recovery), (60, MessageKind::Recovery)],
+            "an incident that is over is reported too"
+        );
+        let returns = [(0, true), (1, false), (2, true), (3, false), (90, true), (91, false)];
+        assert_eq!(
+            messages_of(&returns),
+            [
+                (0, MessageKind::Alert),
+                (1, MessageKind::Recovery),
+                (90, MessageKind::Alert),
+                (91, MessageKind::Recovery)
+            ]
+        );
         let stays = [(0, true), (1, false), (2, true), (60, true), (61, true), (62, false)];
-        assert_eq!(told(&stays), [(0, Kind::Alert), (1, Kind::Recovery), (60, Kind::Alert), (62, Kind::Recovery)]);
+        assert_eq!(
+            messages_of(&stays),
+            [
+                (0, MessageKind::Alert),
+                (1, MessageKind::Recovery),
+                (60, MessageKind::Alert),
+                (62, MessageKind::Recovery)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_incident_within_the_cool_down_is_reported_with_its_times() {
+        let finding = Finding { condition: Condition::Stale, text: "stale".to_owned() };
+        let mut state = AlertState::default();
+        let mut texts = Vec::new();
+        for (minute, wrong) in
+            [(0, true), (1, false), (2, true), (3, false), (5, true), (9, false), (60, false)]
+        {
+            let now = Timestamp::from_second(1_795_000_000 + minute * 60).unwrap();
+            let findings = if wrong { std::slice::from_ref(&finding) } else { &[] };
+            texts.extend(
+                state.transitions(findings, now, HOUR).into_iter().map(|one| one.to_string()),
+            );
+        }
+        assert_eq!(
+            texts,
+            [
+                "stale",
+                "over: stale",
+                "over: stale (2 times from 11:08 to 11:15 UTC, within the cool-down)"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_receiver_that_does_not_answer_is_remembered_from_the_first_failure_on() {
+        let at = |minute: i64| Timestamp::from_second(1_795_000_000 + minute * 60).unwrap();
+        let mut state = AlertState::default();
+        state.track_delivery(Some("it answers with status 503"), at(0));
+        state.track_delivery(Some("connection refused"), at(5));
+        let undelivered = state.undelivered.clone().unwrap();
+        assert_eq!((undelivered.since, undelivered.error.as_str()), (at(0), "connection refused"));
+        state.track_delivery(None, at(6));
+        assert_eq!(state.undelivered, None);
     }
 
     #[test]
     fn different_things_do_not_silence_one_another() {
         let now = Timestamp::from_second(1_795_000_000).unwrap();
-        let mut state = State::default();
-        let one = Finding { condition: Condition::PipelineFailed("a".to_owned()), text: "a".to_owned() };
-        let other = Finding { condition: Condition::PipelineFailed("b".to_owned()), text: "b".to_owned() };
-        assert_eq!(state.decide(std::slice::from_ref(&one), now, HOUR).len(), 1);
-        assert_eq!(state.decide(&[one, other], now, HOUR).len(), 1);
+        let mut state = AlertState::default();
+        let one =
+            Finding { condition: Condition::PipelineFailed("a".to_owned()), text: "a".to_owned() };
+        let other =
+            Finding { condition: Condition::PipelineFailed("b".to_owned()), text: "b".to_owned() };
+        assert_eq!(state.transitions(std::slice::from_ref(&one), now, HOUR).len(), 1);
+        assert_eq!(state.transitions(&[one, other], now, HOUR).len(), 1);
     }
 
     #[test]
     fn holding_is_counted_for_one_holder_and_without_a_break() {
         let at = |minute: i64| Timestamp::from_second(1_795_000_000 + minute * 60).unwrap();
-        let holder = |pid| Holder { pid: Some(pid), command: None, running: None };
-        let mut state = State::default();
-        state.see_holder(Some(&holder(1)), at(0));
-        state.see_holder(Some(&holder(1)), at(5));
+        let holder = |pid| LockHolder { pid: Some(pid), command: None, running: None };
+        let mut state = AlertState::default();
+        state.track_holder(Some(&holder(1)), at(0));
+        state.track_holder(Some(&holder(1)), at(5));
         assert_eq!(state.held.as_ref().unwrap().since, at(0));
-        state.see_holder(Some(&holder(2)), at(6));
+        state.track_holder(Some(&holder(2)), at(6));
         assert_eq!(state.held.as_ref().unwrap().since, at(6));
-        state.see_holder(None, at(7));
+        state.track_holder(None, at(7));
         assert_eq!(state.held, None);
     }
 }

@@ -1,53 +1,62 @@
-//! Sending, to whoever listens.
+//! Sends alerts and heartbeats to webhooks.
 
-use std::time::Duration;
+use std::{
+    net::{TcpStream, ToSocketAddrs as _},
+    time::Duration,
+};
 
 use serde_json::json;
 
-use super::{Kind, Message};
+use super::{Message, MessageKind};
 use crate::settings::Secret;
 
-/// How long a receiver may take, from its name to its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of a request, from name resolution to the response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a connection to a receiver.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why something could not be sent. The address is secret and is not told.
+/// Why sending failed. The URL is secret and not part of the error.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It answered that it does not take it.
-    #[error("it answers with status {0}")]
+    /// The receiver rejected the message.
+    #[error("it responded with status {0}")]
     Status(u16),
-    /// It cannot be reached.
+    /// The receiver cannot be reached.
     #[error("{0}")]
     Unreachable(String),
 }
 
-/// Who alerts and heartbeats are sent to.
-pub struct Receiver {
+/// Sends alerts and heartbeats.
+pub struct WebhookClient {
     agent: ureq::Agent,
     service: String,
     served: String,
 }
 
-impl Receiver {
-    /// `service` is whose alerts these are, `served` what they are about.
+impl WebhookClient {
+    /// `service` is the name of the sender, `served` the served data.
     #[must_use]
     pub fn new(service: &str, served: &str) -> Self {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).user_agent("materia").build().new_agent();
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .user_agent("materia")
+            .build()
+            .new_agent();
         Self { agent, service: service.to_owned(), served: served.to_owned() }
     }
 
     /// Sends one message as JSON: `text` for Slack and people, the rest for machines.
     ///
     /// # Errors
-    /// It did not arrive, or was not taken.
+    /// The message did not arrive, or was rejected.
     pub fn send(&self, webhook: &Secret, message: &Message) -> Result<(), SendError> {
         let (state, mark) = match message.kind {
-            Kind::Alert => ("firing", "ALERT"),
-            Kind::Recovery => ("resolved", "OK"),
-            Kind::Test => ("test", "TEST"),
+            MessageKind::Alert => ("firing", "ALERT"),
+            MessageKind::Recovery => ("resolved", "OK"),
+            MessageKind::Test => ("test", "TEST"),
         };
         let body = json!({
-            "text": for_slack(&format!("[{mark}] {}: {message}", self.service)),
+            "text": escape_slack(&format!("[{mark}] {}: {message}", self.service)),
             "service": self.service,
             "status": state,
             "condition": message.condition,
@@ -61,26 +70,49 @@ impl Receiver {
         request.send(body.to_string()).map(drop).map_err(explain)
     }
 
-    /// Tells that all is well.
+    /// Sends a heartbeat.
     ///
     /// # Errors
-    /// It did not arrive, or was not taken.
-    pub fn beat(&self, heartbeat: &Secret) -> Result<(), SendError> {
+    /// The heartbeat did not arrive, or was rejected.
+    pub fn send_heartbeat(&self, heartbeat: &Secret) -> Result<(), SendError> {
         self.agent.get(heartbeat.reveal()).call().map(drop).map_err(explain)
     }
 }
 
-/// Text in which nothing is one of Slack's signs, such as those that call everybody.
-fn for_slack(text: &str) -> String {
+/// Connects to a receiver without sending anything, and returns its host, which is not secret.
+///
+/// # Errors
+/// The reason why it cannot be reached.
+pub fn check_receiver(address: &Secret) -> Result<String, String> {
+    let url =
+        url::Url::parse(address.reveal()).map_err(|_| "its address cannot be used".to_owned())?;
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let port = url.port_or_known_default().unwrap_or(443);
+    let wrong = |error: std::io::Error| format!("{host} cannot be reached: {error}");
+    let mut last = format!("{host} has no address");
+    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(wrong)? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(_) => return Ok(host),
+            Err(error) => last = wrong(error),
+        }
+    }
+    Err(last)
+}
+
+/// Escapes Slack's control characters, such as those of mentions.
+fn escape_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn explain(error: ureq::Error) -> SendError {
     match error {
         ureq::Error::StatusCode(status) => SendError::Status(status),
-        // It would show the address.
+        // The error would contain the URL.
         ureq::Error::BadUri(_) => SendError::Unreachable("its address cannot be used".to_owned()),
-        ureq::Error::Timeout(_) => SendError::Unreachable(format!("it did not answer within {}", crate::words::duration(PATIENCE))),
+        ureq::Error::Timeout(_) => SendError::Unreachable(format!(
+            "it did not respond within {}",
+            crate::humanize::duration(REQUEST_TIMEOUT)
+        )),
         other => SendError::Unreachable(other.to_string()),
     }
 }
@@ -91,6 +123,9 @@ mod tests {
 
     #[test]
     fn what_a_pipeline_printed_cannot_call_a_whole_channel() {
-        assert_eq!(for_slack("exit code 1: <!channel> a & b"), "exit code 1: &lt;!channel&gt; a &amp; b");
+        assert_eq!(
+            escape_slack("exit code 1: <!channel> a & b"),
+            "exit code 1: &lt;!channel&gt; a &amp; b"
+        );
     }
 }

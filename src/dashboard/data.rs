@@ -1,63 +1,95 @@
-//! An answered dashboard: finished values, which the terminal and the browser only draw.
+//! An evaluated dashboard: finished values, which the terminal and the browser only draw.
 //!
-//! Every number that is shown comes twice: as a number, to place it, and as text, to print it. Nobody formats it again.
+//! Every displayed figure exists both as a number, for placing it, and as text, for printing it.
+//! Front ends do not format numbers.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{plan::Plan, reader::GenerationInfo};
+use super::{figures::slug, kinds::Content, units::Formula};
+use crate::{
+    reader::GenerationInfo,
+    values::{Format, format_number},
+};
 
-/// A dashboard, answered for one generation, one set of filters and one viewer.
+/// A dashboard, evaluated for one generation, one set of filters and one viewer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DashboardData {
-    /// Its name in addresses.
     pub slug: String,
-    /// Its title.
     pub title: String,
-    /// What it is about.
+    /// One sentence below the title.
     pub description: Option<String>,
-    /// Where its figures come from.
-    pub sources: Vec<Source>,
-    /// What all of it was answered from.
+    /// The sources of its figures.
+    pub sources: Vec<DataSource>,
+    /// The generation on which it was evaluated.
     pub generation: Arc<GenerationInfo>,
-    /// What can be chosen, and what is.
+    /// The filters and their selection.
     pub filters: Vec<FilterData>,
-    /// In the order in which they are shown, in rows of 12 columns.
+    /// The panels in order, in rows of 12 columns.
     pub panels: Vec<PanelData>,
 }
 
-/// Where figures come from.
+/// A tab of a dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tab {
+    /// The title.
+    pub title: String,
+    /// The value in URLs.
+    pub name: String,
+    /// Its panels, by index.
+    pub panels: Range<usize>,
+}
+
+impl DashboardData {
+    /// Returns the tabs; panels before the first one belong to all of them.
+    #[must_use]
+    pub fn tabs(&self) -> Vec<Tab> {
+        let begins = self.panels.iter().enumerate();
+        let begins = begins.filter_map(|(at, panel)| Some((at, panel.tab.as_ref()?)));
+        let begins: Vec<(usize, &String)> = begins.collect();
+        let end = |next: usize| begins.get(next).map_or(self.panels.len(), |(at, _)| *at);
+        let tab = |(place, (at, title)): (usize, &(usize, &String))| Tab {
+            title: (*title).clone(),
+            name: slug(title),
+            panels: *at..end(place + 1),
+        };
+        begins.iter().enumerate().map(tab).collect()
+    }
+}
+
+/// The source of figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Who publishes them, and under which title.
+pub struct DataSource {
+    /// Publisher and title.
     pub name: String,
-    /// Where to find them.
     pub url: Option<String>,
-    /// What may be done with them.
     pub licence: Option<String>,
 }
 
-/// One filter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilterData {
-    /// Its name in addresses and SQL.
+    /// The name in URLs and SQL.
     pub name: String,
-    /// What it is called.
+    /// The label for viewers.
     pub label: String,
-    /// What can be chosen and what is.
-    pub choice: Choice,
-    /// What was wrong with the value that was asked for, or why nothing can be chosen.
+    /// The options and the selection.
+    #[serde(rename = "choice")]
+    pub value: FilterValue,
+    /// The error in the requested value, or why nothing can be selected.
     pub problem: Option<String>,
-    /// Why less can be chosen than there is: what the viewer's plan leaves out.
+    /// The restriction by the viewer's plan.
     pub limited: Option<String>,
-    /// How many options there are, listed or not.
+    /// The number of options, listed or not.
     #[serde(skip_serializing_if = "is_zero")]
     pub total: usize,
-    /// How many of the options are listed, where it is not all.
+    /// The number of listed options, if not all are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Whether it is set by addresses only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
     /// Whether its query failed.
     #[serde(skip)]
     pub failed: bool,
@@ -68,305 +100,131 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// What a filter offers.
+/// The options and the selection of a filter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Choice {
-    /// One of several. In addresses `name=value`.
-    One {
-        /// What there is.
-        options: Vec<OptionData>,
-    },
-    /// Any number of several. In addresses `name=value` again and again.
-    Many {
-        /// What there is.
-        options: Vec<OptionData>,
-    },
-    /// From one year to another, both included. In addresses `name_from=2010` and `name_to=2020`.
+pub enum FilterValue {
+    /// One of several options. In URLs `name=value`.
+    One { options: Vec<OptionData> },
+    /// Any number of options. In URLs a repeated `name=value`.
+    Many { options: Vec<OptionData> },
+    /// A range of years, both included. In URLs `name_from=2010` and `name_to=2020`.
     Years {
-        /// The first there is.
+        /// The first year with data.
         first: i64,
-        /// The last there is.
+        /// The last year with data.
         last: i64,
-        /// The first that is shown.
+        /// The first selected year.
         from: i64,
-        /// The last that is shown.
+        /// The last selected year.
         to: i64,
+        /// Whether a year means the season that begins in it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        seasons: bool,
+    },
+    /// From one day or number to another, both included. In addresses `name=90d`, or
+    /// `name_from=2024-01-01` and `name_to=2024-06-30`.
+    Range {
+        /// Whether the ends are days; numbers otherwise.
+        days: bool,
+        /// The first day or number with data.
+        first: String,
+        /// The last day or number with data.
+        last: String,
+        /// The first selected one.
+        from: String,
+        /// The last selected one.
+        to: String,
+        /// Spans that end with the newest day; none is chosen where the ends are.
+        presets: Vec<OptionData>,
     },
     /// Any text. In addresses `name=text`.
     Search {
-        /// What is looked for; nothing means everything.
+        /// The text; empty for everything.
         text: String,
     },
 }
 
-/// One thing that can be chosen.
+impl FilterValue {
+    /// Returns a year as viewers read it.
+    #[must_use]
+    pub fn year_label(&self, year: i64) -> String {
+        match self {
+            Self::Years { seasons: true, .. } => format_number(year as f64, Format::Season),
+            _ => year.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OptionData {
-    /// Its value in addresses.
+    /// The value in URLs; empty for "All".
     pub value: String,
-    /// What it is called.
+    /// The label for viewers.
     pub label: String,
-    /// Whether it is chosen.
+    /// Whether it is selected.
     pub chosen: bool,
 }
 
-/// One panel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PanelData {
-    /// Its title.
     pub title: String,
-    /// What to know about it.
+    /// Where its title leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The tab that begins with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tab: Option<String>,
+    /// The heading of the section that begins with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+    /// The names of the filters that change it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
+    /// A note below the drawing.
     pub note: Option<String>,
-    /// How many of the 12 columns it takes.
+    /// Its width in columns, of 12.
     pub width: u8,
-    /// What its numbers count, as it stands behind or above them; `None` where they are bare or each column has its own.
+    /// The unit of its numbers, printed after or above them; `None` if there is none or each column
+    /// has its own.
     pub unit: Option<String>,
-    /// What is not drawn because there is too much of it, in sentences.
+    /// The short form of the unit, after single values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_unit: Option<String>,
+    /// Omissions due to the amount of data, in sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What is drawn.
+    /// How far its sources reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freshness: Vec<Freshness>,
+    /// How its derived figures are computed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<Formula>,
     pub content: Content,
-    /// What whoever publishes it should know.
+    /// Findings for operators.
     #[serde(skip)]
     pub findings: Findings,
 }
 
-/// What was noticed while a panel was evaluated.
+/// How far a source reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Freshness {
+    /// What its newest figures are of, when they were published, and when the next are due.
+    pub text: String,
+    /// Whether the next ones are overdue.
+    pub is_late: bool,
+}
+
+/// Findings of a panel's evaluation.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Findings {
     /// How many rows its query returned.
     pub rows: usize,
-    /// Whether it could not be drawn because of the amount or the repetition of rows, and not because something is missing or mistaken.
+    /// Whether it could not be drawn because of the amount or the repetition of rows, rather than
+    /// because of an error.
     pub by_amount: bool,
-    /// What is not shown although the panel's author did not say so.
+    /// Omissions that the panel's author did not intend.
     pub cut: Vec<String>,
-    /// The keys that set what is shown.
+    /// The keys that control how much is shown.
     pub keys: Vec<&'static str>,
-}
-
-/// What a panel shows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Content {
-    /// One figure.
-    Stat(Stat),
-    /// Lines, areas, bars or dots over two axes.
-    Chart(Chart),
-    /// Coloured cells in rows and columns.
-    Heatmap(Heatmap),
-    /// Rows and columns of text.
-    Table(Table),
-    /// Text in Markdown, without HTML.
-    Markdown {
-        /// The text.
-        text: String,
-    },
-    /// The query returned nothing to show.
-    Empty {
-        /// In words, for example that no row fits the filters.
-        reason: String,
-    },
-    /// The viewer's plan does not include it.
-    Locked {
-        /// The smallest plan that does.
-        plan: Plan,
-        /// What it would show: a `stat`, `line`, `table` …
-        would_be: &'static str,
-    },
-    /// It could not be answered; the others were.
-    Failed {
-        /// For operators and the log. Customers are told that it is being looked at.
-        reason: String,
-    },
-}
-
-/// One figure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stat {
-    /// The figure.
-    pub value: f64,
-    /// As it is printed, without the unit.
-    pub shown: String,
-    /// What it belongs to: a day, a month, a name.
-    pub at: Option<String>,
-    /// How it differs from an earlier one.
-    pub change: Option<Change>,
-    /// The figures up to this one, the oldest first; `None` for those that are missing. Empty where there is no history.
-    pub history: Vec<Option<f64>>,
-}
-
-/// How a figure differs from an earlier one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
-    /// The difference, in the figure's unit; its sign is the direction.
-    pub value: f64,
-    /// As it is printed, with its sign: `+3.2 %`, `-1,204`.
-    pub shown: String,
-    /// Against what: `Sep 2025`, `a year before`.
-    pub against: String,
-}
-
-/// Lines, areas, bars or dots over two axes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Chart {
-    /// How the points are drawn.
-    pub mark: Mark,
-    /// Across; for horizontal bars up and down.
-    pub x: Axis,
-    /// Up and down; for horizontal bars across.
-    pub y: Axis,
-    /// In the order of the legend.
-    pub series: Vec<Series>,
-    /// Lines at values of `y` that mean something.
-    pub guides: Vec<Tick>,
-}
-
-/// How points are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mark {
-    /// Joined by a line, with gaps where a value is missing.
-    Line,
-    /// Filled down to zero, on top of one another.
-    Area,
-    /// Bars beside one another.
-    Bar,
-    /// Bars on top of one another.
-    StackedBar,
-    /// Lying bars, beside one another.
-    HorizontalBar,
-    /// Lying bars, end to end.
-    HorizontalStackedBar,
-    /// Dots.
-    Scatter,
-}
-
-impl Mark {
-    /// Whether points of different series at the same x add up.
-    #[must_use]
-    pub fn is_stacked(self) -> bool {
-        matches!(self, Self::Area | Self::StackedBar | Self::HorizontalStackedBar)
-    }
-
-    /// Whether x runs from top to bottom.
-    #[must_use]
-    pub fn is_horizontal(self) -> bool {
-        matches!(self, Self::HorizontalBar | Self::HorizontalStackedBar)
-    }
-}
-
-/// One axis. For stacked marks, y reaches as far as the stacks do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Axis {
-    /// What runs along it.
-    pub title: String,
-    /// What its numbers mean.
-    pub scale: Scale,
-    /// Where it begins.
-    pub min: f64,
-    /// Where it ends; greater than `min`.
-    pub max: f64,
-    /// Where it is labelled, in order; all within `min` and `max`.
-    pub ticks: Vec<Tick>,
-}
-
-/// What the numbers along an axis mean.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Scale {
-    /// Themselves.
-    Number,
-    /// Milliseconds since 1970, UTC.
-    Time,
-    /// Places in a list: 0 is the first name's. Runs from -0.5 to the number of names less 0.5, so that bars fit.
-    Category {
-        /// The names.
-        names: Vec<String>,
-    },
-}
-
-/// A labelled place along an axis.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Tick {
-    /// Where.
-    pub at: f64,
-    /// Its text.
-    pub label: String,
-}
-
-/// Points that belong together.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Series {
-    /// What they are called.
-    pub name: String,
-    /// Ordered by x, except those of scatter.
-    pub points: Vec<Point>,
-    /// Whether it is the sum of those that are not drawn.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub other: bool,
-}
-
-/// One point.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Point {
-    /// Where along x.
-    pub x: f64,
-    /// How far along y; `None` where there is no value.
-    pub y: Option<f64>,
-    /// Its x as text.
-    pub x_shown: String,
-    /// Its y as text; empty where there is no value.
-    pub y_shown: String,
-    /// What it is called, where dots have names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// Coloured cells in rows and columns.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Heatmap {
-    /// What runs across.
-    pub x_title: String,
-    /// What runs down.
-    pub y_title: String,
-    /// Names of the columns.
-    pub columns: Vec<String>,
-    /// The rows, from the top.
-    pub rows: Vec<HeatmapRow>,
-    /// The smallest value, and as text.
-    pub min: Tick,
-    /// The largest value, and as text.
-    pub max: Tick,
-}
-
-/// One row of a heatmap.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HeatmapRow {
-    /// Its name.
-    pub name: String,
-    /// One for each column; `None` where there is no value.
-    pub cells: Vec<Option<Tick>>,
-}
-
-/// Rows and columns of text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Table {
-    /// The columns.
-    pub columns: Vec<TableColumn>,
-    /// The rows' cells as they are printed; nulls are empty.
-    pub rows: Vec<Vec<String>>,
-    /// How many more rows there are than are shown.
-    pub left_out: usize,
-}
-
-/// One column of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TableColumn {
-    /// What stands above it.
-    pub title: String,
-    /// What its numbers count.
-    pub unit: Option<String>,
-    /// Whether its cells line up on the right.
-    pub right: bool,
 }

@@ -1,4 +1,4 @@
-//! How much of its data a panel draws, and what happens to the rest.
+//! Limits on the amount of data that a panel draws, and the handling of the rest.
 
 use serde::Deserialize;
 
@@ -7,23 +7,24 @@ pub(super) struct Bounds {
     /// The key in dashboard files.
     pub(super) key: &'static str,
     pub(super) default: usize,
-    pub(super) largest: usize,
+    pub(super) max: usize,
 }
 
-/// Series in one chart: beyond about twenty they cannot be told apart.
-pub(super) const MAX_SERIES: Bounds = Bounds { key: "max_series", default: 20, largest: 60 };
+/// Series in one chart: more than about twenty are indistinguishable.
+pub(super) const MAX_SERIES: Bounds = Bounds { key: "max_series", default: 20, max: 60 };
 /// Bars along x.
-pub(super) const MAX_BARS: Bounds = Bounds { key: "max_bars", default: 100, largest: 500 };
-/// Points of all series of one chart; each is an element of the page and a cell of the table below the chart.
-pub(super) const MAX_POINTS: Bounds = Bounds { key: "max_points", default: 5_000, largest: 20_000 };
+pub(super) const MAX_BARS: Bounds = Bounds { key: "max_bars", default: 100, max: 500 };
+/// Points of all series of one chart: a screen cannot show more, and each is a cell of the table
+/// below the chart.
+pub(super) const MAX_POINTS: Bounds = Bounds { key: "max_points", default: 1_000, max: 20_000 };
 /// Rows, and columns, of a heatmap.
-pub(super) const MAX_CELLS: Bounds = Bounds { key: "max_cells", default: 120, largest: 240 };
-/// Rows of a table.
-pub(super) const ROWS: Bounds = Bounds { key: "rows", default: 50, largest: 1_000 };
+pub(super) const MAX_CELLS: Bounds = Bounds { key: "max_cells", default: 120, max: 240 };
+/// Listed options of a filter.
+pub(super) const ROWS: Bounds = Bounds { key: "rows", default: 50, max: 1_000 };
 /// Options that a filter lists.
-pub(super) const MAX_OPTIONS: Bounds = Bounds { key: "max_options", default: 1_000, largest: 10_000 };
+pub(super) const MAX_OPTIONS: Bounds = Bounds { key: "max_options", default: 1_000, max: 10_000 };
 
-/// How much of its data a panel draws.
+/// The amount of data that a panel draws.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PanelLimits {
     /// Series of a chart.
@@ -34,47 +35,84 @@ pub struct PanelLimits {
     pub points: usize,
     /// Rows, and columns, of a heatmap.
     pub cells: usize,
-    /// What happens to the series and bars beyond the limit; by the kind of chart if absent.
+    /// Whether the author has set the number of points.
+    pub has_own_points: bool,
+    /// Whether the author only wants the largest series or bars, so that omissions are intentional.
+    pub is_top: bool,
+    /// The handling of series and bars beyond the limit; depends on the kind of chart if absent.
     pub others: Option<Others>,
 }
 
 impl Default for PanelLimits {
     fn default() -> Self {
-        Self { series: MAX_SERIES.default, bars: MAX_BARS.default, points: MAX_POINTS.default, cells: MAX_CELLS.default, others: None }
+        Self {
+            series: MAX_SERIES.default,
+            bars: MAX_BARS.default,
+            points: MAX_POINTS.default,
+            cells: MAX_CELLS.default,
+            has_own_points: false,
+            is_top: false,
+            others: None,
+        }
     }
 }
 
-/// What happens to the series and bars beyond the limit.
+/// The handling of series and bars beyond the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "RawOthers")]
 pub enum Others {
-    /// They are added up and drawn as "Other". Only their author knows whether the sum is true.
+    /// They are added up and drawn as "Other". Only the author knows whether the sum is meaningful.
     Sum,
-    /// They are left out.
+    /// They are omitted.
     Drop,
 }
 
-/// What a failure of a panel means for an export.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"sum\", \"drop\", true or false")]
+enum RawOthers {
+    Flag(bool),
+    Name(OthersName),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OthersName {
+    Sum,
+    Drop,
+}
+
+impl From<RawOthers> for Others {
+    fn from(raw: RawOthers) -> Self {
+        match raw {
+            RawOthers::Flag(true) | RawOthers::Name(OthersName::Sum) => Self::Sum,
+            RawOthers::Flag(false) | RawOthers::Name(OthersName::Drop) => Self::Drop,
+        }
+    }
+}
+
+/// The consequence of a panel's failure for an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PanelSeverity {
     /// Nothing is published.
     #[default]
     Error,
-    /// It is reported, and the export goes on.
+    /// It is reported, and the export continues.
     Warn,
     /// Nothing is reported.
     Off,
 }
 
-/// What a panel does not show, in sentences, and which keys change that.
+/// Omissions of a panel, in sentences, and the keys that control them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Notes {
     pub(super) texts: Vec<String>,
     pub(super) keys: Vec<&'static str>,
-    /// What the drawing itself says, and those who publish should know.
+    /// Omissions shown with the drawing that its author intended.
+    pub(super) expected: Vec<String>,
+    /// Omissions shown with the drawing that operators should know about.
     pub(super) unexpected: Vec<String>,
-    /// Rows that were never read, so that sums of the rest would be untrue.
+    /// The number of rows that were not read, so that sums of the rest would be wrong.
     pub(super) unread: usize,
 }
 
@@ -100,7 +138,8 @@ impl Notes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Undrawn {
     pub(super) reason: String,
-    /// Whether the number or the repetition of rows is the cause, not a missing column, a type or the query.
+    /// Whether the cause is the number or the repetition of rows, rather than a missing column, a
+    /// type or the query.
     pub(super) by_amount: bool,
 }
 

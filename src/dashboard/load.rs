@@ -1,4 +1,4 @@
-//! All dashboards of a folder, or those that are built in.
+//! Loads the dashboards of a folder, or the built-in ones.
 
 use std::{
     cmp::Ordering,
@@ -8,20 +8,24 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Dashboard, overview, parse, units::Units};
+use super::{Dashboard, Panel, Visualization, default_dashboard, parse, units::Units};
 use crate::{
+    digest::DigestBuilder,
+    humanize,
     reader::{Pin, ReaderError},
-    settings::DashboardSettings,
+    settings::{DashboardSettings, TableRules},
     toml_file::FileError,
-    words,
 };
 
 /// The file that declares the units of all dashboards in its folder.
 const UNITS: &str = "units.toml";
+/// The file that declares the formulas of derived figures of all dashboards in its folder.
+const FORMULAS: &str = "formulas.toml";
 
-/// BeanFlows': the coffee-market service that `materia demo` makes a lakehouse for.
-const BEANFLOWS: [(&str, &str); 6] = [
+/// BeanFlows' dashboards: the coffee-market service for which `materia demo` creates a lakehouse.
+const BEANFLOWS: [(&str, &str); 7] = [
     (UNITS, include_str!("../../infra/beanflows/dashboards/units.toml")),
+    (FORMULAS, include_str!("../../infra/beanflows/dashboards/formulas.toml")),
     ("pulse.toml", include_str!("../../infra/beanflows/dashboards/pulse.toml")),
     ("supply.toml", include_str!("../../infra/beanflows/dashboards/supply.toml")),
     ("origins.toml", include_str!("../../infra/beanflows/dashboards/origins.toml")),
@@ -29,12 +33,14 @@ const BEANFLOWS: [(&str, &str); 6] = [
     ("trade.toml", include_str!("../../infra/beanflows/dashboards/trade.toml")),
 ];
 
-/// The dashboards there are. Cheap to clone.
+/// A set of dashboards. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Dashboards {
-    /// `None`: whatever the served tables are.
-    written: Option<Arc<[Arc<Dashboard>]>>,
+    /// `None` means that an overview of the served tables is generated.
+    user_defined: Option<Arc<[Arc<Dashboard>]>>,
     problems: Arc<[FileError]>,
+    /// The columns that generated panels leave out.
+    rules: Arc<TableRules>,
 }
 
 /// Why there are no dashboards to load.
@@ -45,95 +51,144 @@ pub enum LoadError {
     Folder {
         /// The folder or file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// The folder holds none.
+    /// The folder has no dashboard.
     #[error("there is no dashboard (*.toml) in {}", path.display())]
-    None {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// There is no such set.
+    None { path: PathBuf },
+    /// No set of this name is built in.
     #[error("no dashboards of the name {name:?} are built in; there are: beanflows")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-    },
+    Unknown { name: String },
 }
 
 impl Dashboards {
-    /// The dashboards that the settings name.
+    /// Leaves columns that these rules hide out of what is generated: an overview, and panels of
+    /// changes. Queries of dashboard files may use them.
+    #[must_use]
+    pub fn with_rules(self, rules: impl Into<Arc<TableRules>>) -> Self {
+        let rules = rules.into();
+        let user_defined =
+            self.user_defined.map(|all| all.iter().map(|one| with_rules(one, &rules)).collect());
+        Self { user_defined, rules, ..self }
+    }
+
+    /// Loads the dashboards that the settings name.
     ///
     /// # Errors
     /// Every [`LoadError`].
     pub fn load(settings: &DashboardSettings) -> Result<Self, LoadError> {
         match settings {
-            DashboardSettings { dir: Some(dir), .. } => Self::folder(dir),
+            DashboardSettings { dir: Some(dir), .. } => Self::load_dir(dir),
             DashboardSettings { built_in: Some(name), .. } => Self::built_in(name),
             DashboardSettings { built_in: None, dir: None } => Ok(Self::default()),
         }
     }
 
-    /// Reads them again. What has mistakes now stays as it was, and so does everything where the folder or its units cannot be read:
-    /// [`Dashboards::problems`] tells.
+    /// Loads the dashboards that the settings name; without any if they cannot be loaded, for which
+    /// [`Dashboards::problems`] has the reason.
     #[must_use]
-    pub fn again(&self, settings: &DashboardSettings) -> Self {
+    pub fn load_or_report(settings: &DashboardSettings) -> Self {
+        Self::load(settings).unwrap_or_else(|error| {
+            let path = settings.dir.clone().unwrap_or_default();
+            let problem = FileError { path, line: None, message: error.to_string() };
+            Self {
+                user_defined: Some([].into()),
+                problems: [problem].into(),
+                rules: Arc::default(),
+            }
+        })
+    }
+
+    /// Reads the files again. The dashboard of an invalid file remains unchanged, and all
+    /// dashboards do if the folder or a file of units or formulas cannot be read: [`Dashboards::problems`]
+    /// has the reasons.
+    #[must_use]
+    pub fn reload(&self, settings: &DashboardSettings) -> Self {
+        let rules = self.rules.clone();
         let fresh = match Self::load(settings) {
-            Ok(fresh) => fresh,
+            Ok(fresh) => fresh.with_rules(rules),
             Err(error) => {
                 let path = settings.dir.clone().unwrap_or_default();
                 let problem = FileError { path, line: None, message: error.to_string() };
-                return Self { written: self.written.clone(), problems: [problem].into() };
+                return Self {
+                    user_defined: self.user_defined.clone(),
+                    problems: [problem].into(),
+                    rules,
+                };
             }
         };
-        if fresh.problems.iter().any(|problem| is_units(&problem.path)) {
-            return Self { written: self.written.clone(), problems: fresh.problems };
+        if fresh.problems.iter().any(|problem| is_shared(&problem.path)) {
+            return Self { user_defined: self.user_defined.clone(), ..fresh };
         }
-        let (Some(before), Some(now)) = (&self.written, &fresh.written) else { return fresh };
-        let mistaken = |file: &Path| fresh.problems.iter().any(|problem| problem.path == file);
-        let kept: Vec<_> = before.iter().filter(|dashboard| mistaken(&dashboard.file)).cloned().collect();
-        let is_kept = |one: &Dashboard| kept.iter().any(|kept| kept.file == one.file || kept.slug == one.slug);
+        let (Some(before), Some(now)) = (&self.user_defined, &fresh.user_defined) else {
+            return fresh;
+        };
+        let is_invalid = |file: &Path| fresh.problems.iter().any(|problem| problem.path == file);
+        let kept: Vec<_> =
+            before.iter().filter(|dashboard| is_invalid(&dashboard.file)).cloned().collect();
+        let is_kept = |one: &Dashboard| {
+            kept.iter().any(|kept| kept.file == one.file || kept.slug == one.slug)
+        };
         let mut all: Vec<_> = now.iter().filter(|dashboard| !is_kept(dashboard)).cloned().collect();
         all.extend(kept.iter().cloned());
         all.sort_by(|one, other| in_order(one, other));
-        Self { written: Some(all.into()), problems: fresh.problems }
+        Self { user_defined: Some(all.into()), ..fresh }
     }
 
-    /// What tells that files were changed since: each with its length and when it was written. Nothing where no folder is used.
+    /// Returns a digest that differs between two sets of dashboards.
     #[must_use]
-    pub fn stamps(settings: &DashboardSettings) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-        let entries = settings.dir.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-        let files = entries.map(|entry| entry.path()).filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    pub fn digest(&self) -> String {
+        let mut text = DigestBuilder::new();
+        for dashboard in self.user_defined.iter().flat_map(|dashboards| dashboards.iter()) {
+            text.add(&dashboard.file.to_string_lossy()).add(&dashboard.digest);
+        }
+        text.digest()
+    }
+
+    /// Returns each file with its length and modification time; nothing if no folder is configured.
+    #[must_use]
+    pub fn file_stamps(settings: &DashboardSettings) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+        let entries =
+            settings.dir.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
+        let files = entries
+            .map(|entry| entry.path())
+            .filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
         let mut stamps: Vec<_> = files
             .map(|file| {
                 let metadata = fs::metadata(&file).ok();
-                (file, metadata.as_ref().map_or(0, fs::Metadata::len), metadata.and_then(|metadata| metadata.modified().ok()))
+                (
+                    file,
+                    metadata.as_ref().map_or(0, fs::Metadata::len),
+                    metadata.and_then(|metadata| metadata.modified().ok()),
+                )
             })
             .collect();
         stamps.sort();
         stamps
     }
 
-    /// Dashboards that are built in.
+    /// Returns a built-in set.
     ///
     /// # Errors
     /// [`LoadError::Unknown`].
     pub fn built_in(name: &str) -> Result<Self, LoadError> {
         match name {
             "beanflows" => {
-                let named = |(file, text): &(&str, &str)| (Path::new("beanflows").join(file), (*text).to_owned());
-                Ok(Self::of(&BEANFLOWS.iter().map(named).collect::<Vec<_>>()))
+                let named = |(file, text): &(&str, &str)| {
+                    (Path::new("beanflows").join(file), (*text).to_owned())
+                };
+                Ok(Self::from_files(&BEANFLOWS.iter().map(named).collect::<Vec<_>>()))
             }
             _ => Err(LoadError::Unknown { name: name.to_owned() }),
         }
     }
 
-    /// Every `*.toml` in a folder. Files with mistakes are left out, or lack what is mistaken: see [`Dashboards::problems`].
+    /// Loads every `*.toml` of a folder. Invalid files, or invalid parts of them, are omitted: see
+    /// [`Dashboards::problems`].
     ///
     /// # Errors
-    /// The folder cannot be read, or holds no dashboard.
-    pub fn folder(path: &Path) -> Result<Self, LoadError> {
+    /// The folder cannot be read, or contains no dashboard.
+    pub fn load_dir(path: &Path) -> Result<Self, LoadError> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
             |source| LoadError::Folder { path, source }
@@ -146,72 +201,120 @@ impl Dashboards {
                 files.push((file, text));
             }
         }
-        if !files.iter().any(|(file, _)| !is_units(file)) {
+        if !files.iter().any(|(file, _)| !is_shared(file)) {
             return Err(LoadError::None { path: path.to_path_buf() });
         }
         files.sort();
-        Ok(Self::of(&files))
+        Ok(Self::from_files(&files))
     }
 
-    fn of(files: &[(PathBuf, String)]) -> Self {
+    fn from_files(files: &[(PathBuf, String)]) -> Self {
         let mut problems = Vec::new();
-        let units = files.iter().find(|(file, _)| is_units(file)).map(|(file, text)| Units::read(file, text));
-        let units = units.transpose().unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
-        let units = units.unwrap_or_default();
+        let mut units = Units::default();
+        let mut shared = DigestBuilder::new();
+        for (file, text) in files.iter().filter(|(file, _)| is_shared(file)) {
+            let read = if file.ends_with(UNITS) {
+                units.add_units(file, text)
+            } else {
+                units.add_formulas(file, text)
+            };
+            problems.extend(read.err());
+            shared.add(text);
+        }
+        let shared = shared.digest();
         let mut dashboards = Vec::<Dashboard>::new();
-        for (file, text) in files.iter().filter(|(file, _)| !is_units(file)) {
-            let (dashboard, mistakes) = parse::dashboard(file, text, &units);
-            problems.extend(mistakes);
-            let Some(dashboard) = dashboard else { continue };
+        for (file, text) in files.iter().filter(|(file, _)| !is_shared(file)) {
+            let (dashboard, diagnostics) = parse::dashboard(file, text, &units);
+            problems.extend(diagnostics);
+            let Some(mut dashboard) = dashboard else { continue };
+            dashboard.digest = DigestBuilder::new().add(&shared).add(text).digest();
             match dashboards.iter().find(|other| other.slug == dashboard.slug) {
                 Some(other) => {
-                    let message = format!("the address {:?} is taken by {}", dashboard.slug, other.file.display());
+                    let message = format!(
+                        "the address {:?} is taken by {}",
+                        dashboard.slug,
+                        other.file.display()
+                    );
                     problems.push(FileError { path: file.clone(), line: None, message });
                 }
                 None => dashboards.push(dashboard),
             }
         }
         dashboards.sort_by(in_order);
-        Self { written: Some(dashboards.into_iter().map(Arc::new).collect()), problems: problems.into() }
-    }
-
-    /// The dashboards for a generation, in their order. Where none are written, an overview of whatever is served.
-    ///
-    /// # Errors
-    /// As [`Pin::catalog`], where none are written.
-    pub async fn all(&self, pin: &Pin) -> Result<Arc<[Arc<Dashboard>]>, ReaderError> {
-        match &self.written {
-            Some(written) => Ok(written.clone()),
-            None => Ok([Arc::new(overview::overview(pin).await?)].into()),
+        Self {
+            user_defined: Some(dashboards.into_iter().map(Arc::new).collect()),
+            problems: problems.into(),
+            rules: Arc::default(),
         }
     }
 
-    /// Those that somebody wrote; `None` where an overview is drawn instead.
-    #[must_use]
-    pub fn written(&self) -> Option<&[Arc<Dashboard>]> {
-        self.written.as_deref()
+    /// Returns the dashboards for a generation, in order. If the user has defined none, returns an
+    /// overview of the served tables.
+    ///
+    /// # Errors
+    /// As [`Pin::catalog`], for the overview.
+    pub async fn all(&self, pin: &Pin) -> Result<Arc<[Arc<Dashboard>]>, ReaderError> {
+        match &self.user_defined {
+            Some(dashboards) => Ok(dashboards.clone()),
+            None => Ok([Arc::new(default_dashboard::overview(pin, &self.rules).await?)].into()),
+        }
     }
 
-    /// What the authors of the files got wrong.
+    /// Returns the dashboards that customers see: like [`Dashboards::all`], without drafts.
+    ///
+    /// # Errors
+    /// As [`Dashboards::all`].
+    pub async fn published(&self, pin: &Pin) -> Result<Arc<[Arc<Dashboard>]>, ReaderError> {
+        let all = self.all(pin).await?;
+        if !all.iter().any(|dashboard| dashboard.draft) {
+            return Ok(all);
+        }
+        Ok(all.iter().filter(|dashboard| !dashboard.draft).cloned().collect())
+    }
+
+    /// Returns the user-defined dashboards; `None` if an overview is generated instead.
+    #[must_use]
+    pub fn user_defined(&self) -> Option<&[Arc<Dashboard>]> {
+        self.user_defined.as_deref()
+    }
+
+    /// Returns the diagnostics of all files.
     #[must_use]
     pub fn problems(&self) -> &[FileError] {
         &self.problems
     }
 
-    /// What to say about an address that is none.
+    /// Returns the message for an unknown slug.
     #[must_use]
-    pub fn unknown(list: &[Arc<Dashboard>], slug: &str) -> String {
-        words::unknown("dashboard", slug, list.iter().map(|dashboard| dashboard.slug.as_str()))
+    pub fn unknown_slug_message(list: &[Arc<Dashboard>], slug: &str) -> String {
+        humanize::unknown_name_message(
+            "dashboard",
+            slug,
+            list.iter().map(|dashboard| dashboard.slug.as_str()),
+        )
     }
+}
+
+/// Returns a dashboard whose panels of changes leave out what the rules hide.
+fn with_rules(dashboard: &Arc<Dashboard>, rules: &Arc<TableRules>) -> Arc<Dashboard> {
+    let is_generated = |panel: &Panel| matches!(panel.visualization, Visualization::Changes(_));
+    if !dashboard.panels.iter().any(is_generated) {
+        return dashboard.clone();
+    }
+    let mut dashboard = Dashboard::clone(dashboard);
+    for panel in &mut dashboard.panels {
+        if let Visualization::Changes(spec) = &mut panel.visualization {
+            spec.rules = rules.clone();
+        }
+    }
+    Arc::new(dashboard)
 }
 
 fn in_order(one: &Dashboard, other: &Dashboard) -> Ordering {
     (one.order, &one.title).cmp(&(other.order, &other.title))
 }
 
-fn is_units(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name == UNITS)
+/// Returns whether a file belongs to all dashboards of its folder.
+fn is_shared(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == UNITS || name == FORMULAS)
 }

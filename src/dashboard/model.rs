@@ -1,325 +1,383 @@
-//! What a dashboard file says, checked as far as it can be without data.
+//! The model of a dashboard file, validated as far as possible without data.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use jiff::civil::Date;
+use serde::Deserialize;
+
 use super::{
-    Source,
+    DataSource,
+    kinds::Visualization,
     limits::{PanelLimits, PanelSeverity},
-    units::Unit,
+    units::{Formula, Unit},
 };
+pub use super::{presets::Preset, templates::ValueQuery};
 use crate::{plan::Plan, reader::Param, values::Format};
 
-/// A dashboard as its author wrote it.
+/// A dashboard as defined in its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dashboard {
-    /// The file it was written in.
     pub file: PathBuf,
-    /// Its name in addresses.
+    /// A digest of that file's text and of the file of units.
+    pub digest: String,
     pub slug: String,
-    /// Its title.
     pub title: String,
-    /// Smaller stands first.
+    /// Position in the list of dashboards, in ascending order.
     pub order: i64,
-    /// What it is about.
+    /// One sentence below the title.
     pub description: Option<String>,
-    /// Who may see it.
+    /// The heading under which it is listed, where there are many dashboards.
+    pub group: Option<String>,
+    /// The smallest plan that includes it.
     pub plan: Plan,
-    /// Where its figures come from.
-    pub sources: Vec<Source>,
-    /// What can be chosen.
+    /// The sources of its figures.
+    pub sources: Vec<DataSource>,
+    /// The filters, in the order of the file.
     pub filters: Vec<Filter>,
-    /// What is shown.
+    /// The panels, in the order of the file.
     pub panels: Vec<Panel>,
+    /// The named queries whose values are used in titles, notes and Markdown.
+    pub values: Vec<ValueQuery>,
+    /// Whether only operators see it.
+    pub draft: bool,
+    /// Whether its page can be read without an account.
+    pub public: bool,
+    /// Colors of series by name, as indexes of the palette; `None` is gray.
+    pub colors: BTreeMap<String, Option<u8>>,
 }
 
-/// Something that can be chosen.
+/// The name of the chosen tab in addresses.
+pub const TAB: &str = "tab";
+
+impl Dashboard {
+    /// Returns the titles of its tabs.
+    pub(super) fn tabs(&self) -> impl Iterator<Item = &str> {
+        self.panels.iter().filter_map(|panel| panel.tab.as_deref())
+    }
+}
+
+/// One filter of a dashboard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    /// Where it stands in the file, from 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// `$name` in SQL, and the key in addresses.
+    /// `$name` in SQL, and the key in URLs.
     pub name: String,
-    /// What it is called.
+    /// The label for viewers.
     pub label: String,
-    /// What can be chosen.
+    /// The kind and its options.
     pub kind: FilterKind,
-    /// How many options are listed.
+    /// Maximum number of listed options.
     pub max_options: usize,
+    /// Whether it is set by addresses only.
+    pub hidden: bool,
 }
 
-/// What a filter offers.
+/// The kind of a filter, with its options.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FilterKind {
-    /// One of several.
+    /// One of several options.
     Choice {
-        /// What there is.
-        options: Options,
-        /// What is chosen when nothing is asked for; the first if absent.
+        options: FilterOptions,
+        /// The option that is selected by default.
         default: Option<String>,
+        /// Whether "All" is an option, and the default if there is no other: if the panels' SQL
+        /// handles it.
+        all: bool,
     },
-    /// Any number of several.
+    /// Any number of several options.
     Many {
-        /// What there is.
-        options: Options,
-        /// What is chosen when nothing is asked for; all if absent.
+        options: FilterOptions,
+        /// The options that are selected by default; all if absent.
         default: Option<Vec<String>>,
     },
-    /// From one year to another.
+    /// A range of years.
     Years {
-        /// The first and the last there is.
-        bounds: Bounds,
-        /// What is chosen when nothing is asked for.
+        /// The first and the last year.
+        bounds: YearBounds,
         default: YearsDefault,
-        /// Plans that see only the last so many.
+        /// Plans that see only this number of recent years.
         last: BTreeMap<Plan, u16>,
+        /// Whether a year means the season that begins in it.
+        seasons: bool,
+    },
+    /// From one day to another.
+    Range {
+        /// The first and the last day.
+        bounds: RangeBounds<Date>,
+        /// The days without a parameter.
+        default: RangeDefault,
+        /// The day with which presets end.
+        relative_to: RelativeTo,
+    },
+    /// From one number to another.
+    Numbers {
+        /// The smallest and the largest number.
+        bounds: RangeBounds<f64>,
+        /// The numbers without a parameter; all if absent.
+        default: Option<(f64, f64)>,
     },
     /// Any text.
-    Search {
-        /// What is looked for when nothing is asked for.
-        default: String,
-    },
+    Search { default: String },
 }
 
-/// Where options come from.
+/// The source of options.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Options {
-    /// The file.
+pub enum FilterOptions {
+    /// Listed in the file.
     Fixed(Vec<Value>),
     /// A query: values, and labels if there is a second column.
     Sql(String),
 }
 
-/// An option.
+/// One option of a filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
-    /// As it stands in addresses.
+    /// The value in URLs.
     pub text: String,
-    /// As it is bound.
     pub param: Param,
-    /// What it is called.
+    /// The label for viewers.
     pub label: String,
 }
 
-/// Where the years of a filter come from.
+/// The source of a filter's range of years.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Bounds {
-    /// The file.
+pub enum YearBounds {
+    /// Given in the file.
     Fixed(i64, i64),
+    /// A query that returns the first and the last year.
+    Sql(String),
+}
+
+/// Where the ends of a range come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RangeBounds<T> {
+    Fixed(T, T),
     /// A query: the first and the last.
     Sql(String),
 }
 
-/// The years that are shown when none are asked for.
+/// The day with which the presets of a range end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelativeTo {
+    /// The newest day in the data.
+    #[default]
+    Newest,
+    /// The current day, in UTC.
+    Today,
+}
+
+/// The days that are shown without a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeDefault {
+    /// So many up to the newest.
+    Preset(Preset),
+    /// From one day to another.
+    Days(Date, Date),
+}
+
+/// The years that are shown without a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum YearsDefault {
-    /// All.
     All,
-    /// The last so many.
+    /// This number of recent years.
     Last(u16),
-    /// From one to another.
+    /// From one year to another.
     Range(i64, i64),
 }
 
 impl Filter {
-    /// The names under which its values are bound.
+    /// Returns the names under which its values are bound.
     #[must_use]
     pub fn parameters(&self) -> Vec<String> {
         match self.kind {
-            FilterKind::Years { .. } => vec![format!("{}_from", self.name), format!("{}_to", self.name)],
+            FilterKind::Years { .. } => {
+                vec![format!("{}_from", self.name), format!("{}_to", self.name)]
+            }
+            FilterKind::Range { .. } | FilterKind::Numbers { .. } => {
+                vec![format!("{}_from", self.name), format!("{}_to", self.name), self.name.clone()]
+            }
             _ => vec![self.name.clone()],
         }
     }
 
-    /// The query that tells what there is, if there is one.
+    /// Returns the query of its options or bounds, if it has one.
     #[must_use]
     pub fn sql(&self) -> Option<&str> {
         match &self.kind {
-            FilterKind::Choice { options: Options::Sql(sql), .. }
-            | FilterKind::Many { options: Options::Sql(sql), .. }
-            | FilterKind::Years { bounds: Bounds::Sql(sql), .. } => Some(sql),
+            FilterKind::Choice { options: FilterOptions::Sql(sql), .. }
+            | FilterKind::Many { options: FilterOptions::Sql(sql), .. }
+            | FilterKind::Years { bounds: YearBounds::Sql(sql), .. }
+            | FilterKind::Range { bounds: RangeBounds::Sql(sql), .. }
+            | FilterKind::Numbers { bounds: RangeBounds::Sql(sql), .. } => Some(sql),
             _ => None,
         }
     }
+
+    /// Returns whether viewers select among options, so that an empty selection means all.
+    #[must_use]
+    pub fn has_options(&self) -> bool {
+        matches!(self.kind, FilterKind::Choice { .. } | FilterKind::Many { .. })
+    }
 }
 
-/// One panel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// Where it stands in the file, from 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// Its title.
     pub title: String,
-    /// What to know about it.
+    /// Where its title leads, with `$filter` for what is selected in a filter.
+    pub title_link: Option<String>,
+    /// The SQL of the panel and of the named queries, as they are in the file.
+    pub texts: Vec<SqlText>,
+    /// The tab that begins with it.
+    pub tab: Option<String>,
+    /// The heading of the section that begins with it.
+    pub section: Option<String>,
+    /// A note below the drawing.
     pub note: Option<String>,
-    /// How many of the 12 columns it takes.
+    /// Its width in columns, of 12.
     pub width: u8,
-    /// Who may see it.
+    /// The smallest plan that includes it.
     pub plan: Plan,
-    /// What its numbers count and how they are printed.
-    pub figures: Figures,
-    /// How x is printed; by what it is if absent.
+    /// Whether it is public, so that the homepage may show it.
+    pub public: bool,
+    /// Unit and format of its numbers.
+    pub values: ValueSpec,
+    /// The format of x; derived from its type if absent.
     pub x_format: Option<Format>,
-    /// What it asks and how it is drawn.
-    pub drawing: Drawing,
-    /// No rows is what one may expect.
-    pub allow_empty: bool,
-    /// What its failure means for an export.
-    pub severity: PanelSeverity,
-    /// Fewer rows are a failure.
-    pub min_rows: Option<usize>,
-    /// How much of its data is drawn.
+    /// The query and how its result is drawn.
+    pub visualization: Visualization,
+    /// What is expected of its result.
+    pub requirements: PanelRequirements,
+    /// Where its figures come from.
+    pub origin: PanelOrigin,
+    /// Limits on the amount of drawn data.
     pub limits: PanelLimits,
 }
 
-/// What numbers count, and how they are printed.
+/// What is expected of a panel's result.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PanelRequirements {
+    /// Whether an empty result is expected.
+    pub allow_empty: bool,
+    /// The consequence of its failure for an export.
+    pub severity: PanelSeverity,
+    /// The minimum number of rows; fewer are a failure.
+    pub min_rows: Option<usize>,
+}
+
+/// Where a panel's figures come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PanelOrigin {
+    /// The named queries that say how far its sources reach.
+    pub freshness: Vec<String>,
+    /// How its derived figures are computed.
+    pub formulas: Vec<Formula>,
+}
+
+/// SQL as it is written in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlText {
+    /// The line of its first letter, from 1.
+    pub line: usize,
+    /// The column of its first letter, from 1.
+    pub column: usize,
+    /// The text, with its quotes.
+    pub text: String,
+}
+
+impl Panel {
+    /// Returns the line and column of what a message of the engine names, where its name is in the
+    /// panel's SQL once.
+    #[must_use]
+    pub fn locate(&self, reason: &str) -> Option<(usize, usize)> {
+        const BEFORE: [&str; 6] = [
+            "at or near \"",
+            "column \"",
+            "Table with name ",
+            "table \"",
+            "Function with name ",
+            "Column with name ",
+        ];
+        let name = BEFORE.iter().find_map(|before| {
+            let rest = reason.split_once(before)?.1;
+            let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_')?;
+            Some(&rest[..end]).filter(|name| !name.is_empty())
+        })?;
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let mut places = self.texts.iter().flat_map(|sql| {
+            sql.text.match_indices(name).filter_map(move |(at, found)| {
+                let (before, after) = (&sql.text[..at], &sql.text[at + found.len()..]);
+                if before.ends_with(is_word) || after.starts_with(is_word) {
+                    return None;
+                }
+                let line = before.matches('\n').count();
+                let column = match before.rfind('\n') {
+                    Some(newline) => before[newline + 1..].chars().count() + 1,
+                    None => sql.column + before.chars().count(),
+                };
+                Some((sql.line + line, column))
+            })
+        });
+        let place = places.next()?;
+        places.next().is_none().then_some(place)
+    }
+}
+
+/// Unit and format of numbers.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Figures {
-    /// What they count.
+pub struct ValueSpec {
     pub unit: Option<Unit>,
-    /// How they are printed; by their type if absent.
+    /// The format; derived from their type if absent.
     pub format: Option<Format>,
 }
 
-impl Figures {
-    /// The format that was asked for, by the panel or by its unit.
+impl ValueSpec {
+    /// Returns the format of the panel or of its unit. A currency keeps its sign in another
+    /// precision.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
-        self.format.or_else(|| self.unit.as_ref().and_then(|unit| unit.format))
-    }
-}
-
-/// What a panel asks and how it is drawn.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Drawing {
-    /// One figure.
-    Stat {
-        /// The query.
-        sql: String,
-        /// The column with the figure.
-        y: String,
-        /// The column with what it belongs to.
-        x: Option<String>,
-        /// How many rows back to compare with; 0 for not at all.
-        before: usize,
-        /// How the difference is told.
-        change: ChangeKind,
-        /// What the earlier figure is called.
-        against: Option<String>,
-    },
-    /// Lines, areas, bars, dots.
-    Chart(ChartDrawing),
-    /// Coloured cells.
-    Heatmap {
-        /// The query.
-        sql: String,
-        /// The column that runs across.
-        x: String,
-        /// The column that runs down.
-        y: String,
-        /// The column with the numbers.
-        value: String,
-        /// What runs across.
-        x_title: Option<String>,
-        /// What runs down.
-        y_title: Option<String>,
-    },
-    /// Rows and columns.
-    Table {
-        /// The query.
-        sql: String,
-        /// Which columns, in which order; all if absent.
-        columns: Option<Vec<String>>,
-        /// Titles by column.
-        labels: BTreeMap<String, String>,
-        /// Units and formats by column.
-        figures: BTreeMap<String, Figures>,
-        /// How many rows are shown, if the file says so.
-        rows: Option<usize>,
-    },
-    /// Text.
-    Markdown {
-        /// In Markdown.
-        text: String,
-    },
-    /// What changed in each table since the generation before.
-    Changes,
-}
-
-/// A drawing over two axes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChartDrawing {
-    /// How points are drawn.
-    pub mark: super::Mark,
-    /// The query.
-    pub sql: String,
-    /// The column that runs along x.
-    pub x: String,
-    /// The columns with the numbers.
-    pub y: Vec<String>,
-    /// The column that tells series apart.
-    pub series: Option<String>,
-    /// The column with dots' names.
-    pub label: Option<String>,
-    /// Names of series by column.
-    pub labels: BTreeMap<String, String>,
-    /// What runs along x.
-    pub x_title: Option<String>,
-    /// What runs along y.
-    pub y_title: Option<String>,
-    /// Whether y reaches down to zero.
-    pub zero: bool,
-    /// Lines across.
-    pub guides: Vec<(f64, String)>,
-}
-
-/// How the difference between two figures is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChangeKind {
-    /// As a share of the earlier one.
-    #[default]
-    Percent,
-    /// In the figure's unit.
-    Value,
-    /// In hundredths: for figures that are shares.
-    Points,
-}
-
-impl Drawing {
-    /// The query.
-    #[must_use]
-    pub fn sql(&self) -> Option<&str> {
-        match self {
-            Self::Stat { sql, .. } | Self::Heatmap { sql, .. } | Self::Table { sql, .. } => Some(sql),
-            Self::Chart(chart) => Some(&chart.sql),
-            Self::Markdown { .. } | Self::Changes => None,
+        let of_unit = self.unit.as_ref().and_then(|unit| unit.format);
+        let money = of_unit.and_then(|format| format.money());
+        match (self.format, money) {
+            (Some(Format::Integer), Some(money)) => Some(Format::Money(money.with_decimals(0))),
+            (Some(Format::Decimal(decimals)), Some(money)) => {
+                Some(Format::Money(money.with_decimals(decimals)))
+            }
+            (Some(Format::Compact), Some(money)) => Some(Format::Money(money.compact())),
+            (own, _) => own.or(of_unit),
         }
     }
 
-    /// Its name in files.
+    /// Returns the form of the unit behind single figures and in columns. The sign of a currency is
+    /// part of the figure.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
-        use super::Mark;
-        match self {
-            Self::Stat { .. } => "stat",
-            Self::Heatmap { .. } => "heatmap",
-            Self::Table { .. } => "table",
-            Self::Markdown { .. } => "markdown",
-            Self::Changes => "changes",
-            Self::Chart(chart) => match chart.mark {
-                Mark::Line => "line",
-                Mark::Area => "area",
-                Mark::Scatter => "scatter",
-                Mark::Bar | Mark::StackedBar | Mark::HorizontalBar | Mark::HorizontalStackedBar => "bar",
-            },
-        }
+    pub fn suffix(&self) -> Option<&str> {
+        let is_money = self.format().is_some_and(|format| format.money().is_some());
+        self.unit.as_ref().filter(|_| !is_money).and_then(Unit::suffix)
     }
 }
 
-/// A column's name as a title: `managed_money_net` is `Managed money net`.
+/// Returns a column's name as a title: `managed_money_net` is `Managed money net`.
+///
+/// Names in capitals, and known abbreviations, keep their capitals: `us_imports` is `US imports`.
 #[must_use]
-pub fn title_of(column: &str) -> String {
-    let spaced = column.replace('_', " ");
-    let mut letters = spaced.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+pub fn default_title(column: &str) -> String {
+    const ACRONYMS: [&str; 16] = [
+        "us", "usa", "uk", "eu", "gdp", "cpi", "mrr", "arr", "usd", "eur", "id", "url", "api",
+        "kpi", "vat", "co2",
+    ];
+    let word = |(place, word): (usize, &str)| -> String {
+        if ACRONYMS.contains(&word) {
+            return word.to_uppercase();
+        }
+        let mut letters = word.chars();
+        match letters.next() {
+            Some(first) if place == 0 => first.to_uppercase().chain(letters).collect(),
+            _ => word.to_owned(),
+        }
+    };
+    column.replace('_', " ").split(' ').enumerate().map(word).collect::<Vec<_>>().join(" ")
 }

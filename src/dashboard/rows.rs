@@ -1,61 +1,61 @@
-//! An answer, row by row, with its columns found by name.
+//! The rows of a query's result, with columns addressed by name.
 
 use std::borrow::Cow;
 
 use crate::{
-    reader::Answer,
+    humanize,
+    locale::Locale,
+    reader::QueryResult,
     values::{self, Column, DuckType, Field, Format},
-    words,
 };
 
-/// The rows of an answer.
-pub(super) struct Rows<'a> {
+/// The rows of a result.
+pub(super) struct ResultRows<'a> {
     fields: &'a [Field],
     batches: Vec<Vec<Column<'a>>>,
 }
 
-/// What a column holds, as far as drawing is concerned.
+/// The properties of a column's type that matter for drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// Numbers without a fraction.
-    Whole,
-    /// Numbers.
+pub(super) enum ColumnKind {
+    Integer,
     Number,
-    /// Days or moments.
-    Time,
-    /// Anything else.
+    /// Dates or timestamps.
+    Temporal,
+    /// Any other type.
     Other,
 }
 
-impl Holds {
-    pub(super) fn of(data_type: &DuckType) -> Self {
+impl ColumnKind {
+    fn new(data_type: &DuckType) -> Self {
         match data_type {
-            whole if whole.is_integer() => Self::Whole,
-            DuckType::Decimal { scale: 0, .. } => Self::Whole,
+            whole if whole.is_integer() => Self::Integer,
+            DuckType::Decimal { scale: 0, .. } => Self::Integer,
             number if number.is_numeric() => Self::Number,
-            time if time.is_temporal() => Self::Time,
+            time if time.is_temporal() => Self::Temporal,
             _ => Self::Other,
         }
     }
 
     pub(super) fn is_number(self) -> bool {
-        matches!(self, Self::Whole | Self::Number)
+        matches!(self, Self::Integer | Self::Number)
     }
 
-    /// How its values are printed when nobody says how.
-    pub(super) fn format(self) -> Format {
+    /// Returns the default format of its values.
+    fn format(self) -> Format {
         match self {
-            Self::Whole => Format::Integer,
+            Self::Integer => Format::Integer,
             Self::Number => Format::Decimal(2),
-            Self::Time => Format::Date,
+            Self::Temporal => Format::Date,
             Self::Other => Format::Plain,
         }
     }
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn of(answer: &'a Answer) -> Self {
-        let batches = answer.batches.iter().map(|batch| values::columns(&answer.fields, batch)).collect();
+impl<'a> ResultRows<'a> {
+    pub(super) fn new(answer: &'a QueryResult) -> Self {
+        let batches =
+            answer.batches.iter().map(|batch| values::columns(&answer.fields, batch)).collect();
         Self { fields: &answer.fields, batches }
     }
 
@@ -63,26 +63,29 @@ impl<'a> Rows<'a> {
         self.fields
     }
 
-    /// Where a column is.
+    /// Returns the index of a column.
     pub(super) fn find(&self, name: &str) -> Result<usize, String> {
-        self.fields
-            .iter()
-            .position(|field| field.name == name)
-            .ok_or_else(|| words::unknown("column", name, self.fields.iter().map(|field| field.name.as_str())))
+        self.fields.iter().position(|field| field.name == name).ok_or_else(|| {
+            humanize::unknown_name_message(
+                "column",
+                name,
+                self.fields.iter().map(|field| field.name.as_str()),
+            )
+        })
     }
 
-    /// Where a column of numbers is.
+    /// Returns the index of a numeric column.
     pub(super) fn find_number(&self, name: &str) -> Result<usize, String> {
         let column = self.find(name)?;
         let data_type = &self.fields[column].data_type;
-        if Holds::of(data_type).is_number() {
+        if ColumnKind::new(data_type).is_number() {
             return Ok(column);
         }
         Err(format!("the column {name:?} is {data_type}, and must hold numbers to be drawn"))
     }
 
-    pub(super) fn holds(&self, column: usize) -> Holds {
-        Holds::of(&self.fields[column].data_type)
+    pub(super) fn kind(&self, column: usize) -> ColumnKind {
+        ColumnKind::new(&self.fields[column].data_type)
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = Row<'_, 'a>> {
@@ -92,16 +95,36 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// How the values of a column are printed when nobody says how: years without commas, times by how far apart they are.
-    pub(super) fn format(&self, column: usize) -> Format {
+    /// Returns the default format of a column of numbers.
+    pub(super) fn value_format(&self, column: usize) -> Format {
+        self.kind(column).format()
+    }
+
+    /// Returns whether a column contains timestamps with a time zone.
+    pub(super) fn is_zoned(&self, column: usize) -> bool {
+        self.fields[column].data_type.is_zoned()
+    }
+
+    /// Returns the default format of a column's values: years without commas, times with the
+    /// necessary precision.
+    pub(super) fn default_format(&self, column: usize) -> Format {
         const DAY: i64 = 86_400_000;
-        match self.holds(column) {
-            Holds::Whole if self.fields[column].name.contains("year") => Format::Year,
-            Holds::Time => {
+        match self.kind(column) {
+            ColumnKind::Integer if self.fields[column].name.contains("year") => Format::Year,
+            ColumnKind::Temporal => {
                 let moments: Vec<i64> = self.each().filter_map(|row| row.millis(column)).collect();
                 let all = |fits: &dyn Fn(i64) -> bool| moments.iter().all(|millis| fits(*millis));
-                let shown = |format: Format, ending: &'static str| move |millis: i64| values::human_time(millis, format).ends_with(ending);
-                if !all(&|millis| millis.rem_euclid(DAY) == 0) {
+                let shown = |format: Format, ending: &'static str| {
+                    move |millis: i64| {
+                        values::format_time_in(millis, format, Locale::default()).ends_with(ending)
+                    }
+                };
+                let multiple_of = |unit: i64| all(&|millis| millis.rem_euclid(unit) == 0);
+                if !multiple_of(1_000) {
+                    Format::Millisecond
+                } else if !multiple_of(60_000) {
+                    Format::Second
+                } else if !multiple_of(DAY) {
                     Format::Time
                 } else if moments.len() > 1 && all(&shown(Format::Date, "-01-01")) {
                     Format::Year
@@ -116,7 +139,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// One row of an answer.
+/// One row of a result.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'r, 'a> {
     columns: &'r [Column<'a>],
@@ -128,6 +151,20 @@ impl<'a> Row<'_, 'a> {
         self.columns.get(column)?.number(self.row).filter(|number| number.is_finite())
     }
 
+    /// Returns the numbers of a LIST.
+    pub(super) fn numbers(&self, column: usize) -> Vec<Option<f64>> {
+        match self.columns.get(column).map(|column| column.json(self.row)) {
+            Some(serde_json::Value::Array(items)) => {
+                // Decimals are text in JSON.
+                let number = |item: &serde_json::Value| {
+                    item.as_f64().or_else(|| item.as_str().and_then(|text| text.parse().ok()))
+                };
+                items.iter().map(number).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn millis(&self, column: usize) -> Option<i64> {
         self.columns.get(column)?.millis(self.row)
     }
@@ -136,7 +173,7 @@ impl<'a> Row<'_, 'a> {
         self.columns.get(column)?.text(self.row)
     }
 
-    pub(super) fn human(&self, column: usize, format: Format) -> Option<Cow<'a, str>> {
-        self.columns.get(column)?.human(self.row, format)
+    pub(super) fn format(&self, column: usize, format: Format) -> Option<Cow<'a, str>> {
+        self.columns.get(column)?.format(self.row, format)
     }
 }

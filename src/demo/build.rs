@@ -1,38 +1,41 @@
-//! Runs the models into a lakehouse and lays it out as SQLMesh does: numbered tables in `sqlmesh__<schema>`, and views over them.
+//! Runs the models in a lakehouse with SQLMesh's layout: numbered tables in `sqlmesh__<schema>`,
+//! and views over them.
 //!
-//! The views name the catalog as SQLMesh's do, but DuckDB 2.0 leaves a view's own catalog out of the text it stores (1.5 kept it): these
-//! views, unlike those of a lakehouse that DuckDB 1.5 wrote, can be read under any catalog name.
+//! The views qualify names with the catalog as SQLMesh's do, but DuckDB 2.0 omits a view's own
+//! catalog from the stored text, unlike 1.5. So these views can be read under any catalog name,
+//! unlike those of a lakehouse that DuckDB 1.5 wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use duckdb::{Connection, params};
 
 use super::{
-    DemoError, MadeTable,
+    DemoError, DemoTable,
+    base_values::hash,
     landing::Landing,
-    model::{Kind, Model, models},
-    sample::hash,
+    model::{Model, ModelKind, models},
     scale::scaled,
 };
 use crate::sql;
 
-/// The catalog name, which the views' text names: the stem of `lakehouse.duckdb`.
+/// The catalog name used by the views: the stem of `lakehouse.duckdb`.
 pub(super) const CATALOG: &str = "lakehouse";
 
-/// What the lakehouse remembers of the run that wrote it, in its schema `demo`; also how a demo's lakehouse is told from any other.
+/// The record, in the lakehouse's schema `demo`, of the run that wrote it; also identifies a demo's
+/// lakehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
-    /// How many refreshes there have been.
+pub(super) struct DemoRun {
+    /// The number of refreshes so far.
     pub(super) number: u32,
     pub(super) scale: u32,
     /// Whether it was built from sample figures.
     pub(super) sample: bool,
-    /// The folder given by the user; none for the demo's own.
+    /// The landing folder given by the user; `None` for the demo's own.
     pub(super) landing: Option<String>,
 }
 
-impl Run {
-    /// Reads it from the attached lakehouse; none where the demo did not make it.
+impl DemoRun {
+    /// Reads the record from the attached lakehouse; `None` if the demo did not create it.
     pub(super) fn read(connection: &Connection) -> duckdb::Result<Option<Self>> {
         let ours: bool = connection.query_row(
             "SELECT COUNT(*) = 2 FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'demo' AND table_name IN ('run', 'models')",
@@ -44,7 +47,14 @@ impl Run {
         }
         let query = format!("SELECT number, scale, sample, landing FROM {}", table("demo", "run"));
         connection
-            .query_row(&query, [], |row| Ok(Self { number: row.get(0)?, scale: row.get(1)?, sample: row.get(2)?, landing: row.get(3)? }))
+            .query_row(&query, [], |row| {
+                Ok(Self {
+                    number: row.get(0)?,
+                    scale: row.get(1)?,
+                    sample: row.get(2)?,
+                    landing: row.get(3)?,
+                })
+            })
             .map(Some)
     }
 
@@ -58,26 +68,32 @@ impl Run {
     }
 }
 
-/// Where a model's rows are, and what they were made of.
-struct Physical {
+/// The table with a model's rows, and the hash of its definition.
+struct PhysicalTable {
     table: String,
-    /// Hash of the model text and of all else that shapes the table apart from what it reads.
+    /// Hash of the model text and of everything else that determines the table, apart from the
+    /// tables it reads.
     made_of: u64,
 }
 
-/// One run of all models. Either all of it is in the lakehouse afterwards, or none.
+/// One run of all models. It is atomic.
 pub(super) struct Build<'a> {
     connection: &'a Connection,
     landing: &'a Landing,
-    run: &'a Run,
-    physical: BTreeMap<String, Physical>,
+    run: &'a DemoRun,
+    physical: BTreeMap<String, PhysicalTable>,
     rebuilt: BTreeSet<String>,
 }
 
 impl<'a> Build<'a> {
-    /// Builds what is new: everything in a fresh lakehouse; in an older one the raw tables whose files now hold something else,
-    /// whatever reads them, and models whose text changed.
-    pub(super) fn run(connection: &'a Connection, landing: &'a Landing, run: &'a Run) -> Result<Vec<MadeTable>, DemoError> {
+    /// Builds what has changed: everything in a new lakehouse; in an existing one, the raw tables
+    /// whose files have changed, everything that depends on them, and models whose text has
+    /// changed.
+    pub(super) fn run(
+        connection: &'a Connection,
+        landing: &'a Landing,
+        run: &'a DemoRun,
+    ) -> Result<Vec<DemoTable>, DemoError> {
         let engine = |source| DemoError::engine("lakehouse", landing, source);
         let models = models()?;
         connection.execute_batch("BEGIN").map_err(engine)?;
@@ -88,14 +104,19 @@ impl<'a> Build<'a> {
         }
         build.remember().map_err(engine)?;
         connection.execute_batch("COMMIT").map_err(engine)?;
-        models.iter().filter(|model| model.schema == "serving").map(|model| build.made(model)).collect()
+        models
+            .iter()
+            .filter(|model| model.schema == "serving")
+            .map(|model| build.table_report(model))
+            .collect()
     }
 
     fn model(&mut self, model: &Model) -> Result<(), DemoError> {
         let name = model.full_name();
         let engine = |source| DemoError::engine(&name, self.landing, source);
         let landing = self.landing.literal()?;
-        let query = model.query(&landing, |read| self.physical.get(read).map(|parent| parent.reference(read)));
+        let query = model
+            .query(&landing, |read| self.physical.get(read).map(|parent| parent.reference(read)));
         let query = scaled(&name, &query, self.run.scale);
 
         let made_of = hash(&format!("{}\n{}\n{}", model.text, self.run.scale, self.run.sample));
@@ -105,19 +126,24 @@ impl<'a> Build<'a> {
             return Ok(());
         }
         let number = hash(&format!("{}\n{}", model.text, self.run.number)) & u64::from(u32::MAX);
-        let fresh = Physical { table: format!("{}__{}__{number}", model.schema, model.name), made_of };
+        let fresh =
+            PhysicalTable { table: format!("{}__{}__{number}", model.schema, model.name), made_of };
         self.replace(model, &query, &fresh).map_err(engine)?;
         self.physical.insert(name.clone(), fresh);
         self.rebuilt.insert(name);
         Ok(())
     }
 
-    /// Whether a model that reads landed files would give the rows it already has. Others change only with what they read.
+    /// Returns whether a model that reads landed files would produce the rows it already has. Other
+    /// models change only if a table they read does.
     fn same_rows(&self, model: &Model, query: &str) -> duckdb::Result<bool> {
         let name = model.full_name();
-        let Some(old) = self.physical.get(&name).filter(|_| model.reads().is_empty()) else { return Ok(true) };
+        let Some(old) = self.physical.get(&name).filter(|_| model.reads().is_empty()) else {
+            return Ok(true);
+        };
         let old = physical_path(&model.schema, &old.table);
-        self.connection.execute_batch(&format!("CREATE OR REPLACE TEMP TABLE landed AS {query}"))?;
+        self.connection
+            .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE landed AS {query}"))?;
         self.connection.query_row(
             &format!(
                 "SELECT COUNT(*) = 0 FROM ((FROM temp.landed EXCEPT ALL FROM {old}) UNION ALL (FROM {old} EXCEPT ALL FROM temp.landed))"
@@ -127,16 +153,25 @@ impl<'a> Build<'a> {
         )
     }
 
-    /// Makes the numbered table, points the view at it, describes both, and drops the table it replaces.
-    fn replace(&self, model: &Model, query: &str, fresh: &Physical) -> duckdb::Result<()> {
+    /// Creates the numbered table, points the view to it, describes both, and drops the table it
+    /// replaces.
+    fn replace(&self, model: &Model, query: &str, fresh: &PhysicalTable) -> duckdb::Result<()> {
         let physical_schema = sql::path(&[CATALOG, &physical_schema(&model.schema)]);
         let schema = sql::path(&[CATALOG, &model.schema]);
         let physical = physical_path(&model.schema, &fresh.table);
         let view = table(&model.schema, &model.name);
         let kind = kind_word(model.kind);
         let columns = match model.kind {
-            Kind::Full => String::new(),
-            Kind::View => format!("({})", model.columns.iter().map(|(name, _)| sql::ident(name)).collect::<Vec<_>>().join(", ")),
+            ModelKind::Full => String::new(),
+            ModelKind::View => format!(
+                "({})",
+                model
+                    .columns
+                    .iter()
+                    .map(|(name, _)| sql::ident(name))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         };
         self.connection.execute_batch(&format!(
             "CREATE SCHEMA IF NOT EXISTS {physical_schema};
@@ -147,7 +182,10 @@ impl<'a> Build<'a> {
         self.describe(model, kind, &physical)?;
         self.describe(model, "VIEW", &view)?;
         if let Some(old) = self.physical.get(&model.full_name()) {
-            self.connection.execute_batch(&format!("DROP {kind} {}", physical_path(&model.schema, &old.table)))?;
+            self.connection.execute_batch(&format!(
+                "DROP {kind} {}",
+                physical_path(&model.schema, &old.table)
+            ))?;
         }
         Ok(())
     }
@@ -159,7 +197,8 @@ impl<'a> Build<'a> {
         for (column, description) in &model.columns {
             let column = sql::ident(column);
             let description = sql::literal(description);
-            self.connection.execute_batch(&format!("COMMENT ON COLUMN {path}.{column} IS {description}"))?;
+            self.connection
+                .execute_batch(&format!("COMMENT ON COLUMN {path}.{column} IS {description}"))?;
         }
         Ok(())
     }
@@ -178,30 +217,36 @@ impl<'a> Build<'a> {
         self.run.write(self.connection)
     }
 
-    fn made(&self, model: &Model) -> Result<MadeTable, DemoError> {
+    fn table_report(&self, model: &Model) -> Result<DemoTable, DemoError> {
         let name = model.full_name();
         let count = format!("SELECT COUNT(*) FROM {}", table(&model.schema, &model.name));
-        let rows =
-            self.connection.query_row(&count, [], |row| row.get(0)).map_err(|source| DemoError::engine(&name, self.landing, source))?;
-        Ok(MadeTable { rebuilt: self.rebuilt.contains(&name), name, rows })
+        let rows = self
+            .connection
+            .query_row(&count, [], |row| row.get(0))
+            .map_err(|source| DemoError::engine(&name, self.landing, source))?;
+        Ok(DemoTable { rebuilt: self.rebuilt.contains(&name), name, rows })
     }
 }
 
-impl Physical {
-    /// How a query reads this table where the model text says `read`: columns can still be named after the model.
+impl PhysicalTable {
+    /// Returns the table expression that replaces `read` in a query, so that columns can still be
+    /// qualified with the model's name.
     fn reference(&self, read: &str) -> String {
         let (schema, name) = read.split_once('.').unwrap_or(("main", read));
         format!("{} AS {}", physical_path(schema, &self.table), sql::ident(name))
     }
 }
 
-/// The models the lakehouse already holds.
-fn known(connection: &Connection) -> duckdb::Result<BTreeMap<String, Physical>> {
-    if Run::read(connection)?.is_none() {
+/// Returns the models that the lakehouse already has.
+fn known(connection: &Connection) -> duckdb::Result<BTreeMap<String, PhysicalTable>> {
+    if DemoRun::read(connection)?.is_none() {
         return Ok(BTreeMap::new());
     }
-    let mut query = connection.prepare(&format!("SELECT name, physical, made_of FROM {}", table("demo", "models")))?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, Physical { table: row.get(1)?, made_of: row.get(2)? })))?;
+    let mut query = connection
+        .prepare(&format!("SELECT name, physical, made_of FROM {}", table("demo", "models")))?;
+    let rows = query.query_map([], |row| {
+        Ok((row.get(0)?, PhysicalTable { table: row.get(1)?, made_of: row.get(2)? }))
+    })?;
     rows.collect()
 }
 
@@ -217,9 +262,9 @@ fn physical_path(schema: &str, name: &str) -> String {
     table(&physical_schema(schema), name)
 }
 
-fn kind_word(kind: Kind) -> &'static str {
+fn kind_word(kind: ModelKind) -> &'static str {
     match kind {
-        Kind::Full => "TABLE",
-        Kind::View => "VIEW",
+        ModelKind::Full => "TABLE",
+        ModelKind::View => "VIEW",
     }
 }

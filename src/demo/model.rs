@@ -1,11 +1,12 @@
-//! SQLMesh's model files, as far as the models of `infra/beanflows/models/` need them: a `MODEL (...)` head, then one query.
+//! Parses SQLMesh's model files, as far as the models of `infra/beanflows/models/` require: a
+//! `MODEL (...)` head followed by one query.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::DemoError;
 
-/// The model files that are part of the program.
-const FILES: [(&str, &str); 16] = [
+/// The embedded model files.
+const FILES: [(&str, &str); 19] = [
     ("raw_psd.sql", include_str!("../../infra/beanflows/models/raw_psd.sql")),
     ("raw_cot.sql", include_str!("../../infra/beanflows/models/raw_cot.sql")),
     ("raw_prices.sql", include_str!("../../infra/beanflows/models/raw_prices.sql")),
@@ -16,45 +17,65 @@ const FILES: [(&str, &str); 16] = [
     ("staging_prices.sql", include_str!("../../infra/beanflows/models/staging_prices.sql")),
     ("staging_imports.sql", include_str!("../../infra/beanflows/models/staging_imports.sql")),
     ("staging_rain.sql", include_str!("../../infra/beanflows/models/staging_rain.sql")),
-    ("serving_commodity_metrics.sql", include_str!("../../infra/beanflows/models/serving_commodity_metrics.sql")),
-    ("serving_global_balance.sql", include_str!("../../infra/beanflows/models/serving_global_balance.sql")),
-    ("serving_cot_positioning.sql", include_str!("../../infra/beanflows/models/serving_cot_positioning.sql")),
-    ("serving_coffee_prices.sql", include_str!("../../infra/beanflows/models/serving_coffee_prices.sql")),
+    ("staging_cpi.sql", include_str!("../../infra/beanflows/models/staging_cpi.sql")),
+    (
+        "serving_commodity_metrics.sql",
+        include_str!("../../infra/beanflows/models/serving_commodity_metrics.sql"),
+    ),
+    (
+        "serving_global_balance.sql",
+        include_str!("../../infra/beanflows/models/serving_global_balance.sql"),
+    ),
+    (
+        "serving_cot_positioning.sql",
+        include_str!("../../infra/beanflows/models/serving_cot_positioning.sql"),
+    ),
+    (
+        "serving_coffee_prices.sql",
+        include_str!("../../infra/beanflows/models/serving_coffee_prices.sql"),
+    ),
     ("serving_us_imports.sql", include_str!("../../infra/beanflows/models/serving_us_imports.sql")),
     ("serving_rainfall.sql", include_str!("../../infra/beanflows/models/serving_rainfall.sql")),
+    (
+        "serving_supply_revisions.sql",
+        include_str!("../../infra/beanflows/models/serving_supply_revisions.sql"),
+    ),
+    (
+        "serving_data_status.sql",
+        include_str!("../../infra/beanflows/models/serving_data_status.sql"),
+    ),
 ];
 
-/// How SQLMesh keeps a model: computed on every run, or whenever it is read.
+/// How SQLMesh materializes a model: computed on every run, or whenever it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ModelKind {
     Full,
     View,
 }
 
-/// One model file.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) schema: String,
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ModelKind,
     pub(super) description: String,
     /// Column and description, in the order of the file.
     pub(super) columns: Vec<(String, String)>,
     query: String,
-    /// The whole file, of which a table's number is made.
+    /// The whole file, from which the number of its table is derived.
     pub(super) text: &'static str,
 }
 
-/// The models that are part of the program, each after those it reads.
+/// Returns the embedded models, each after those it reads.
 pub(super) fn models() -> Result<Vec<Model>, DemoError> {
     let parsed = FILES
         .iter()
-        .map(|(file, text)| parse(text).map_err(|problem| DemoError::embedded(file, problem)))
+        .map(|(file, text)| parse(text).map_err(|problem| DemoError::builtin_models(file, problem)))
         .collect::<Result<Vec<Model>, DemoError>>()?;
     in_order(parsed)
 }
 
-/// Sorts models so that each comes after those it reads; the given order otherwise stays.
+/// Sorts models so that each follows those it reads; otherwise preserves their order.
 fn in_order(models: Vec<Model>) -> Result<Vec<Model>, DemoError> {
     let names: BTreeSet<String> = models.iter().map(Model::full_name).collect();
     let mut waiting = VecDeque::from(models);
@@ -66,7 +87,10 @@ fn in_order(models: Vec<Model>) -> Result<Vec<Model>, DemoError> {
             ordered.push(model);
             passed_over = 0;
         } else if passed_over > waiting.len() {
-            return Err(DemoError::embedded(&model.full_name(), "reads itself by way of other models"));
+            return Err(DemoError::builtin_models(
+                &model.full_name(),
+                "reads itself by way of other models",
+            ));
         } else {
             waiting.push_back(model);
             passed_over += 1;
@@ -76,49 +100,54 @@ fn in_order(models: Vec<Model>) -> Result<Vec<Model>, DemoError> {
 }
 
 impl Model {
-    /// `serving.rainfall`.
     pub(super) fn full_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
 
-    /// The tables the query reads, by their names in it.
+    /// Returns the tables that the query reads, by their names in it.
     pub(super) fn reads(&self) -> Vec<&str> {
-        pieces(&self.query).into_iter().filter_map(|piece| if let Piece::Table(name) = piece { Some(name) } else { None }).collect()
+        pieces(&self.query)
+            .into_iter()
+            .filter_map(|piece| if let ModelPiece::Table(name) = piece { Some(name) } else { None })
+            .collect()
     }
 
-    /// The query with `@landing` and the tables it reads replaced; a table for which there is no replacement stays.
+    /// Returns the query with `@landing` and the tables it reads replaced; tables without a
+    /// replacement stay unchanged.
     pub(super) fn query(&self, landing: &str, table: impl Fn(&str) -> Option<String>) -> String {
         pieces(&self.query)
             .into_iter()
             .map(|piece| match piece {
-                Piece::Text(text) => text.to_owned(),
-                Piece::Landing => landing.to_owned(),
-                Piece::Table(name) => table(name).unwrap_or_else(|| name.to_owned()),
+                ModelPiece::Text(text) => text.to_owned(),
+                ModelPiece::Landing => landing.to_owned(),
+                ModelPiece::Table(name) => table(name).unwrap_or_else(|| name.to_owned()),
             })
             .collect()
     }
 }
 
-/// A query, cut where something is put in.
+/// A query, split at its placeholders.
 #[derive(Debug, PartialEq, Eq)]
-enum Piece<'a> {
+enum ModelPiece<'a> {
     Text(&'a str),
     Table(&'a str),
     Landing,
 }
 
-fn pieces(query: &str) -> Vec<Piece<'_>> {
+fn pieces(query: &str) -> Vec<ModelPiece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = query;
     let mut before = "";
     while let Some(length) = token(rest) {
         let (token, after) = rest.split_at(length);
         if token == "@landing" {
-            pieces.push(Piece::Landing);
-        } else if token.contains('.') && (before.eq_ignore_ascii_case("from") || before.eq_ignore_ascii_case("join")) {
-            pieces.push(Piece::Table(token));
+            pieces.push(ModelPiece::Landing);
+        } else if token.contains('.')
+            && (before.eq_ignore_ascii_case("from") || before.eq_ignore_ascii_case("join"))
+        {
+            pieces.push(ModelPiece::Table(token));
         } else {
-            pieces.push(Piece::Text(token));
+            pieces.push(ModelPiece::Text(token));
         }
         if !token.trim_start().is_empty() && !token.starts_with("--") {
             before = token;
@@ -128,14 +157,16 @@ fn pieces(query: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The length of the token at the start of `text`: a comment, a quoted text or name, a word (with its dots), or one character.
+/// Returns the length of the token at the start of `text`: a comment, a quoted text or name, a word
+/// (with its dots), or one character.
 fn token(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
     let until = |end: Option<usize>| end.unwrap_or(text.len());
     let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
     Some(match first {
         '-' if text.starts_with("--") => until(text.find('\n')),
-        // A doubled quote ends one token and begins the next, which together are the same text.
+        // A doubled quote is read as the end of one token and the start of the next, which adds up
+        // to the same text.
         '\'' | '"' => until(text[1..].find(first).map(|at| at + 2)),
         '@' => 1 + text[1..].find(|c| !word(c)).unwrap_or(text.len() - 1),
         c if word(c) => until(text.find(|c| !word(c))),
@@ -143,7 +174,7 @@ fn token(text: &str) -> Option<usize> {
     })
 }
 
-/// Reads one model file.
+/// Parses one model file.
 fn parse(text: &'static str) -> Result<Model, String> {
     let mut head = Head { rest: text };
     head.expect("MODEL")?;
@@ -154,9 +185,13 @@ fn parse(text: &'static str) -> Result<Model, String> {
             "name" => name = Some(head.next()?),
             "kind" => {
                 kind = Some(match head.next()? {
-                    "FULL" => Kind::Full,
-                    "VIEW" => Kind::View,
-                    other => return Err(format!("is of kind {other}; only FULL and VIEW are known here")),
+                    "FULL" => ModelKind::Full,
+                    "VIEW" => ModelKind::View,
+                    other => {
+                        return Err(format!(
+                            "is of kind {other}; only FULL and VIEW are known here"
+                        ));
+                    }
                 });
             }
             "description" => description = Some(head.text()?),
@@ -166,11 +201,14 @@ fn parse(text: &'static str) -> Result<Model, String> {
         match head.next()? {
             "," => {}
             ")" => break,
-            other => return Err(format!("has {other} where a comma or the end of the head belongs")),
+            other => {
+                return Err(format!("has {other} where a comma or the end of the head belongs"));
+            }
         }
     }
     head.expect(";")?;
-    let (schema, name) = name.and_then(|name| name.split_once('.')).ok_or("has no name of the form schema.name")?;
+    let (schema, name) =
+        name.and_then(|name| name.split_once('.')).ok_or("has no name of the form schema.name")?;
     Ok(Model {
         schema: schema.to_owned(),
         name: name.to_owned(),
@@ -204,17 +242,18 @@ impl Head {
         if found == wanted { Ok(()) } else { Err(format!("has {found} where {wanted} belongs")) }
     }
 
-    /// A quoted text.
     fn text(&mut self) -> Result<String, String> {
         let mut quoted = self.next()?.to_owned();
         while self.rest.starts_with('\'') {
             quoted.push_str(self.next()?);
         }
         let inner = quoted.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
-        inner.map(|text| text.replace("''", "'")).ok_or_else(|| format!("has {quoted} where a quoted text belongs"))
+        inner
+            .map(|text| text.replace("''", "'"))
+            .ok_or_else(|| format!("has {quoted} where a quoted text belongs"))
     }
 
-    /// `(column = 'description', ...)`.
+    /// Parses `(column = 'description', ...)`.
     fn columns(&mut self) -> Result<Vec<(String, String)>, String> {
         self.expect("(")?;
         let mut columns = Vec::new();
@@ -225,7 +264,11 @@ impl Head {
             match self.next()? {
                 "," => {}
                 ")" => return Ok(columns),
-                other => return Err(format!("has {other} where a comma or the end of the columns belongs")),
+                other => {
+                    return Err(format!(
+                        "has {other} where a comma or the end of the columns belongs"
+                    ));
+                }
             }
         }
     }
@@ -242,9 +285,12 @@ mod tests {
     #[test]
     fn a_model_file_is_read_as_sqlmesh_reads_it() {
         let model = parse(EXAMPLE).unwrap();
-        assert_eq!((model.full_name().as_str(), model.kind), ("serving.x", Kind::View));
+        assert_eq!((model.full_name().as_str(), model.kind), ("serving.x", ModelKind::View));
         assert_eq!(model.description, "It's, (one)");
-        assert_eq!(model.columns, [("a".to_owned(), "A; b".to_owned()), ("b".to_owned(), String::new())]);
+        assert_eq!(
+            model.columns,
+            [("a".to_owned(), "A; b".to_owned()), ("b".to_owned(), String::new())]
+        );
         assert_eq!(model.reads(), ["raw.x", "staging.y"]);
     }
 
@@ -252,13 +298,23 @@ mod tests {
     fn only_the_tables_read_and_the_landing_folder_are_replaced() {
         let model = parse(EXAMPLE).unwrap();
         let query = model.query("'/l'", |name| (name == "raw.x").then(|| "R".to_owned()));
-        assert_eq!(query, "SELECT a, 'FROM not.this' FROM R JOIN staging.y USING (a) -- FROM nor.that\nWHERE f = '/l' || '/@landing'");
+        assert_eq!(
+            query,
+            "SELECT a, 'FROM not.this' FROM R JOIN staging.y USING (a) -- FROM nor.that\nWHERE f = '/l' || '/@landing'"
+        );
     }
 
     #[test]
     fn a_broken_model_file_says_what_is_wrong() {
-        assert_eq!(parse("MODEL (name x, kind FULL, description 'd'); SELECT 1").unwrap_err(), "has no name of the form schema.name");
-        assert!(parse("MODEL (name a.x, kind SEED, description 'd'); SELECT 1").unwrap_err().contains("SEED"));
+        assert_eq!(
+            parse("MODEL (name x, kind FULL, description 'd'); SELECT 1").unwrap_err(),
+            "has no name of the form schema.name"
+        );
+        assert!(
+            parse("MODEL (name a.x, kind SEED, description 'd'); SELECT 1")
+                .unwrap_err()
+                .contains("SEED")
+        );
         assert!(parse("MODEL (name a.x").unwrap_err().contains("ends within"));
     }
 
@@ -272,7 +328,12 @@ mod tests {
             }
             seen.insert(model.full_name());
         }
-        assert_eq!(models.iter().filter(|model| model.schema == "serving").count(), 6);
-        assert!(in_order(vec![parse("MODEL (name a.x, kind FULL, description ''); SELECT 1 FROM a.x").unwrap()]).is_err());
+        assert_eq!(models.iter().filter(|model| model.schema == "serving").count(), 8);
+        assert!(
+            in_order(vec![
+                parse("MODEL (name a.x, kind FULL, description ''); SELECT 1 FROM a.x").unwrap()
+            ])
+            .is_err()
+        );
     }
 }

@@ -1,22 +1,22 @@
-//! Why a file was not written to its end.
+//! Reasons why a file is incomplete.
 
 use std::io;
 
 use crate::reader::ReaderError;
 
-/// Why a file was not written to its end.
+/// Reason why a file is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// The rows could not be read to their end.
+    /// Reading the rows failed.
     #[error(transparent)]
     Reader(#[from] ReaderError),
-    /// Whoever takes the file has gone away, or the disk is full.
+    /// The client has disconnected, or the disk is full.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
-    /// A value has no place in the format.
+    /// The format cannot represent a value.
     #[error("cannot be written in this format: {0}")]
     Format(String),
-    /// It was stopped.
+    /// The download was canceled.
     #[error("stopped")]
     Stopped,
 }

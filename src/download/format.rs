@@ -1,30 +1,30 @@
-//! The formats that files can have.
+//! The file formats of downloads.
 
 use serde::Serialize;
 
-use crate::{tables::Layout, words};
+use crate::{humanize, tables::TableLayout};
 
-/// A file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum DownloadFormat {
     /// Comma-separated values: RFC 4180, UTF-8.
     Csv,
-    /// One JSON object for each row, on a line of its own.
+    /// JSON Lines: one JSON object per row, each on a separate line.
     JsonLines,
     /// Apache Parquet, compressed with Snappy.
     Parquet,
     /// Apache Arrow IPC, the file format (Feather, version 2).
     Arrow,
-    /// An Excel workbook; more rows than a sheet holds continue on further sheets.
+    /// An Excel workbook; rows beyond the capacity of a sheet continue on further sheets.
     Excel,
 }
 
-impl Format {
-    /// Every one, in the order they are offered.
-    pub const ALL: [Self; 5] = [Self::Csv, Self::Parquet, Self::Excel, Self::JsonLines, Self::Arrow];
+impl DownloadFormat {
+    /// Every format, in the order in which they are offered.
+    pub const ALL: [Self; 5] =
+        [Self::Csv, Self::Parquet, Self::Excel, Self::JsonLines, Self::Arrow];
 
-    /// Its name in addresses, which is also what its files end with.
+    /// Returns the name in URLs, which is also the file extension.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Format {
         }
     }
 
-    /// Its name for people.
+    /// Returns the name for people.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// Returns the media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -60,29 +60,37 @@ impl Format {
         }
     }
 
-    /// The format of this name.
+    /// Parses the name of a format.
     ///
     /// # Errors
-    /// What to write instead.
+    /// Returns a message with the valid names.
     pub fn named(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|format| format.name() == name);
-        found.ok_or_else(|| words::unknown("format", name, Self::ALL.map(Self::name)))
+        found.ok_or_else(|| {
+            humanize::unknown_name_message("format", name, Self::ALL.map(Self::name))
+        })
     }
 
-    /// How the reader lays values out for it.
+    /// Returns the layout of columns in this format.
     #[must_use]
-    pub fn layout(self) -> Layout {
-        if matches!(self, Self::Parquet | Self::Arrow) { Layout::Columnar } else { Layout::Whole }
+    pub fn layout(self) -> TableLayout {
+        match self {
+            Self::Csv => TableLayout::Full,
+            Self::JsonLines => TableLayout::Json,
+            Self::Parquet | Self::Arrow => TableLayout::Columnar,
+            Self::Excel => TableLayout::Sheet,
+        }
     }
 
-    /// Whether the same rows always give the same bytes, so that an interrupted file can be continued. The bytes of the others depend on how
-    /// rows happen to be batched, or on the time.
+    /// Returns whether the same rows always result in the same bytes, so that an interrupted
+    /// download can be resumed. The bytes of other formats depend on the boundaries of batches or
+    /// on the time.
     #[must_use]
     pub fn is_reproducible(self) -> bool {
         matches!(self, Self::Csv | Self::JsonLines)
     }
 
-    /// Whether compressing it once more would gain something.
+    /// Returns whether compression would reduce the size further.
     #[must_use]
     pub fn is_compressible(self) -> bool {
         matches!(self, Self::Csv | Self::JsonLines | Self::Arrow)

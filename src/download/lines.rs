@@ -1,32 +1,43 @@
-//! Formats of lines: batches become text on several threads, and are written in their order.
+//! Text formats: batches are encoded as text on several threads and written in order.
 
 use std::{io::Write, num::NonZeroUsize, thread};
 
 use duckdb::arrow::record_batch::RecordBatch;
 
-use super::{Batches, DownloadError, Options, fields};
+use super::{Batches, DownloadError, DownloadOptions, fields};
 use crate::values::Field;
 
-/// Batches of DuckDB's 2,048 rows that become text at once.
-const AT_ONCE: usize = 32;
-/// More threads than this would only take the processor from others.
-const MOST_THREADS: usize = 4;
+/// Maximum number of batches, of 2,048 rows each, that are encoded concurrently.
+const BATCHES_IN_FLIGHT: usize = 32;
+/// More threads would take CPU time from queries.
+const MAX_THREADS: usize = 4;
 
-/// How many threads share the work on one file.
+/// Returns the number of threads that encode one file.
 pub(super) fn threads() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS)
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS)
 }
 
-/// How a format writes its lines.
-pub(super) trait Lines: Sync {
-    /// What stands before the first line.
+/// Encodes the lines of a format.
+pub(super) trait LineFormat: Sync {
+    /// Appends the text before the first line.
     fn head(&self, fields: &[Field], text: &mut Vec<u8>);
-    /// A line for each row.
-    fn lines(&self, fields: &[Field], batch: &RecordBatch, text: &mut Vec<u8>) -> Result<(), DownloadError>;
+    /// Appends a line for each row.
+    fn lines(
+        &self,
+        fields: &[Field],
+        batch: &RecordBatch,
+        text: &mut Vec<u8>,
+    ) -> Result<(), DownloadError>;
 }
 
-pub(super) fn write(lines: &impl Lines, options: &Options, batches: &mut Batches<'_>, mut out: impl Write) -> Result<u64, DownloadError> {
-    let (mut known, mut rows, mut gathered) = (None::<Vec<Field>>, 0, Vec::with_capacity(AT_ONCE));
+pub(super) fn write(
+    lines: &impl LineFormat,
+    options: &DownloadOptions,
+    batches: &mut Batches<'_>,
+    mut out: impl Write,
+) -> Result<u64, DownloadError> {
+    let (mut known, mut rows, mut pending) =
+        (None::<Vec<Field>>, 0, Vec::with_capacity(BATCHES_IN_FLIGHT));
     loop {
         let batch = batches().transpose()?;
         let over = batch.is_none();
@@ -38,13 +49,13 @@ pub(super) fn write(lines: &impl Lines, options: &Options, batches: &mut Batches
                 out.write_all(&text)?;
             }
             rows += batch.num_rows() as u64;
-            gathered.push(batch);
+            pending.push(batch);
         }
-        if over || gathered.len() == AT_ONCE {
-            for text in texts(lines, known.as_deref().unwrap_or_default(), &gathered)? {
+        if over || pending.len() == BATCHES_IN_FLIGHT {
+            for text in encode_batches(lines, known.as_deref().unwrap_or_default(), &pending)? {
                 out.write_all(&text)?;
             }
-            gathered.clear();
+            pending.clear();
         }
         if over {
             out.flush()?;
@@ -53,8 +64,12 @@ pub(super) fn write(lines: &impl Lines, options: &Options, batches: &mut Batches
     }
 }
 
-/// The lines of all batches, in parts that several threads have made.
-fn texts(lines: &impl Lines, fields: &[Field], batches: &[RecordBatch]) -> Result<Vec<Vec<u8>>, DownloadError> {
+/// Encodes the lines of all batches, distributed over several threads.
+fn encode_batches(
+    lines: &impl LineFormat,
+    fields: &[Field],
+    batches: &[RecordBatch],
+) -> Result<Vec<Vec<u8>>, DownloadError> {
     let text = |part: &[RecordBatch]| {
         let mut text = Vec::new();
         part.iter().try_for_each(|batch| lines.lines(fields, batch, &mut text)).map(|()| text)
@@ -67,7 +82,11 @@ fn texts(lines: &impl Lines, fields: &[Field], batches: &[RecordBatch]) -> Resul
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || text(part))).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(DownloadError::Format("a value could not be written".to_owned()))))
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| {
+                    Err(DownloadError::Format("a value could not be written".to_owned()))
+                })
+            })
             .collect()
     })
 }

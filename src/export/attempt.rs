@@ -1,78 +1,110 @@
-//! The frame of every attempt: its turn, its identity, its record.
+//! The frame of every attempt: export lock, id and history record.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::{
-    Cancel, Event, ExportError, Finished, Job, Outcome, Record, RollbackState, Running, Source, Step, Watch, generations, history, lake,
-    recall,
+    AttemptResult, CancellationToken, ExportError, ExportEvent, ExportJob, Progress,
+    export_lock::{self, ExportLock, ProgressRecorder},
+    lake,
     snapshot::ms_since,
-    turn::{self, Announcing, Turn},
 };
-use crate::target::{GenerationId, Target};
+use crate::store::{
+    AttemptOutcome, AttemptRecord, ExportStep, LakehouseInfo, Publisher, RollbackState,
+    RunningExport,
+};
+use crate::store::{GenerationId, Store, prune, prune_unread, record_killed_attempt, recover};
 
-/// Does `work` as one attempt and records what came of it.
+/// Runs `work` as one attempt and records its outcome.
 ///
-/// `announced` is what will be served when it succeeds, where that is not a generation of its own.
-pub(super) fn attempt(
-    target: &Target,
-    job: Option<&Job>,
+/// `announced` is the generation served on success, unless the attempt creates a new one.
+pub(super) fn run_attempt(
+    target: &Store,
+    job: Option<&ExportJob>,
     wait: std::time::Duration,
-    cancel: &Cancel,
+    cancel: &CancellationToken,
     announced: Option<GenerationId>,
-    watch: &mut dyn Watch,
-    work: impl FnOnce(&mut dyn Watch, &mut Record) -> Result<Outcome, ExportError>,
-) -> Finished {
+    watch: &mut dyn Progress,
+    work: impl FnOnce(&mut dyn Progress, &mut AttemptRecord) -> Result<AttemptOutcome, ExportError>,
+) -> AttemptResult {
     let begun = Instant::now();
     let now = Timestamp::now();
-    let mut record = Record::begin(next_id(target, now), now);
+    let mut record = AttemptRecord::begin(next_id(target, now), now);
     if let Some(job) = job {
         record.schema = Some(job.schema.clone());
-        record.lakehouse = Some(Source {
+        record.lakehouse = Some(LakehouseInfo {
             path: job.lakehouse.clone(),
             bytes: std::fs::metadata(&job.lakehouse).map_or(0, |metadata| metadata.len()),
             version: None,
         });
     }
-    if let Err(error) = turn::check_place(target, job.map(|job| job.lakehouse.as_path())) {
-        return conclude(target, record, Err(error), begun);
+    if target.is_lake() {
+        record.publisher = Some(Publisher::current(job.map(|job| job.lakehouse.as_path())));
     }
-    watch.event(&Event::Begins { id: &record.id });
-    watch.step(Step::Turn);
-    let (turn, abandoned) = match Turn::take(target, wait, cancel, watch) {
+    if let Err(error) = export_lock::validate_target(target, job.map(|job| job.lakehouse.as_path()))
+    {
+        return finish(target, record, Err(error), begun);
+    }
+    if let Some(problem) = target.write_problem() {
+        let why = format!("{problem}; use the exporter's settings (see `materia lake grants`)");
+        let error = ExportError::Target { path: target.display_name(), why };
+        return finish(target, record, Err(error), begun);
+    }
+    watch.event(&ExportEvent::Begins { id: &record.id });
+    watch.step(ExportStep::Turn);
+    let (lock, abandoned) = match ExportLock::acquire(target, wait, cancel, watch) {
         Ok(taken) => taken,
-        Err(error) => return conclude(target, record, Err(error), begun),
+        Err(error) => return finish(target, record, Err(error), begun),
     };
     record.wait_ms = ms_since(begun);
-    // Before our announcement replaces the killed exporter's: whoever is killed here leaves that for the next one.
+    // Must precede our own announcement, which replaces the killed exporter's: if this process is
+    // killed here, the next one still finds it.
     if let Some(abandoned) = abandoned {
-        recall::remember(target, &abandoned, watch);
+        watch.notice(&format!(
+            "a former exporter (pid {}) was killed; clearing what it left",
+            abandoned.pid
+        ));
+        if let Err(error) = record_killed_attempt(target, &abandoned) {
+            watch.notice(&format!("the killed attempt could not be recorded: {error}"));
+        }
     }
     record.id = next_id(target, now);
-    watch.event(&Event::Begins { id: &record.id });
+    watch.event(&ExportEvent::Begins { id: &record.id });
     let generation = announced.unwrap_or_else(|| record.id.clone());
-    let mut watch = Announcing::new(turn, Running::begin(target, &record.id, generation, now), watch);
-    let watch: &mut dyn Watch = &mut watch;
-    watch.step(Step::Recover);
-    let result = generations::recover(&target.file()).and_then(|()| work(watch, &mut record));
-    watch.step(Step::Record);
-    let finished = conclude(target, record, result, begun);
-    // A held export leaves everything as it is.
-    if let Some(job) = job.filter(|_| finished.error.is_none() && finished.record.outcome != Outcome::Held) {
-        watch.step(Step::Prune);
-        // The lakehouse has held something else since: what was rolled away from may come back.
+    let mut watch = ProgressRecorder::new(
+        lock,
+        RunningExport::begin(target, &record.id, generation, now),
+        watch,
+    );
+    let watch: &mut dyn Progress = &mut watch;
+    watch.step(ExportStep::Recover);
+    let recovered = recover(target.local())
+        .map(|notices| notices.iter().for_each(|notice| watch.notice(notice)));
+    let result = recovered.map_err(ExportError::from).and_then(|()| work(watch, &mut record));
+    watch.step(ExportStep::Record);
+    let finished = finish(target, record, result, begun);
+    // A held export changes nothing.
+    if let Some(job) =
+        job.filter(|_| finished.error.is_none() && finished.record.outcome != AttemptOutcome::Held)
+    {
+        watch.step(ExportStep::Prune);
+        // The lakehouse has had different content since the rollback, so the content that was
+        // rolled back may be published again.
         if let Err(error) = RollbackState::clear(target) {
-            watch.notice(&format!("what is remembered of rollbacks could not be removed: {error}"));
+            watch.notice(&format!("the record of rollbacks could not be removed: {error}"));
         }
         let pruned = match target.lake() {
-            None => {
-                generations::prune(target, job.keep).map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))
-            }
-            // Of the file that it is filled from, only what the next export begins with.
+            None => prune(target.local(), job.keep).map(drop).map_err(|source| {
+                ExportError::io("clear", &target.local().generations_dir(), source)
+            }),
+            // The next export to a lake starts from this one generation of the local file; older
+            // ones are not needed.
             Some(lake) => lake::prune(target, lake, job.keep).and_then(|()| {
-                let kept = generations::prune_unread(&target.file(), 1);
-                kept.map(drop).map_err(|source| ExportError::io("clear", &target.generations(), source))
+                let kept = prune_unread(target.local(), 1);
+                kept.map(drop).map_err(|source| {
+                    ExportError::io("clear", &target.local().generations_dir(), source)
+                })
             }),
         };
         if let Err(error) = pruned {
@@ -82,7 +114,12 @@ pub(super) fn attempt(
     finished
 }
 
-fn conclude(target: &Target, mut record: Record, result: Result<Outcome, ExportError>, begun: Instant) -> Finished {
+fn finish(
+    target: &Store,
+    mut record: AttemptRecord,
+    result: Result<AttemptOutcome, ExportError>,
+    begun: Instant,
+) -> AttemptResult {
     let error = result.map(|outcome| record.outcome = outcome).err();
     if let Some(error) = &error {
         record.outcome = error.outcome();
@@ -90,18 +127,36 @@ fn conclude(target: &Target, mut record: Record, result: Result<Outcome, ExportE
     }
     record.ended_at = Timestamp::now();
     record.total_ms = ms_since(begun);
-    let unrecorded = history::append(target, &record).err();
-    let unrecorded = unrecorded.map(|error| std::io::Error::new(error.kind(), format!("{}: {error}", target.history().display())));
-    Finished { record, error, unrecorded }
+    // An exporter that does not own a lake is no concern of the one that does.
+    let is_outsider = matches!(error, Some(ExportError::NotOwner { .. }));
+    let written = if is_outsider { target.append_locally(&record) } else { target.append(&record) };
+    let unrecorded = written.err();
+    let unrecorded = unrecorded.map(|error| {
+        std::io::Error::new(
+            error.kind(),
+            format!("{}: {error}", target.local().history_path().display()),
+        )
+    });
+    AttemptResult { record, error, unrecorded }
 }
 
-/// An id later than every attempt and every generation there has been, the attempt that is at work included.
+/// Returns an id later than every attempt and every generation so far, the running attempt
+/// included.
 ///
-/// Where the clock went backwards there is still room for one just before it: for what is found being served, see [`super::adopt`].
-fn next_id(target: &Target, now: Timestamp) -> GenerationId {
-    let kept = generations::ids(target).unwrap_or_default().pop().max(target.generation_ids().unwrap_or_default().pop());
-    let tried = history::newest(target).unwrap_or_default().into_iter().map(|record| record.id).max();
-    let trying = turn::running(target).ok().flatten().map(|running| running.id);
-    let room = kept.max(tried).max(trying).map(|newest| GenerationId::after(Timestamp::UNIX_EPOCH, Some(&newest)));
+/// If the clock went backwards, there is still room for one id just before it, for a served file
+/// that is imported; see [`super::previous`].
+fn next_id(target: &Store, now: Timestamp) -> GenerationId {
+    let kept = target
+        .generation_ids()
+        .unwrap_or_default()
+        .pop()
+        .max(target.local().generation_ids().unwrap_or_default().pop());
+    let tried =
+        target.newest_attempts().unwrap_or_default().into_iter().map(|record| record.id).max();
+    let trying = target.running().ok().flatten().map(|running| running.id);
+    let room = kept
+        .max(tried)
+        .max(trying)
+        .map(|newest| GenerationId::after(Timestamp::UNIX_EPOCH, Some(&newest)));
     GenerationId::after(now, room.as_ref())
 }

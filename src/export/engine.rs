@@ -1,4 +1,4 @@
-//! The exporter's own DuckDB: within limits, every statement interruptible.
+//! The exporter's own DuckDB: with resource limits and cancelable statements.
 
 use std::{
     path::Path,
@@ -8,33 +8,33 @@ use std::{
 
 use duckdb::{Config, Connection, Row};
 
-use super::{Cancel, ExportError, lakehouse::COMPANIONS, plan::STAGED};
+use super::error::check_cancelled;
+use super::{CancellationToken, ExportError, plan::STAGED_CATALOG};
 use crate::{
-    files, guard,
-    lake::{Frozen, Lake},
-    sql,
+    files, guard, sql,
+    store::lake::{FrozenCatalog, Lake},
 };
 
-/// How often a running statement is asked for its progress and whether it should stop.
-const PULSE: Duration = Duration::from_millis(100);
+/// Interval at which a running statement's progress and the cancellation token are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Why a time zone cannot be set.
+/// Error text when a time zone cannot be set.
 const NO_ICU: &str = "this DuckDB was built without ICU and knows UTC alone";
 
-/// Bounds on what an export may use.
+/// Limits on the resources of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// As DuckDB writes it: `2GB`.
+pub struct ResourceLimits {
+    /// In DuckDB's notation: `2GB`.
     pub memory: Option<String>,
-    /// Number of threads.
     pub threads: Option<usize>,
 }
 
-/// Checks that DuckDB takes the limits and knows the storage version, without a file and before anything is attempted.
+/// Checks that DuckDB accepts the limits and knows the storage version, before an attempt begins.
+/// Needs no file.
 ///
 /// # Errors
-/// The text to show, naming the flag.
-pub fn check(limits: &Limits, storage_version: Option<&str>) -> Result<(), String> {
+/// Returns the text to show, naming the flag.
+pub fn check(limits: &ResourceLimits, storage_version: Option<&str>) -> Result<(), String> {
     if limits.memory.is_none() && storage_version.is_none() {
         return Ok(());
     }
@@ -44,8 +44,15 @@ pub fn check(limits: &Limits, storage_version: Option<&str>) -> Result<(), Strin
         format!("{memory:?} is not a memory limit; give --memory-limit a size, for example 2GB")
     })?;
     match storage_version {
-        Some(asked) if connection.execute_batch(&format!("SET storage_compatibility_version = {}", sql::literal(asked))).is_err() => {
-            Err(ExportError::NoStorageVersion { asked: asked.to_owned() }.to_string())
+        Some(requested)
+            if connection
+                .execute_batch(&format!(
+                    "SET storage_compatibility_version = {}",
+                    sql::literal(requested)
+                ))
+                .is_err() =>
+        {
+            Err(ExportError::NoStorageVersion { requested: requested.to_owned() }.to_string())
         }
         _ => Ok(()),
     }
@@ -53,42 +60,59 @@ pub fn check(limits: &Limits, storage_version: Option<&str>) -> Result<(), Strin
 
 pub(super) struct Engine {
     connection: Connection,
-    cancel: Cancel,
-    /// Ends the thread that interrupts what is running when somebody asks to stop: with the engine.
+    cancel: CancellationToken,
+    /// Ends the cancellation thread when the engine is dropped.
     _watched: Sender<()>,
 }
 
 impl Engine {
-    /// Starts DuckDB in memory; what does not fit there goes to files in `spill`.
-    pub(super) fn start(limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
-        let open = || {
-            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
-            connection.set_query_progress_tracking(true)?;
-            // A commit writes nothing out: the lakehouse is detached before the checkpoint that does.
-            connection.execute_batch("SET checkpoint_threshold = '1TB'")?;
-            Ok(connection)
-        };
-        let memory = limits.memory.as_ref().map(|memory| format!(" with a memory limit of {memory:?} (--memory-limit, for example 2GB)"));
-        Self::of(open(), cancel, &format!("start{}", memory.unwrap_or_default()))
-    }
-
-    /// Opens a finished file by itself and under the staged file's name, as a reader would: read-only, with nothing else within its reach.
-    pub(super) fn alone(path: &Path, limits: &Limits, spill: &Path, cancel: &Cancel) -> Result<Self, ExportError> {
-        Self::beside_served(path, "", limits, spill, cancel)
-    }
-
-    /// Opens a finished file as [`Engine::alone`] does, after the statements that attach what it is compared with.
-    pub(super) fn beside_served(
-        path: &Path,
-        attach_served: &str,
-        limits: &Limits,
+    /// Starts an in-memory DuckDB that spills to files in `spill`.
+    pub(super) fn start(
+        limits: &ResourceLimits,
         spill: &Path,
-        cancel: &Cancel,
+        cancel: &CancellationToken,
     ) -> Result<Self, ExportError> {
         let open = || {
             let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
-            connection.execute_batch(&format!("{attach_served}{}; USE {}", attach(path, STAGED, "READ_ONLY"), sql::ident(STAGED)))?;
-            // As readers are; a DuckDB without ICU knows nothing else.
+            connection.set_query_progress_tracking(true)?;
+            // Commits write nothing out: the checkpoint runs after the lakehouse is detached.
+            connection.execute_batch("SET checkpoint_threshold = '1TB'")?;
+            Ok(connection)
+        };
+        let memory = limits.memory.as_ref().map(|memory| {
+            format!(" with a memory limit of {memory:?} (--memory-limit, for example 2GB)")
+        });
+        Self::of(open(), cancel, &format!("start{}", memory.unwrap_or_default()))
+    }
+
+    /// Opens a finished file in isolation under the staged file's name, as a reader would:
+    /// read-only, with nothing else accessible.
+    pub(super) fn open_isolated(
+        path: &Path,
+        limits: &ResourceLimits,
+        spill: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ExportError> {
+        Self::open_with_served(path, "", limits, spill, cancel)
+    }
+
+    /// Opens a finished file as [`Engine::open_isolated`] does, after the statements that attach
+    /// the file it is compared with.
+    pub(super) fn open_with_served(
+        path: &Path,
+        attach_served: &str,
+        limits: &ResourceLimits,
+        spill: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ExportError> {
+        let open = || {
+            let connection = Connection::open_in_memory_with_flags(config(limits, spill)?)?;
+            connection.execute_batch(&format!(
+                "{attach_served}{}; USE {}",
+                attach(path, STAGED_CATALOG, "READ_ONLY"),
+                sql::ident(STAGED_CATALOG)
+            ))?;
+            // The time zone that readers use; a DuckDB without ICU supports no other.
             let _ = connection.execute_batch("SET GLOBAL TimeZone = 'UTC'; SET TimeZone = 'UTC'");
             connection.execute_batch("SET enable_external_access = false")?;
             Ok(connection)
@@ -96,13 +120,17 @@ impl Engine {
         Self::of(open(), cancel, &format!("open {}", path.display()))
     }
 
-    fn of(connection: duckdb::Result<Connection>, cancel: &Cancel, doing: &str) -> Result<Self, ExportError> {
+    fn of(
+        connection: duckdb::Result<Connection>,
+        cancel: &CancellationToken,
+        doing: &str,
+    ) -> Result<Self, ExportError> {
         let connection = connection.map_err(|source| ExportError::engine(doing, source))?;
         let (watched, waiting) = channel();
-        let (interrupt, asked) = (connection.interrupt_handle(), cancel.clone());
+        let (interrupt, requested) = (connection.interrupt_handle(), cancel.clone());
         std::thread::spawn(move || {
-            while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
-                if asked.requested() {
+            while waiting.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if requested.is_cancelled() {
                     interrupt.interrupt();
                 }
             }
@@ -110,117 +138,157 @@ impl Engine {
         Ok(Self { connection, cancel: cancel.clone(), _watched: watched })
     }
 
-    /// Sets the time zone in which views are evaluated, for this connection and those made from it.
+    /// Sets the time zone in which views are evaluated, for this connection and its clones.
     pub(super) fn set_time_zone(&self, zone: &str) -> Result<(), ExportError> {
         let zone_text = sql::literal(zone);
-        match self.quick(&format!("SET GLOBAL TimeZone = {zone_text}; SET TimeZone = {zone_text}")) {
-            // Without ICU there is no such setting, and a DuckDB that cannot convert between time zones refuses views that need it.
-            Err(ExportError::Engine { source, .. }) if source.to_string().contains("unrecognized configuration parameter") => {
+        match self.execute_batch(&format!(
+            "SET GLOBAL TimeZone = {zone_text}; SET TimeZone = {zone_text}"
+        )) {
+            // Without ICU the setting does not exist, and DuckDB rejects views that convert between
+            // time zones.
+            Err(ExportError::Engine { source, .. })
+                if source.to_string().contains("unrecognized configuration parameter") =>
+            {
                 if zone.eq_ignore_ascii_case("UTC") {
                     Ok(())
                 } else {
                     Err(ExportError::TimeZone { zone: zone.to_owned(), why: NO_ICU.to_owned() })
                 }
             }
-            Err(ExportError::Engine { source, .. }) => {
-                Err(ExportError::TimeZone { zone: zone.to_owned(), why: super::error::reason(&source) })
-            }
+            Err(ExportError::Engine { source, .. }) => Err(ExportError::TimeZone {
+                zone: zone.to_owned(),
+                why: super::error::reason(&source),
+            }),
             set => set,
         }
     }
 
-    /// Closes the world outside to this DuckDB for good: from here on it opens what is attached, what is named here, and its spilled data.
-    pub(super) fn close_outside<'a>(&self, databases: &[&Path], files: impl Iterator<Item = &'a Path>) -> Result<(), ExportError> {
+    /// Disables external access for good: from here on, DuckDB opens only what is attached, the
+    /// files named here, and its spill files.
+    pub(super) fn close_outside<'a>(
+        &self,
+        databases: &[&Path],
+        files: impl Iterator<Item = &'a Path>,
+    ) -> Result<(), ExportError> {
         let with_logs = |path: &&Path| {
-            let logs = COMPANIONS.iter().map(|ending| files::with_suffix(path, ending));
+            let logs = files::WAL_SUFFIXES.iter().map(|ending| files::with_suffix(path, ending));
             std::iter::once(path.to_path_buf()).chain(logs).collect::<Vec<_>>()
         };
         let databases = databases.iter().flat_map(with_logs);
-        // DuckDB compares names as they are written.
-        let full = databases.filter_map(|path| Some([std::path::absolute(&path).ok()?, path])).flatten();
-        let allowed = full.chain(files.map(Path::to_path_buf)).map(|path| sql::literal(&path.to_string_lossy()));
+        // DuckDB compares file names literally.
+        let full =
+            databases.filter_map(|path| Some([std::path::absolute(&path).ok()?, path])).flatten();
+        let allowed = full
+            .chain(files.map(Path::to_path_buf))
+            .map(|path| sql::literal(&path.to_string_lossy()));
         let allowed = allowed.collect::<Vec<_>>().join(", ");
-        self.quick(&format!("SET allowed_paths = [{allowed}]; SET enable_external_access = false"))
+        self.execute_batch(&format!(
+            "SET allowed_paths = [{allowed}]; SET enable_external_access = false"
+        ))
     }
 
-    /// Another connection to the same DuckDB, for work side by side.
-    pub(super) fn beside(&self) -> Result<Self, ExportError> {
+    /// Opens another connection to the same DuckDB, for concurrent work.
+    pub(super) fn try_clone(&self) -> Result<Self, ExportError> {
         Self::of(self.connection.try_clone(), &self.cancel, "open another connection")
     }
 
-    /// Runs one statement to its end and returns the number of rows it changed. `progress` gets percentages while it runs.
-    pub(super) fn run(&self, statement: &str, mut progress: impl FnMut(f64) + Send) -> Result<usize, ExportError> {
+    /// Runs one statement to completion and returns the number of rows changed. `progress` receives
+    /// percentages meanwhile.
+    pub(super) fn run(
+        &self,
+        statement: &str,
+        mut progress: impl FnMut(f64) + Send,
+    ) -> Result<usize, ExportError> {
         let meter = self.connection.progress_handle();
         let (done, waiting) = channel::<()>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                while waiting.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
+                while waiting.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     if let Some(percent) = meter.query_progress().percentage() {
                         progress(percent);
                     }
                 }
             });
-            let result = self.watched(statement, |connection| connection.execute(statement, []));
+            let result =
+                self.interruptible(statement, |connection| connection.execute(statement, []));
             drop(done);
             result
         })
     }
 
-    /// Attaches a lake that will be written, and makes it where there is none.
+    /// Attaches a lake for writing, and creates it if missing.
     pub(super) fn attach_lake(&self, lake: &Lake, alias: &str) -> Result<(), ExportError> {
-        self.cancel.check()?;
+        check_cancelled(&self.cancel)?;
         let attached = lake.attach(&self.connection, alias);
-        self.cancel.check()?;
+        check_cancelled(&self.cancel)?;
         Ok(attached?)
     }
 
     /// Attaches one snapshot of a lake for reading.
-    pub(super) fn open_frozen(&self, lake: &Lake, frozen: &Frozen, alias: &str) -> Result<(), ExportError> {
-        lake.prepare_reader(&self.connection, frozen.is_remote())?;
-        self.quick(&format!("ATTACH {} AS {alias} (READ_ONLY)", sql::literal(&frozen.address())))
+    pub(super) fn attach_snapshot(
+        &self,
+        lake: &Lake,
+        frozen: &FrozenCatalog,
+        alias: &str,
+    ) -> Result<(), ExportError> {
+        lake.load_storage(&self.connection, frozen.is_remote())?;
+        self.execute_batch(&format!(
+            "ATTACH {} AS {alias} (READ_ONLY)",
+            sql::literal(&frozen.address())
+        ))
     }
 
-    /// Runs statements that are over at once.
-    pub(super) fn quick(&self, statements: &str) -> Result<(), ExportError> {
-        self.watched(statements, |connection| connection.execute_batch(statements))
+    /// Runs statements that finish at once.
+    pub(super) fn execute_batch(&self, statements: &str) -> Result<(), ExportError> {
+        self.interruptible(statements, |connection| connection.execute_batch(statements))
     }
 
-    /// Reads all rows of a query.
     pub(super) fn rows<T>(
         &self,
         query: &str,
         values: &[&str],
         read: impl FnMut(&Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>, ExportError> {
-        self.watched(query, |connection| connection.prepare(query)?.query_map(duckdb::params_from_iter(values), read)?.collect())
+        self.interruptible(query, |connection| {
+            connection.prepare(query)?.query_map(duckdb::params_from_iter(values), read)?.collect()
+        })
     }
 
-    /// Reads a query of one text column.
-    pub(super) fn texts(&self, query: &str, values: &[&str]) -> Result<Vec<String>, ExportError> {
+    /// Reads a query with one text column.
+    pub(super) fn query_strings(
+        &self,
+        query: &str,
+        values: &[&str],
+    ) -> Result<Vec<String>, ExportError> {
         self.rows(query, values, |row| row.get(0))
     }
 
-    /// Reads a query of one number.
-    pub(super) fn number(&self, query: &str) -> Result<u64, ExportError> {
-        self.watched(query, |connection| connection.query_row(query, [], |row| row.get(0)))
+    /// Reads a query with one number.
+    pub(super) fn query_u64(&self, query: &str) -> Result<u64, ExportError> {
+        self.interruptible(query, |connection| connection.query_row(query, [], |row| row.get(0)))
     }
 
-    /// Whether SQL from outside only reads; or the reason why it is refused.
+    /// Checks that user-supplied SQL only reads; otherwise returns the reason for refusing it.
     pub(super) fn check_read_only(&self, sql: &str) -> Result<(), String> {
         guard::check(&self.connection, sql, &guard::ForeignNames::default())
     }
 
-    /// Does `work`, unless somebody asks to stop.
-    fn watched<T>(&self, statement: &str, work: impl FnOnce(&Connection) -> duckdb::Result<T>) -> Result<T, ExportError> {
-        self.cancel.check()?;
+    /// Runs `work` unless the export is canceled.
+    fn interruptible<T>(
+        &self,
+        statement: &str,
+        work: impl FnOnce(&Connection) -> duckdb::Result<T>,
+    ) -> Result<T, ExportError> {
+        check_cancelled(&self.cancel)?;
         let result = work(&self.connection);
-        self.cancel.check()?;
+        check_cancelled(&self.cancel)?;
         result.map_err(|source| ExportError::engine(&shorten(statement), source))
     }
 }
 
-fn config(limits: &Limits, spill: &Path) -> duckdb::Result<Config> {
-    // What a statement needs is in DuckDB itself, or not to be had: nothing is loaded or installed because of a name in somebody's view.
+fn config(limits: &ResourceLimits, spill: &Path) -> duckdb::Result<Config> {
+    // Extensions are neither loaded nor installed because a view mentions a name: statements can
+    // only use what is built into DuckDB.
     let mut config = Config::default()
         .enable_autoload_extension(false)?
         .with("autoinstall_known_extensions", "false")?
@@ -234,9 +302,13 @@ fn config(limits: &Limits, spill: &Path) -> duckdb::Result<Config> {
     Ok(config)
 }
 
-/// `ATTACH` for a path that is given as data.
+/// Returns an `ATTACH` statement for a path given as data.
 pub(super) fn attach(path: &Path, catalog: &str, options: &str) -> String {
-    format!("ATTACH {} AS {} ({options})", sql::literal(&path.to_string_lossy()), sql::ident(catalog))
+    format!(
+        "ATTACH {} AS {} ({options})",
+        sql::literal(&path.to_string_lossy()),
+        sql::ident(catalog)
+    )
 }
 
 fn shorten(statement: &str) -> String {

@@ -1,41 +1,50 @@
-//! What an export is asked to do, and what comes of it.
+//! The input and the result of an export.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Cancel, ExportError, Limits, Plan, Record, Source, Sources, Treatment, fingerprint::Text};
+use super::{CancellationToken, ExportError, ExportPlan, ResourceLimits, Sources, TableAction};
+use crate::store::{AttemptRecord, LakehouseInfo};
 use crate::{
-    dashboard::Dashboards,
-    settings::{HeldMode, Settings, SnapshotMode, SqlAudit, TableSettings},
-    target::{GenerationId, Target},
+    digest::DigestBuilder,
+    settings::{HeldMode, LakeCast, Settings, SnapshotMode, SqlAudit, TableSettings},
+    store::{Check, GenerationId, Store},
 };
 
-/// Everything one export needs to know.
+/// What concerns exports to a lake only.
+#[derive(Debug, Clone, Default)]
+pub struct LakeOptions {
+    /// Publishes to a lake that another machine or lakehouse has filled, and owns it from then on.
+    pub take_over: bool,
+    /// How types are converted that a lake would alter.
+    pub casts: Vec<LakeCast>,
+}
+
 #[derive(Debug, Clone)]
-pub struct Job {
-    /// The pipeline's file.
+pub struct ExportJob {
     pub lakehouse: PathBuf,
-    /// What is served.
-    pub target: Target,
+    pub target: Store,
     /// The name of the schema in the served file.
     pub schema: String,
-    /// Which relations are published, and what they may read.
+    /// Selects the published relations and what their views may read.
     pub sources: Sources,
     /// How long to wait for the lakehouse, and for another exporter.
     pub wait: Duration,
     /// How to read the lakehouse.
     pub snapshot: SnapshotMode,
-    /// What to do about a lakehouse that is held open for writing.
+    /// How to treat a lakehouse that is held open for writing.
     pub held: HeldMode,
     /// With [`HeldMode::Copy`], for how long its holder must not have written.
     pub held_idle: Duration,
     /// Where the filesystem has no locks, for how long nothing must have been written.
     pub snapshot_quiet: Duration,
-    /// How many generations to keep.
+    /// The number of generations to retain.
     pub keep: usize,
+    /// The number of attempts that the history keeps; `None` is all.
+    pub history: Option<usize>,
     /// The largest share of its rows that a table may lose.
     pub max_drop: f64,
-    /// Bounds on memory and threads.
-    pub limits: Limits,
+    /// Limits on memory and threads.
+    pub limits: ResourceLimits,
     /// Overrides the lakehouse's storage version.
     pub storage_version: Option<String>,
     /// Keeps the staged file of a refused export.
@@ -44,18 +53,19 @@ pub struct Job {
     pub force: bool,
     /// Copies every table, whatever has changed.
     pub full: bool,
-    /// What is asked of single tables.
+    pub lake: LakeOptions,
+    /// Settings of single tables.
     pub tables: std::collections::BTreeMap<String, TableSettings>,
-    /// Checks in SQL.
     pub audits: Vec<SqlAudit>,
-    /// Dashboards that must be answerable from what is published.
-    pub dashboards: Dashboards,
-    /// Stops the attempt from outside.
-    pub cancel: Cancel,
+    /// Further checks of the finished file, such as whether every dashboard can be rendered from
+    /// it.
+    pub checks: Vec<Arc<dyn Check>>,
+    /// Cancels the attempt from outside.
+    pub cancel: CancellationToken,
 }
 
-impl Job {
-    /// The export that the settings ask for, whatever the dashboards.
+impl ExportJob {
+    /// Returns the export that the settings describe, without checks of dashboards.
     ///
     /// # Errors
     /// The served path is a loop of links.
@@ -72,60 +82,70 @@ impl Job {
             held_idle: export.held_idle,
             snapshot_quiet: export.snapshot_quiet,
             keep: export.keep,
+            history: export.history,
             max_drop: export.max_drop,
-            limits: Limits { memory: export.memory_limit, threads: export.threads },
+            limits: ResourceLimits { memory: export.memory_limit, threads: export.threads },
             storage_version: export.storage_version,
             keep_refused: export.keep_refused,
             force: false,
             full: false,
+            lake: LakeOptions { take_over: false, casts: settings.lakes.casts.clone() },
             tables: export.tables,
             audits: export.audits,
-            dashboards: Dashboards::default(),
-            cancel: Cancel::default(),
+            checks: Vec::new(),
+            cancel: CancellationToken::default(),
         })
     }
 
-    /// Tells whether the same checks are asked for as another time.
-    pub(super) fn checks(&self) -> String {
-        let mut text = Text::new();
-        text.add(&format!("{:?} {:?} {}", self.tables, self.audits, self.max_drop));
-        text.add(&format!("{:?}", self.dashboards));
-        text.digest()
+    /// Returns a digest by which a later export recognizes the same set of checks.
+    pub(super) fn checks_digest(&self) -> String {
+        let mut digest = DigestBuilder::new();
+        digest.add_json(&self.tables).add_json(&self.audits).add_json(&self.max_drop);
+        for check in &self.checks {
+            digest.add(check.name()).add(&check.digest());
+        }
+        digest.digest()
     }
 
-    /// The job with nothing to check but what may come out differently although the data is the same: how old it is, and whatever SQL asks.
-    pub(super) fn with_passing_checks_only(&self) -> Self {
-        let only_fresh = |table: &TableSettings| TableSettings { fresh: table.fresh.clone(), ..TableSettings::default() };
+    /// Returns the job reduced to checks that may give another result for the same data: data age
+    /// and SQL audits.
+    pub(super) fn with_time_dependent_checks(&self) -> Self {
+        let only_fresh = |table: &TableSettings| TableSettings {
+            fresh: table.fresh.clone(),
+            ..TableSettings::default()
+        };
         let tables = self.tables.iter().map(|(name, table)| (name.clone(), only_fresh(table)));
         let tables = tables.filter(|(_, table)| table.fresh.is_some()).collect();
-        Self { tables, dashboards: Dashboards::default(), ..self.clone() }
+        Self { tables, checks: Vec::new(), ..self.clone() }
     }
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
-pub struct Finished {
-    /// As it stands in the history.
-    pub record: Record,
-    /// Why it did not publish.
+pub struct AttemptResult {
+    /// The attempt's record in the history.
+    pub record: AttemptRecord,
+    /// Why nothing was published.
     pub error: Option<ExportError>,
-    /// Why it could not be recorded, where it could not.
+    /// Why the record could not be written.
     pub unrecorded: Option<io::Error>,
 }
 
-/// What an export would do.
+/// The result of a dry run.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Rehearsal {
-    /// What would be exported.
-    pub plan: Plan,
-    /// The checks that would be made.
+pub struct DryRun {
+    /// The relations that would be exported.
+    pub plan: ExportPlan,
+    /// The names of the audits that would run.
     pub audits: Vec<String>,
-    /// The lakehouse.
-    pub lakehouse: Source,
-    /// The generation that is served now.
+    pub lakehouse: LakehouseInfo,
     pub previous: Option<GenerationId>,
-    /// What would be done about each table, in the plan's order.
-    pub treatments: Vec<Treatment>,
-    /// Bytes left where the export would be written.
+    /// Why nothing would be published whatever the tables contain: a rollback is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// The action for each table, in the plan's order.
+    #[serde(rename = "treatments")]
+    pub table_actions: Vec<TableAction>,
+    /// Available bytes at the destination of the export.
     pub space_left: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Waiting until nobody writes a database file, and finding out whether anybody wrote it since. No lock is taken.
+//! Waits until no process writes a database file, and detects later writes. No lock is taken.
 
 use std::{
     fs::File,
@@ -7,58 +7,60 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::error::check_cancelled;
 use super::{
-    Cancel, ExportError, Job,
+    CancellationToken, ExportError, ExportJob,
     lakehouse::{self, Lakehouse},
+    progress::{ExportEvent, Progress},
     state::DatabaseState,
-    watch::{Event, Watch},
 };
 use crate::{
     files,
-    lock::{self, Holder, Writer},
+    lock::{self, LockHolder, Writer},
     settings::HeldMode,
 };
 
-/// Time stamps that are too young to tell anything are waited for beyond `--wait`, for so long at most.
+/// The longest wait beyond `--wait` for time stamps too recent to be conclusive.
 const SETTLE_GRACE: Duration = Duration::from_secs(5);
 
-/// What is waited for, and for how long.
+/// The conditions to wait for, and the timeout.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
-    /// The longest wait.
     pub(super) limit: Duration,
-    /// After this time without a write, a file that is held open for writing may be copied.
+    /// After this time without a write, a file that a process has open for writing may be copied.
     pub(super) held_idle: Option<Duration>,
-    /// Where the filesystem tells nothing about locks, the time without a write before a copy is accepted.
+    /// How long the file must not have been written before a copy is accepted, on filesystems
+    /// without locks.
     pub(super) quiet: Duration,
 }
 
 impl Policy {
-    pub(super) fn of(job: &Job) -> Self {
+    pub(super) fn of(job: &ExportJob) -> Self {
         let held_idle = (job.held == HeldMode::Copy).then_some(job.held_idle);
         Self { limit: job.wait, held_idle, quiet: job.snapshot_quiet }
     }
 }
 
-/// Observes one database file through stat, headers and `F_OFD_GETLK`. Opens the file anew each time, so that a replaced file and changes
-/// made on another machine are seen; must therefore not be used while DuckDB has the file open in this process.
+/// Observes one database file through stat, headers and `F_OFD_GETLK`. Opens the file again each
+/// time, so that a replaced file and changes made on another machine are seen; must therefore not
+/// be used while DuckDB has the file open in this process.
 pub(super) struct Observer<'a> {
     path: &'a Path,
     policy: Policy,
-    cancel: &'a Cancel,
+    cancel: &'a CancellationToken,
     begun: Instant,
-    /// The last state, and when it was first seen.
+    /// The last state, and the time at which it was first observed.
     seen: Option<(DatabaseState, Instant)>,
-    /// Since when no writer was seen and nothing was written.
+    /// The time since which no writer was observed and nothing was written.
     resting_since: Option<Instant>,
     longest_rest: Duration,
-    /// How long a copy takes, by those that were thrown away.
+    /// The duration of a copy, estimated from discarded copies.
     copy_time: Option<Duration>,
     discarded: usize,
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(path: &'a Path, policy: Policy, cancel: &'a Cancel) -> Self {
+    pub(super) fn new(path: &'a Path, policy: Policy, cancel: &'a CancellationToken) -> Self {
         Self {
             path,
             policy,
@@ -72,66 +74,80 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Waits until no process writes the file and its time stamps are old enough to tell the next write, reporting who is in the way.
+    /// Waits until no process writes the file and its time stamps are old enough to reveal the next
+    /// write. Reports the lock holder meanwhile.
     ///
     /// # Errors
-    /// The file cannot be read, or did not come to rest within the limit.
-    pub(super) fn wait(&mut self, watch: &mut dyn Watch) -> Result<Lakehouse, ExportError> {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned();
+    /// The file cannot be read, or was written throughout the timeout.
+    pub(super) fn wait(&mut self, watch: &mut dyn Progress) -> Result<Lakehouse, ExportError> {
+        let name =
+            self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned();
         loop {
-            self.cancel.check()?;
-            // DuckDB follows links too: the log is beside the file they lead to, and the catalog has that file's name.
-            let real = files::follow_links(self.path).map_err(|source| ExportError::io("follow", self.path, source))?;
+            check_cancelled(self.cancel)?;
+            // DuckDB follows links too: the log is next to the file they lead to, and the catalog
+            // has that file's name.
+            let real = files::follow_links(self.path)
+                .map_err(|source| ExportError::io("follow", self.path, source))?;
             let file = lakehouse::open(&real)?;
-            lakehouse::examine(&real, &file)?;
-            let (writer, state) = look(&real, &file)?;
+            lakehouse::check_header(&real, &file)?;
+            let (writer, state) = probe(&real, &file)?;
             let since = self.note(&state, &writer);
             let idle = state.idle_at(SystemTime::now()).unwrap_or_default().max(since.elapsed());
             let locks = writer != Writer::Unknown;
             let (ready, held_by) = match writer {
-                Writer::Held(holder) => (self.policy.held_idle.is_some_and(|least| idle >= least.max(state.granularity())), Some(holder)),
+                Writer::Held(holder) => (
+                    self.policy
+                        .held_idle
+                        .is_some_and(|least| idle >= least.max(state.granularity())),
+                    Some(holder),
+                ),
                 Writer::Free | Writer::Unknown => (idle > state.granularity(), None),
             };
             let waited = self.begun.elapsed();
             if ready {
                 return Ok(Lakehouse { path: real, file, state, held_by, locks, waited });
             }
-            let limit = if held_by.is_some() { self.policy.limit } else { self.policy.limit + SETTLE_GRACE };
+            let limit = if held_by.is_some() {
+                self.policy.limit
+            } else {
+                self.policy.limit + SETTLE_GRACE
+            };
             if waited >= limit {
                 return Err(self.give_up(held_by));
             }
             match &held_by {
                 Some(holder) => {
-                    watch.event(&Event::Waiting { what: &name, holder, waited, limit });
-                    lakehouse::pause(limit.saturating_sub(waited));
+                    watch.event(&ExportEvent::Waiting { what: &name, holder, waited, limit });
+                    lakehouse::backoff(limit.saturating_sub(waited));
                 }
                 None => std::thread::sleep(Duration::from_millis(fastrand::u64(5..25))),
             }
         }
     }
 
-    /// Whether the file is still as it was, and nobody has begun to write it.
+    /// Returns whether the file is unchanged and no process has begun to write it.
     pub(super) fn is_unchanged(&mut self, lakehouse: &Lakehouse) -> Result<bool, ExportError> {
-        self.cancel.check()?;
+        check_cancelled(self.cancel)?;
         let file = match File::open(&lakehouse.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(ExportError::io("open", &lakehouse.path, source)),
         };
-        // A file that has just been cut short is another state too.
-        let Ok((writer, state)) = look(&lakehouse.path, &file) else { return Ok(false) };
+        // A truncated file is another state too.
+        let Ok((writer, state)) = probe(&lakehouse.path, &file) else { return Ok(false) };
         self.note(&state, &writer);
         let begun_to_write = matches!(writer, Writer::Held(_)) && lakehouse.held_by.is_none();
         Ok(!begun_to_write && state == lakehouse.state)
     }
 
-    /// Whether a copy that has just been made is one moment's content.
+    /// Returns whether a finished copy is consistent: the content of a single moment.
     pub(super) fn accepts(&mut self, lakehouse: &Lakehouse) -> Result<bool, ExportError> {
         loop {
             if !self.is_unchanged(lakehouse)? {
                 return Ok(false);
             }
-            let unchanged_for = self.seen.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
+            let unchanged_for =
+                self.seen.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
             if lakehouse.locks || unchanged_for >= self.policy.quiet {
                 return Ok(true);
             }
@@ -139,11 +155,16 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Takes note of a copy that was thrown away after `took`, with `copied` of `bytes` copied.
+    /// Records a copy that was discarded after `took`, with `copied` of `bytes` copied.
     ///
     /// # Errors
-    /// There is no time for another one.
-    pub(super) fn discard(&mut self, took: Duration, copied: u64, bytes: u64) -> Result<(), ExportError> {
+    /// The timeout leaves no time for another copy.
+    pub(super) fn discard(
+        &mut self,
+        took: Duration,
+        copied: u64,
+        bytes: u64,
+    ) -> Result<(), ExportError> {
         self.discarded += 1;
         if copied > 0 {
             let estimate = took.mul_f64(bytes.max(1) as f64 / copied as f64);
@@ -152,7 +173,7 @@ impl<'a> Observer<'a> {
         if self.is_out_of_time() {
             return Err(self.give_up(None));
         }
-        lakehouse::pause(self.policy.limit.saturating_sub(self.begun.elapsed()));
+        lakehouse::backoff(self.policy.limit.saturating_sub(self.begun.elapsed()));
         Ok(())
     }
 
@@ -164,7 +185,7 @@ impl<'a> Observer<'a> {
         self.discarded
     }
 
-    /// Takes note of an observation and returns since when the state has been the same.
+    /// Records an observation and returns since when the state has been the same.
     fn note(&mut self, state: &DatabaseState, writer: &Writer) -> Instant {
         let now = Instant::now();
         let since = match &self.seen {
@@ -184,29 +205,45 @@ impl<'a> Observer<'a> {
         since
     }
 
-    fn give_up(&self, holder: Option<Holder>) -> ExportError {
+    fn give_up(&self, holder: Option<LockHolder>) -> ExportError {
         let (path, waited) = (self.path.to_path_buf(), self.begun.elapsed());
         match holder {
-            Some(holder) if self.discarded == 0 => ExportError::LakehouseBusy { path, holder: Box::new(holder), waited },
-            _ => ExportError::LakehouseRestless { path, copy_time: self.copy_time, longest_rest: self.longest_rest, waited },
+            Some(holder) if self.discarded == 0 => {
+                ExportError::LakehouseBusy { path, holder: Box::new(holder), waited }
+            }
+            _ => ExportError::LakehouseNeverIdle {
+                path,
+                copy_time: self.copy_time,
+                longest_rest: self.longest_rest,
+                waited,
+            },
         }
     }
 }
 
-fn look(path: &Path, file: &File) -> Result<(Writer, DatabaseState), ExportError> {
-    let writer = lock::writer(file).map_err(|source| ExportError::io("ask for locks on", path, source))?;
-    let state = DatabaseState::read(path, file).map_err(|source| ExportError::io("look at", path, source))?;
+fn probe(path: &Path, file: &File) -> Result<(Writer, DatabaseState), ExportError> {
+    let writer =
+        lock::writer(file).map_err(|source| ExportError::io("ask for locks on", path, source))?;
+    let state = DatabaseState::read(path, file)
+        .map_err(|source| ExportError::io("look at", path, source))?;
     Ok((writer, state))
 }
 
-pub(super) fn restless(path: &Path, copy_time: Option<Duration>, longest_rest: Duration, waited: Duration) -> String {
-    let takes = copy_time.map(|time| format!("a copy takes about {}, and ", crate::words::duration(time))).unwrap_or_default();
+pub(super) fn restless(
+    path: &Path,
+    copy_time: Option<Duration>,
+    longest_rest: Duration,
+    waited: Duration,
+) -> String {
+    let takes = copy_time
+        .map(|time| format!("a copy takes about {}, and ", crate::humanize::duration(time)))
+        .unwrap_or_default();
     format!(
         "{} never rested long enough to be copied: {takes}the longest rest seen in {} (--wait) was {}. \
          Keep it and what is served on one XFS or btrfs filesystem, where a copy takes milliseconds; run its pipeline and the export one after the other, \
          with `materia pipeline run`; or read it in place with --snapshot none, which makes the pipeline fail instead",
         path.display(),
-        crate::words::duration(waited),
-        crate::words::duration(longest_rest),
+        crate::humanize::duration(waited),
+        crate::humanize::duration(longest_rest),
     )
 }

@@ -1,4 +1,5 @@
-//! The swap. Everything before the rename can be undone; everything after it is only made durable.
+//! The swap. Everything before the rename can be undone; everything after it only makes the swap
+//! durable.
 
 use std::{
     fs::{self, File, Permissions},
@@ -7,157 +8,157 @@ use std::{
     path::Path,
 };
 
-use super::{
-    ExportError,
-    generations::{self, Manifest, discard, stale_log},
-    lakehouse::COMPANIONS,
-    seal::Audited,
-    stage::Staged,
-    watch::{Step, Watch},
-};
+use super::{ExportError, progress::Progress, seal::Audited, stage::StagedFile};
+use crate::store::{ExportStep, FileStore, Manifest, quarantine_wal, remove_generation, temp_path};
 use crate::{
     files::{self, FileId},
     lock,
-    target::{GenerationId, Served, Target},
+    store::GenerationId,
 };
 
-/// Makes the staged file a generation and serves it, if it is still what was audited.
+/// Makes the staged file a generation and serves it, if it is unchanged since its audit.
 pub(super) fn publish(
-    mut staged: Staged,
-    target: &Target,
+    mut staged: StagedFile,
+    target: &FileStore,
     manifest: &Manifest,
     audited: &Audited<'_>,
-    watch: &mut dyn Watch,
+    watch: &mut dyn Progress,
 ) -> Result<(), ExportError> {
-    watch.step(Step::Sync);
-    protect(&staged.path, target, manifest).map_err(|source| ExportError::io("set the permissions of", &staged.path, source))?;
+    watch.step(ExportStep::Sync);
+    set_read_only(&staged.path, target, manifest)
+        .map_err(|source| ExportError::io("set the permissions of", &staged.path, source))?;
     sync(&staged.path)?;
-    let kept = keep(&staged.path, target, manifest, watch).and_then(|()| {
+    let kept = link_generation(&staged.path, target, manifest, watch).and_then(|()| {
         swap(&staged.path, target, watch, || {
             audited.check(&staged.path)?;
-            // Where there are no hard links it is a copy, and readers open that.
-            let kept = target.generation(&manifest.id);
+            // On filesystems without hard links, the generation is a copy, which readers open.
+            let kept = target.generation_path(&manifest.id);
             if same_file(&staged.path, &kept) { Ok(()) } else { audited.check(&kept) }
         })
     });
     if kept.is_err() {
-        let _ = discard(target, &manifest.id);
+        let _ = remove_generation(target, &manifest.id);
         return kept;
     }
-    staged.keep();
+    staged.disarm();
     Ok(())
 }
 
-/// Serves a kept generation again.
-pub(super) fn restore(id: &GenerationId, target: &Target, watch: &mut dyn Watch) -> Result<(), ExportError> {
-    let returning = target.returning();
-    watch.step(Step::Link);
-    link_or_copy(&target.generation(id), &returning).map_err(|source| ExportError::io("bring back a generation as", &returning, source))?;
+/// Serves a retained generation again.
+pub(super) fn restore(
+    id: &GenerationId,
+    target: &FileStore,
+    watch: &mut dyn Progress,
+) -> Result<(), ExportError> {
+    let returning = target.rollback_staging();
+    watch.step(ExportStep::Link);
+    link_or_copy(&target.generation_path(id), &returning)
+        .map_err(|source| ExportError::io("bring back a generation as", &returning, source))?;
     let swapped = swap(&returning, target, watch, || Ok(()));
     if swapped.is_err() {
-        let _ = files::remove_if_there(&returning);
+        let _ = files::remove_if_exists(&returning);
     }
     swapped
 }
 
-/// Writes the manifest and gives the staged file its second name.
-fn keep(staged: &Path, target: &Target, manifest: &Manifest, watch: &mut dyn Watch) -> Result<(), ExportError> {
-    watch.step(Step::Manifest);
-    let folder = target.generations();
-    make_folder(target)?;
-    write_manifest(target, manifest)?;
-    watch.step(Step::Link);
-    let name = target.generation(&manifest.id);
-    link_or_copy(staged, &name).map_err(|source| ExportError::io("keep the generation as", &name, source))?;
-    files::sync_folder(&folder).map_err(|source| ExportError::io("sync", &folder, source))
-}
-
-pub(super) fn make_folder(target: &Target) -> Result<(), ExportError> {
-    let folder = target.generations();
-    match fs::create_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map_err(|source| ExportError::io("make the folder", &folder, source)),
-    }
-}
-
-pub(super) fn write_manifest(target: &Target, manifest: &Manifest) -> Result<(), ExportError> {
-    let path = target.manifest(&manifest.id);
-    serde_json::to_vec_pretty(manifest)
-        .map_err(io::Error::from)
-        .and_then(|text| files::write_whole(&path, &text))
-        .map_err(|source| ExportError::io("write", &path, source))
+/// Writes the manifest and links the staged file as a generation.
+fn link_generation(
+    staged: &Path,
+    target: &FileStore,
+    manifest: &Manifest,
+    watch: &mut dyn Progress,
+) -> Result<(), ExportError> {
+    watch.step(ExportStep::Manifest);
+    let folder = target.generations_dir();
+    target.create_generations_dir()?;
+    target.write_manifest(manifest)?;
+    watch.step(ExportStep::Link);
+    let name = target.generation_path(&manifest.id);
+    link_or_copy(staged, &name)
+        .map_err(|source| ExportError::io("keep the generation as", &name, source))?;
+    files::sync_dir(&folder).map_err(|source| ExportError::io("sync", &folder, source))
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
     FileId::at(one).ok().is_some_and(|one| FileId::at(other).ok() == Some(one))
 }
 
-/// Renames `from` over the served file, if it passes a last `check`: the moment at which readers begin to see it.
-fn swap(from: &Path, target: &Target, watch: &mut dyn Watch, check: impl FnOnce() -> Result<(), ExportError>) -> Result<(), ExportError> {
+/// Renames `from` over the served file if a last `check` passes. Readers see the new file from then
+/// on.
+fn swap(
+    from: &Path,
+    target: &FileStore,
+    watch: &mut dyn Progress,
+    check: impl FnOnce() -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
     let served = target.served_path();
-    set_logs_aside(target)?;
-    watch.step(Step::Rename);
+    ensure_not_open_for_write(target)?;
+    quarantine_wal(target, served)?;
+    watch.step(ExportStep::Rename);
     check()?;
-    fs::rename(from, served).map_err(|source| ExportError::io("rename the finished file to", served, source))?;
-    watch.step(Step::SyncFolder);
-    if let Err(error) = files::sync_folder(target.folder()) {
-        // The swap has happened and readers see it: it cannot be called a failure any more.
+    fs::rename(from, served)
+        .map_err(|source| ExportError::io("rename the finished file to", served, source))?;
+    watch.step(ExportStep::SyncFolder);
+    if let Err(error) = files::sync_dir(target.folder()) {
+        // The swap has happened and readers see it, so the attempt can no longer fail.
         watch.notice(&format!("the swap could not be made durable against a power cut: {error}"));
     }
     Ok(())
 }
 
-/// Refuses while somebody writes the served file, and moves away the log a former writer left, which would be applied to the new file.
-fn set_logs_aside(target: &Target) -> Result<(), ExportError> {
-    let served = target.served_path();
-    check_unheld(target)?;
-    let logs: Vec<_> = COMPANIONS.iter().map(|ending| files::with_suffix(served, ending)).filter(|log| log.exists()).collect();
-    for log in logs {
-        make_folder(target)?;
-        let id = match generations::served(target)? {
-            Served::Generation(id) => Some(id),
-            Served::Missing | Served::Foreign => None,
-        };
-        let aside = stale_log(target, id.as_ref());
-        fs::rename(&log, &aside).map_err(|source| ExportError::io("move away", &log, source))?;
-    }
-    Ok(())
-}
-
-/// Nobody may have the served file open for writing: it would keep readers out, and write its log beside the new file.
-pub(super) fn check_unheld(target: &Target) -> Result<(), ExportError> {
+/// Refuses to publish while a process has the served file open for writing: it would block readers,
+/// and write its log next to the new file.
+pub(super) fn ensure_not_open_for_write(target: &FileStore) -> Result<(), ExportError> {
     let path = target.served_path();
-    match lock::writer_of(path).map_err(|source| ExportError::io("look at", path, source))? {
-        Some(holder) => Err(ExportError::ServedHeld { path: path.to_path_buf(), holder: Box::new(holder) }),
+    match lock::find_writer(path).map_err(|source| ExportError::io("look at", path, source))? {
+        Some(holder) => {
+            Err(ExportError::TargetInUse { path: path.to_path_buf(), holder: Box::new(holder) })
+        }
         None => Ok(()),
     }
 }
 
-/// As readable as the file it replaces, the first one as the lakehouse, and writable by nobody: opening it for writing by mistake would keep every reader out.
-fn protect(staged: &Path, target: &Target, manifest: &Manifest) -> io::Result<()> {
+/// Makes the file as readable as the one it replaces, or as the lakehouse if it is the first, and
+/// read-only: opening it for writing by mistake would block every reader.
+fn set_read_only(staged: &Path, target: &FileStore, manifest: &Manifest) -> io::Result<()> {
     const WRITE: u32 = 0o222;
-    let lakehouse = || manifest.lakehouse.as_ref().map_or_else(|| fs::metadata(staged), |source| fs::metadata(&source.path));
-    let like = fs::metadata(target.served_path()).or_else(|_| lakehouse()).or_else(|_| fs::metadata(staged))?;
+    let lakehouse = || {
+        manifest
+            .lakehouse
+            .as_ref()
+            .map_or_else(|| fs::metadata(staged), |source| fs::metadata(&source.path))
+    };
+    let like = fs::metadata(target.served_path())
+        .or_else(|_| lakehouse())
+        .or_else(|_| fs::metadata(staged))?;
     fs::set_permissions(staged, Permissions::from_mode(like.permissions().mode() & 0o777 & !WRITE))
 }
 
 fn sync(path: &Path) -> Result<(), ExportError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|source| ExportError::io("sync", path, source))
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| ExportError::io("sync", path, source))
 }
 
-/// A hard link; where the filesystem has none, a copy that keeps the time of change, by which it is recognised.
+/// Creates a hard link or, on filesystems without them, a copy that preserves the modification
+/// time, by which it is recognized.
 pub(super) fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks) => {}
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::TooManyLinks
+            ) => {}
         linked => return linked,
     }
-    copy_whole(from, to)
+    copy_atomic(from, to)
 }
 
-/// The copy gets its name when it is finished: half of one would be taken for a generation.
-fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
-    let unfinished = generations::unfinished(to);
+/// The copy is renamed when it is complete: a partial one would be mistaken for a generation.
+fn copy_atomic(from: &Path, to: &Path) -> io::Result<()> {
+    let unfinished = temp_path(to);
     let copied = fs::copy(from, &unfinished).and_then(|_| {
         let copy = File::open(&unfinished)?;
         copy.set_modified(fs::metadata(from)?.modified()?)?;

@@ -1,21 +1,21 @@
-//! Rewriting the statement of a view in the places that DuckDB's parser names.
+//! Rewrites the statement of a view at the positions that DuckDB's parser reports.
 
 use super::fingerprint::lineage::query_of;
 use crate::sql;
 
-/// A part of a statement that is replaced.
+/// A replacement in a statement.
 pub(super) struct Edit {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) text: String,
 }
 
-/// A list of text literals.
+/// Formats a list of text literals.
 pub(super) fn list(paths: &[String]) -> String {
     paths.iter().map(|path| sql::literal(path)).collect::<Vec<_>>().join(", ")
 }
 
-/// The function that DuckDB reads a file with, by its name.
+/// Returns the function with which DuckDB reads a file of this name.
 pub(super) fn function_for(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
@@ -28,7 +28,7 @@ pub(super) fn function_for(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The column names of `CREATE VIEW name (columns) AS`, with their parentheses.
+/// Returns the column list of `CREATE VIEW name (columns) AS`, including parentheses.
 pub(super) fn aliases(text: &str) -> &str {
     let head = &text[..text.len() - query_of(text).len()];
     let mut quoted = false;
@@ -36,10 +36,11 @@ pub(super) fn aliases(text: &str) -> &str {
         quoted ^= *letter == '"';
         !quoted && *letter == '('
     });
-    open.and_then(|(open, _)| head[open..].rfind(')').map(|close| &head[open..=open + close])).unwrap_or_default()
+    open.and_then(|(open, _)| head[open..].rfind(')').map(|close| &head[open..=open + close]))
+        .unwrap_or_default()
 }
 
-/// Where a quoted text that begins at `at` ends.
+/// Returns the end of the quoted text that begins at `at`.
 pub(super) fn literal_ends(query: &str, at: usize, value: &str) -> Option<usize> {
     let rest = query.get(at..)?;
     [sql::literal(value), sql::ident(value)]
@@ -48,7 +49,7 @@ pub(super) fn literal_ends(query: &str, at: usize, value: &str) -> Option<usize>
         .map(|written| at + written.len())
 }
 
-/// Where a name of several parts that begins at `at` ends.
+/// Returns the end of the qualified name that begins at `at`.
 pub(super) fn name_ends(query: &str, at: usize, parts: &[&String]) -> Option<usize> {
     let mut end = at;
     for (index, part) in parts.iter().filter(|part| !part.is_empty()).enumerate() {
@@ -57,7 +58,9 @@ pub(super) fn name_ends(query: &str, at: usize, parts: &[&String]) -> Option<usi
         }
         let rest = query.get(end..)?;
         let quoted = sql::ident(part);
-        let is = |written: &str| rest.get(..written.len()).is_some_and(|found| found.eq_ignore_ascii_case(written));
+        let is = |written: &str| {
+            rest.get(..written.len()).is_some_and(|found| found.eq_ignore_ascii_case(written))
+        };
         end += if is(&quoted) { quoted.len() } else { is(part).then_some(part.len())? };
     }
     Some(end)

@@ -1,4 +1,5 @@
-//! What tells whether a database file and its companions were written: identity, sizes, times and headers, without reading the content.
+//! The state of a database file and its companions, which reveals writes: identity, sizes, times
+//! and headers, without reading the content.
 
 use std::{
     fs::{self, File},
@@ -8,10 +9,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{header, lakehouse::COMPANIONS};
+use super::header;
 use crate::files::{self, FileId};
 
-/// Longer than the granularity of a filesystem's time stamps: some store whole seconds, the others follow the kernel's clock tick.
+/// Longer than the granularity of a filesystem's time stamps: some store whole seconds, the others
+/// follow the kernel's clock tick.
 const GRANULARITY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
 
 /// Seconds and nanoseconds since 1970.
@@ -37,24 +39,25 @@ impl FileState {
     }
 }
 
-/// State of a database: its main file with the three header blocks, and each companion. Two equal states enclose a time in which nothing
-/// was written, provided that the first one was settled.
+/// State of a database: its main file with the three header blocks, and each companion. Two equal
+/// states prove that nothing was written between them, provided that the first one was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DatabaseState {
     main: FileState,
     headers: Vec<u8>,
-    companions: [Option<FileState>; COMPANIONS.len()],
+    companions: [Option<FileState>; files::WAL_SUFFIXES.len()],
 }
 
 impl DatabaseState {
-    /// Reads the state of the open main file and of the companions beside `path`. Opens nothing, so it may be used while DuckDB has the
-    /// file open in this process.
+    /// Reads the state of the open main file and of the companions next to `path`. Opens nothing,
+    /// so it may be used while DuckDB has the file open in this process.
     pub(super) fn read(path: &Path, file: &File) -> io::Result<Self> {
         let main = FileState::of(&file.metadata()?);
-        let mut headers = vec![0; usize::try_from(header::BYTES.min(main.bytes)).map_err(io::Error::other)?];
+        let mut headers =
+            vec![0; usize::try_from(header::BYTES.min(main.bytes)).map_err(io::Error::other)?];
         file.read_exact_at(&mut headers, 0)?;
-        let mut companions = [const { None }; COMPANIONS.len()];
-        for (companion, ending) in companions.iter_mut().zip(COMPANIONS) {
+        let mut companions = [const { None }; files::WAL_SUFFIXES.len()];
+        for (companion, ending) in companions.iter_mut().zip(files::WAL_SUFFIXES) {
             *companion = match fs::metadata(files::with_suffix(path, ending)) {
                 Ok(metadata) => Some(FileState::of(&metadata)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -68,17 +71,17 @@ impl DatabaseState {
         std::iter::once(&self.main).chain(self.companions.iter().flatten())
     }
 
-    /// Bytes of the main file.
+    /// Returns the size of the main file.
     pub(super) fn main_bytes(&self) -> u64 {
         self.main.bytes
     }
 
-    /// Bytes of all files together.
+    /// Returns the total size of all files.
     pub(super) fn total_bytes(&self) -> u64 {
         self.files().map(|file| file.bytes).sum()
     }
 
-    /// Whether part of the content is in a companion.
+    /// Returns whether part of the content is in a companion.
     pub(super) fn has_log(&self) -> bool {
         self.companions.iter().flatten().any(|file| file.bytes > 0)
     }
@@ -87,20 +90,22 @@ impl DatabaseState {
         self.main.id == id
     }
 
-    /// Spells the main file's identity, size and times.
-    pub(super) fn spell_main(&self) -> String {
+    /// Formats the main file's identity, size and times.
+    pub(super) fn format_main(&self) -> String {
         let FileState { id, bytes, modified, changed } = &self.main;
         let times = (modified.0, modified.1, changed.0, changed.1);
         format!("{:?} {bytes} {times:?}", id.device_and_inode())
     }
 
-    /// Returns when the newest of the files was last changed, by the filesystem's clock; `None` before 1970.
+    /// Returns when the newest of the files was last changed, by the filesystem's clock; `None`
+    /// before 1970.
     fn last_change(&self) -> Option<SystemTime> {
         let (seconds, nanoseconds) = self.files().map(|file| file.changed).max()?;
         Some(UNIX_EPOCH + Duration::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?))
     }
 
-    /// Returns for how long nothing was written at `now`; `None` where the filesystem's clock is ahead.
+    /// Returns for how long nothing was written at `now`; `None` if the filesystem's clock is
+    /// ahead.
     pub(super) fn idle_at(&self, now: SystemTime) -> Option<Duration> {
         now.duration_since(self.last_change()?).ok()
     }
@@ -111,7 +116,7 @@ impl DatabaseState {
         if whole_seconds { GRANULARITY.0 } else { GRANULARITY.1 }
     }
 
-    /// Whether every write after `now` gives the files another time stamp.
+    /// Returns whether every write after `now` will change the files' time stamps.
     pub(super) fn is_settled_at(&self, now: SystemTime) -> bool {
         self.idle_at(now).is_some_and(|idle| idle > self.granularity())
     }
@@ -136,7 +141,7 @@ mod tests {
         fs::write(files::with_suffix(&path, ".wal"), "log").unwrap();
         let second = state(&path);
         assert!(first != second && second.has_log() && !first.has_log());
-        // The same bytes at the same length: only the times tell, once they are settled.
+        // The bytes and the length are the same, so only settled times can differ.
         while !second.is_settled_at(SystemTime::now()) {
             std::thread::yield_now();
         }

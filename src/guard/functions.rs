@@ -2,43 +2,42 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-/// One line for each function; its head says what the verdicts mean.
+/// One line per function; the file's header explains the verdicts.
 const TABLE: &str = include_str!("functions.txt");
 
-/// Where a function is called.
+/// The syntactic position of a function call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum CallKind {
-    /// In an expression.
     Scalar,
-    /// In `FROM`.
     Table,
 }
 
 /// Whether a function is allowed, or why it is refused.
-type Entry = Result<(), &'static str>;
+type FunctionEntry = Result<(), &'static str>;
 
-static FUNCTIONS: LazyLock<HashMap<(CallKind, &'static str), Entry>> = LazyLock::new(|| {
-    let line = |line: &'static str| {
-        let mut parts = line.splitn(3, ' ');
-        let (verdict, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let kind = if kind == "table" { CallKind::Table } else { CallKind::Scalar };
-        let verdict = match verdict {
-            "allowed" => Ok(()),
-            "acts" => Err("it does more than read"),
-            "runs-sql" => Err("it runs SQL, or names a table, that is given as text"),
-            "reads-files" => Err("it reads files"),
-            "tells" => Err("it tells of the server, not of the data"),
-            _ => Err("it is internal to the engine"),
+static FUNCTIONS: LazyLock<HashMap<(CallKind, &'static str), FunctionEntry>> =
+    LazyLock::new(|| {
+        let line = |line: &'static str| {
+            let mut parts = line.splitn(3, ' ');
+            let (verdict, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
+            let kind = if kind == "table" { CallKind::Table } else { CallKind::Scalar };
+            let verdict = match verdict {
+                "allowed" => Ok(()),
+                "acts" => Err("it does more than read"),
+                "runs-sql" => Err("it runs SQL, or names a table, that is given as text"),
+                "reads-files" => Err("it reads files"),
+                "tells" => Err("it reveals the server, not the data"),
+                _ => Err("it is internal to the engine"),
+            };
+            Some(((kind, name), verdict))
         };
-        Some(((kind, name), verdict))
-    };
-    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(line).collect()
-});
+        TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(line).collect()
+    });
 
 /// Checks one call by its name in lower case.
 ///
 /// # Errors
-/// The reason, where it is refused.
+/// The reason why it is refused.
 pub(super) fn check(kind: CallKind, name: &str) -> Result<(), String> {
     match FUNCTIONS.get(&(kind, name)) {
         Some(Ok(())) => Ok(()),
@@ -57,14 +56,16 @@ mod tests {
     #[test]
     fn every_function_of_the_engine_stands_in_the_table() {
         let connection = Connection::open_in_memory().unwrap();
-        let query =
-            "SELECT DISTINCT function_type, lower(function_name) FROM duckdb_functions() WHERE function_type <> 'pragma' ORDER BY ALL";
+        let query = "SELECT DISTINCT function_type, lower(function_name) FROM duckdb_functions() WHERE function_type <> 'pragma' ORDER BY ALL";
         let mut statement = connection.prepare(query).unwrap();
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+            .unwrap();
         let missing: Vec<_> = rows
             .map(Result::unwrap)
             .filter(|(kind, name)| {
-                let kind = if kind.starts_with("table") { CallKind::Table } else { CallKind::Scalar };
+                let kind =
+                    if kind.starts_with("table") { CallKind::Table } else { CallKind::Scalar };
                 !FUNCTIONS.contains_key(&(kind, name.as_str()))
             })
             .collect();

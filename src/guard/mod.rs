@@ -1,13 +1,16 @@
-//! Decides whether SQL from outside only reads: what dashboards, the API, the terminal's prompt and SQL audits run.
+//! Decides whether SQL from outside only reads: the SQL of dashboards, the API, the terminal's
+//! prompt and SQL audits.
 //!
-//! A statement passes if every node of its parse tree is known to read ([`tree`]), every function in it stands in the table as allowed
-//! ([`functions`]), and every table it names can only be a table of the served file. Anything that is not known is refused: DuckDB's own check,
-//! "`json_serialize_sql` takes only `SELECT`", lets `WITH x AS (COPY ... TO ...)` through.
+//! A statement passes if every node of its parse tree is known to read ([`tree`]), every function
+//! in it is allowed by the table ([`functions`]), and every table it names can only be a table of
+//! the served file. Everything unknown is refused: DuckDB's own check, "`json_serialize_sql` takes
+//! only `SELECT`", accepts `WITH x AS (COPY ... TO ...)`.
 //!
-//! The engine below is opened read-only with external access off; the guard is what keeps the attached file itself, its log, and the other
-//! queries on the same instance out of reach.
+//! The engine below is opened read-only with external access off; the guard protects the attached
+//! file itself, its log, and the other queries on the same instance.
 
 mod functions;
+mod tables;
 mod text;
 mod tree;
 
@@ -15,13 +18,26 @@ use std::{collections::BTreeSet, thread};
 
 use duckdb::Connection;
 
-pub use self::tree::json_depth;
+pub use self::{tables::table_names, tree::json_depth};
 
-/// Names of functions that a served file brings along itself, in lower case. A published file has none; one from elsewhere may have macros, which
-/// would be called in place of the engine's functions.
+/// Names of functions defined by a served file, in lower case. A published file has none; another
+/// file may have macros, which would be called instead of the engine's functions.
 pub type ForeignNames = BTreeSet<String>;
 
-/// Enough for parsing the tree of the most deeply nested statement that passes the checks before it.
+/// What SQL may name that is resolved in a catalog of its own instead of the served schema: a
+/// [`crate::reader::Namespace`]. Everything outside of it does not exist for such SQL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The schemas that may qualify a table, in lower case.
+    pub schemas: BTreeSet<String>,
+    /// Views of the namespace that hide the engine's of the same name, in lower case.
+    pub views: BTreeSet<String>,
+    /// Macros of the namespace, in lower case; some hide the engine's functions.
+    pub functions: BTreeSet<String>,
+}
+
+/// Stack size for parsing the tree of the most deeply nested statement that passes the earlier
+/// checks.
 const STACK_BYTES: usize = 64 << 20;
 
 /// Reads the names of the functions that the file attached as `catalog` defines.
@@ -36,20 +52,37 @@ pub fn foreign_names(connection: &Connection, catalog: &str) -> duckdb::Result<F
 
 /// Checks that `sql` is one statement that only reads, or an `EXPLAIN` of one.
 ///
-/// `connection` parses it, and is asked whether a name that could be a file's is a table's.
+/// `connection` parses it, and determines whether a name that could be a file's is a table's.
 ///
 /// # Errors
-/// The reason for the author, where it is refused.
+/// The reason for the author, when it is refused.
 pub fn check(connection: &Connection, sql: &str, foreign: &ForeignNames) -> Result<(), String> {
+    check_within(connection, sql, foreign, None)
+}
+
+/// Works like [`check`] for SQL that is resolved in a namespace: what is outside of `scope` is
+/// refused as if it did not exist.
+///
+/// # Errors
+/// The reason for the author, when it is refused.
+pub fn check_within(
+    connection: &Connection,
+    sql: &str,
+    foreign: &ForeignNames,
+    scope: Option<&Scope>,
+) -> Result<(), String> {
     text::check(sql)?;
     let sql = text::explained(sql);
     let parsed: String = connection
         .query_row("SELECT json_serialize_sql($1::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
         .map_err(|error| error.to_string())?;
     tree::check_depth(&parsed)?;
-    let findings = thread::scope(|scope| {
-        let inspected = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || tree::inspect(&parsed, foreign));
-        let inspected = inspected.map_err(|error| format!("no thread to check it with: {error}"))?;
+    let findings = thread::scope(|threads| {
+        let inspected = thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(threads, || tree::inspect(&parsed, foreign, scope));
+        let inspected =
+            inspected.map_err(|error| format!("no thread to check it with: {error}"))?;
         inspected.join().unwrap_or_else(|_| Err("it could not be checked".to_owned()))
     });
     for name in findings.map_err(|reason| explain_pivot(reason, sql))? {
@@ -60,7 +93,7 @@ pub fn check(connection: &Connection, sql: &str, foreign: &ForeignNames) -> Resu
     Ok(())
 }
 
-/// Whether a name that looks like a file's is that of a table or view.
+/// Returns whether a name that could be a file's belongs to a table or view.
 fn is_table(connection: &Connection, name: &str) -> Result<bool, String> {
     let query = "
         SELECT count(*) > 0 FROM (
@@ -70,9 +103,12 @@ fn is_table(connection: &Connection, name: &str) -> Result<bool, String> {
     connection.query_row(query, [name], |row| row.get(0)).map_err(|error| error.to_string())
 }
 
-/// `PIVOT` without a list of values first runs a query to find them, which is more than one statement.
+/// Explains why a `PIVOT` without a list of values is refused: it first runs a query to find them,
+/// which makes two statements.
 fn explain_pivot(reason: String, sql: &str) -> String {
-    let is_pivot = sql.split(|char: char| !char.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("pivot"));
+    let is_pivot = sql
+        .split(|char: char| !char.is_alphanumeric())
+        .any(|word| word.eq_ignore_ascii_case("pivot"));
     if reason == tree::NOT_A_SELECT && is_pivot {
         return "PIVOT needs the values that become columns: PIVOT t ON kind IN ('a', 'b') USING sum(amount)".to_owned();
     }

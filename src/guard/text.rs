@@ -1,12 +1,13 @@
-//! Checks of a statement's text before any parser sees it.
+//! Checks of a statement's text before any parser runs.
 
-/// The longest statement, in bytes.
+/// Maximum length of a statement, in bytes.
 const MAX_BYTES: usize = 256 << 10;
 
-/// How deeply brackets may be nested. DuckDB 2.0 overflows a stack of 2 MB between 500 and 1,000 nested CTEs and aborts the process.
+/// Maximum nesting of brackets. DuckDB 2.0 overflows a stack of 2 MB between 500 and 1,000 nested
+/// CTEs and aborts the process.
 const MAX_NESTING: usize = 100;
 
-/// Refuses what is too long or nested too deeply.
+/// Refuses statements that are too long or nested too deeply.
 pub(super) fn check(sql: &str) -> Result<(), String> {
     if sql.len() > MAX_BYTES {
         return Err(format!("the statement is longer than {} kB", MAX_BYTES >> 10));
@@ -17,16 +18,16 @@ pub(super) fn check(sql: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the deepest nesting of brackets. Those in strings, quoted names and comments count as well where that is simpler: they only make
-/// it deeper.
+/// Returns the maximum nesting of brackets. Those in strings, quoted names and comments may count
+/// as well, which only overestimates it.
 fn nesting(sql: &str) -> usize {
-    // A quote in a comment, or of a dollar-quoted string, hides brackets that follow.
+    // A quote inside a comment or a dollar-quoted string hides the brackets that follow.
     let may_hide = ["--", "/*", "$", "\\"].iter().any(|sign| sql.contains(sign));
     let quoted = bracket_depth(sql, true);
     if may_hide { quoted.max(bracket_depth(sql, false)) } else { quoted }
 }
 
-/// Returns the deepest nesting of brackets outside of quotes, or where quotes mean nothing.
+/// Returns the maximum nesting of brackets outside of quotes, or ignoring quotes.
 fn bracket_depth(sql: &str, quotes_count: bool) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut quote = None;
@@ -45,12 +46,13 @@ fn bracket_depth(sql: &str, quotes_count: bool) -> usize {
     deepest
 }
 
-/// The statement that an `EXPLAIN` is about, or the text itself.
+/// Returns the statement of an `EXPLAIN`, or the text itself.
 pub(super) fn explained(sql: &str) -> &str {
     let rest = |text: &'_ str, word: &str| {
         let text = text.trim_start();
         let (start, rest) = text.split_at_checked(word.len())?;
-        (start.eq_ignore_ascii_case(word) && rest.starts_with(char::is_whitespace)).then_some(text.len() - rest.len())
+        (start.eq_ignore_ascii_case(word) && rest.starts_with(char::is_whitespace))
+            .then_some(text.len() - rest.len())
     };
     let Some(after) = rest(sql, "explain") else { return sql };
     let sql = &sql.trim_start()[after..];

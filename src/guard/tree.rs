@@ -4,22 +4,24 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::{
-    ForeignNames,
+    ForeignNames, Scope,
     functions::{self, CallKind},
 };
 
-/// What is said of a statement that is no query.
-pub(super) const NOT_A_SELECT: &str = "only SELECT statements are answered; the data is read-only";
+/// Reason for refusing a statement that is not a query.
+pub(super) const NOT_A_SELECT: &str = "only SELECT statements are allowed; the data is read-only";
 
-/// How deeply the tree may be nested. An operator in a chain (`1 + 1 + ...`) is three levels; DuckDB itself stops at 1,000 expressions.
+/// Maximum nesting of the tree. An operator in a chain (`1 + 1 + ...`) is three levels; DuckDB
+/// itself stops at 1,000 expressions.
 const MAX_DEPTH: usize = 3_100;
-/// How deeply lambdas may be nested: binding takes twice as long with each.
+/// Maximum nesting of lambdas: binding takes twice as long with each.
 const MAX_LAMBDAS: usize = 8;
 
-/// How many queries and tables one statement may hold. Planning cannot be interrupted, and 13,000 `SELECT`s in a `UNION ALL` take a minute.
+/// Maximum queries and tables in one statement. Planning cannot be interrupted, and 13,000
+/// `SELECT`s in a `UNION ALL` take a minute.
 const MAX_RELATIONS: usize = 1_000;
 
-/// Nodes of queries, tables and their modifiers.
+/// Allowed nodes of queries, tables and their modifiers.
 const NODES: [&str; 20] = [
     "SELECT_NODE",
     "SET_OPERATION_NODE",
@@ -43,7 +45,7 @@ const NODES: [&str; 20] = [
     "DESCENDING",
 ];
 
-/// Classes of expressions. 2.0 writes types as expressions, too.
+/// Allowed classes of expressions. DuckDB 2.0 also writes types as expressions.
 const CLASSES: [&str; 19] = [
     "BETWEEN",
     "CASE",
@@ -66,7 +68,7 @@ const CLASSES: [&str; 19] = [
     "WINDOW",
 ];
 
-/// Views of the engine's own that describe tables, and may be read.
+/// The engine's own views that describe tables and may be read.
 pub(super) const ALLOWED_VIEWS: [&str; 16] = [
     "columns",
     "constraint_column_usage",
@@ -86,7 +88,8 @@ pub(super) const ALLOWED_VIEWS: [&str; 16] = [
     "views",
 ];
 
-/// Views of the engine's own that are found without naming their schema, and tell of settings, paths or other users, or carry statements' texts.
+/// The engine's own views that resolve without a schema and expose settings, paths, other users or
+/// the texts of statements.
 pub(super) const REFUSED_VIEWS: [&str; 28] = [
     "duckdb_databases",
     "duckdb_logs",
@@ -118,17 +121,26 @@ pub(super) const REFUSED_VIEWS: [&str; 28] = [
     "sqlite_temp_schema",
 ];
 
-/// Schemas of the engine's own.
+/// The table functions of the engine that tell nothing of tables outside of a namespace.
+const SCOPED_TABLE_FUNCTIONS: [&str; 7] =
+    ["generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"];
+
+/// The engine's own schemas.
 const SYSTEM_SCHEMAS: [&str; 2] = ["information_schema", "pg_catalog"];
-/// Databases beside the served one.
+/// Catalogs other than the served one.
 const OTHER_CATALOGS: [&str; 3] = ["memory", "system", "temp"];
 
-/// Refuses a tree that is nested too deeply to be looked through.
+/// Refuses a tree that is nested too deeply to be traversed.
 pub(super) fn check_depth(json: &str) -> Result<(), String> {
-    if json_depth(json) > MAX_DEPTH { Err("the expression is nested too deeply".to_owned()) } else { Ok(()) }
+    if json_depth(json) > MAX_DEPTH {
+        Err("the expression is nested too deeply".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
-/// Returns how deeply the brackets of a JSON text are nested, without recursion: what is deep must not be parsed to find out.
+/// Returns the nesting depth of a JSON text without recursion, since parsing a deep text would
+/// overflow the stack.
 #[must_use]
 pub fn json_depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
@@ -148,18 +160,33 @@ pub fn json_depth(json: &str) -> usize {
     deepest
 }
 
-/// Checks every node. Returns the table names that could be a file's: the caller looks whether they are a table's.
-pub(super) fn inspect(json: &str, foreign: &ForeignNames) -> Result<Vec<String>, String> {
+/// Checks every node. Returns the table names that could be a file's; the caller checks whether
+/// they are tables.
+pub(super) fn inspect(
+    json: &str,
+    foreign: &ForeignNames,
+    scope: Option<&Scope>,
+) -> Result<Vec<String>, String> {
     let mut parser = serde_json::Deserializer::from_str(json);
-    // The depth was checked, and the stack of this thread is made for it.
+    // The depth has been checked, and this thread's stack is large enough for it.
     parser.disable_recursion_limit();
-    let parsed = Value::deserialize(&mut parser).map_err(|error| format!("it could not be checked: {error}"))?;
+    let parsed = Value::deserialize(&mut parser)
+        .map_err(|error| format!("it could not be checked: {error}"))?;
     if let Some(message) = parsed.get("error_message").and_then(Value::as_str) {
-        return Err(if message.contains("Only SELECT") { NOT_A_SELECT.to_owned() } else { message.to_owned() });
+        return Err(if message.contains("Only SELECT") {
+            NOT_A_SELECT.to_owned()
+        } else {
+            match parsed.get("position").and_then(Value::as_str).filter(|_| scope.is_some()) {
+                // For clients that mark the place.
+                Some(position) => format!("{message} [at {position}]"),
+                None => message.to_owned(),
+            }
+        });
     }
     match parsed.get("statements").and_then(Value::as_array).map(Vec::as_slice) {
         Some([statement]) => {
-            let mut inspection = Inspection { foreign, lambdas: 0, relations: 0, files: Vec::new() };
+            let mut inspection =
+                Inspection { foreign, scope, lambdas: 0, relations: 0, files: Vec::new() };
             inspection.value(statement)?;
             Ok(inspection.files)
         }
@@ -170,9 +197,10 @@ pub(super) fn inspect(json: &str, foreign: &ForeignNames) -> Result<Vec<String>,
 
 struct Inspection<'a> {
     foreign: &'a ForeignNames,
-    /// How many lambdas are around the present node.
+    scope: Option<&'a Scope>,
+    /// Lambdas around the current node.
     lambdas: usize,
-    /// Queries and tables so far.
+    /// Queries and tables visited so far.
     relations: usize,
     files: Vec<String>,
 }
@@ -189,14 +217,19 @@ impl Inspection<'_> {
     fn object(&mut self, object: &Map<String, Value>) -> Result<(), String> {
         let text = |key: &str| object.get(key).and_then(Value::as_str);
         if matches!((text("class"), text("type")), (None, Some(_))) {
-            self.relations += usize::from(matches!(text("type"), Some("SELECT_NODE" | "BASE_TABLE" | "JOIN" | "TABLE_FUNCTION")));
+            self.relations += usize::from(matches!(
+                text("type"),
+                Some("SELECT_NODE" | "BASE_TABLE" | "JOIN" | "TABLE_FUNCTION")
+            ));
             if self.relations > MAX_RELATIONS {
-                return Err(format!("there are more than {MAX_RELATIONS} queries and tables in one statement"));
+                return Err(format!(
+                    "there are more than {MAX_RELATIONS} queries and tables in one statement"
+                ));
             }
         }
         match (text("class"), text("type")) {
             (Some(class), Some(_)) if CLASSES.contains(&class) => match class {
-                // What is written in it is data.
+                // Its content is data.
                 "CONSTANT" => return Ok(()),
                 "FUNCTION" | "WINDOW" => self.call(object, CallKind::Scalar)?,
                 "LAMBDA" => {
@@ -210,11 +243,16 @@ impl Inspection<'_> {
                 }
                 _ => {}
             },
-            (Some(class), _) => return Err(format!("{} is refused: it is not known to only read", readable(class))),
+            (Some(class), _) => {
+                return Err(format!(
+                    "{} is refused: it is not known to only read",
+                    readable(class)
+                ));
+            }
             (None, Some("TABLE_FUNCTION")) => return self.table_function(object),
             (None, Some("BASE_TABLE")) => self.table(object)?,
             (None, Some("SHOW_REF")) => self.show(object)?,
-            // The width of a DECIMAL and the like, as 1.5 writes them.
+            // Type parameters, such as the width of a DECIMAL, in DuckDB 1.5.
             (None, Some(node)) if NODES.contains(&node) || node.ends_with("_TYPE_INFO") => {}
             (None, Some(node)) => return Err(refused_node(node)),
             (None, None) if object.contains_key("info_type") => return Err(NOT_A_SELECT.to_owned()),
@@ -224,20 +262,40 @@ impl Inspection<'_> {
     }
 
     fn call(&self, function: &Map<String, Value>, kind: CallKind) -> Result<(), String> {
-        let name = function.get("function_name").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-        // Also behind a column, as in `name.upper()`: whatever is before the dot, the served file must have no function of that name.
+        let name = function
+            .get("function_name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_lowercase();
+        // Also covers method calls such as `name.upper()`: whatever precedes the dot, the served
+        // file must not define a function of that name.
         if self.foreign.contains(&name) {
-            return Err(format!("{name}() is refused: the served file defines a macro of that name"));
+            return Err(format!(
+                "{name}() is refused: the served file defines a macro of that name"
+            ));
         }
-        functions::check(kind, &name)
+        if self.scope.is_some_and(|scope| scope.functions.contains(&name)) {
+            return Ok(());
+        }
+        functions::check(kind, &name)?;
+        let tells = kind == CallKind::Table && !SCOPED_TABLE_FUNCTIONS.contains(&name.as_str());
+        if self.scope.is_some() && tells {
+            return Err(format!("{name}() is refused: it reveals the server, not the data"));
+        }
+        Ok(())
     }
 
     fn table_function(&mut self, object: &Map<String, Value>) -> Result<(), String> {
-        let function =
-            object.get("function").and_then(Value::as_object).ok_or("it could not be checked: a table function without a name")?;
+        let function = object
+            .get("function")
+            .and_then(Value::as_object)
+            .ok_or("it could not be checked: a table function without a name")?;
         self.call(function, CallKind::Table)?;
         function.values().try_for_each(|value| self.value(value))?;
-        object.iter().filter(|(key, _)| *key != "function").try_for_each(|(_, value)| self.value(value))
+        object
+            .iter()
+            .filter(|(key, _)| *key != "function")
+            .try_for_each(|(_, value)| self.value(value))
     }
 
     fn table(&mut self, object: &Map<String, Value>) -> Result<(), String> {
@@ -246,8 +304,13 @@ impl Inspection<'_> {
         }
         let path = path_of(object);
         let lower: Vec<_> = path.iter().map(|part| part.to_lowercase()).collect();
-        let (name, qualifiers) = lower.split_last().ok_or("it could not be checked: a table without a name")?;
-        let refused = || Err(format!("{} is refused: it tells of the server, not of the data", path.join(".")));
+        let (name, qualifiers) =
+            lower.split_last().ok_or("it could not be checked: a table without a name")?;
+        let refused =
+            || Err(format!("{} is refused: it reveals the server, not the data", path.join(".")));
+        if let Some(scope) = self.scope {
+            return self.scoped_table(scope, name, qualifiers, path.join("."));
+        }
         if qualifiers.iter().any(|part| SYSTEM_SCHEMAS.contains(&part.as_str())) {
             return if ALLOWED_VIEWS.contains(&name.as_str()) { Ok(()) } else { refused() };
         }
@@ -263,22 +326,54 @@ impl Inspection<'_> {
         Ok(())
     }
 
-    /// `DESCRIBE`, `SUMMARIZE` and `SHOW`.
+    /// Checks a table's name in a namespace. A qualified name must not leave it: to the engine,
+    /// the first part may also be a catalog's name.
+    fn scoped_table(
+        &mut self,
+        scope: &Scope,
+        name: &str,
+        qualifiers: &[String],
+        full: String,
+    ) -> Result<(), String> {
+        match qualifiers {
+            [] if ALLOWED_VIEWS.contains(&name) || REFUSED_VIEWS.contains(&name) => {
+                if !scope.views.contains(name) {
+                    return Err(format!("relation \"{name}\" does not exist"));
+                }
+            }
+            [] => {}
+            [schema] if scope.schemas.contains(schema) => {}
+            [schema] => return Err(format!("schema \"{schema}\" does not exist")),
+            _ => return Err(format!("cross-database references are not possible: {full}")),
+        }
+        if could_be_file(&full) {
+            self.files.push(full);
+        }
+        Ok(())
+    }
+
+    /// Checks `DESCRIBE`, `SUMMARIZE` and `SHOW`.
     fn show(&mut self, object: &Map<String, Value>) -> Result<(), String> {
         let kind = object.get("show_type").and_then(Value::as_str).unwrap_or_default();
         let name = object.get("table_name").and_then(Value::as_str).unwrap_or_default();
         match kind {
             "DESCRIBE" | "SUMMARY" if name.is_empty() => Ok(()),
             "DESCRIBE" | "SUMMARY" => self.table(object),
-            "SHOW_SPECIAL" | "SHOW_FROM" if ["tables", "\"tables\"", "__show_tables_expanded", ""].contains(&name) => Ok(()),
-            _ => Err("of SHOW, only SHOW TABLES and SHOW ALL TABLES are answered".to_owned()),
+            "SHOW_SPECIAL" | "SHOW_FROM"
+                if self.scope.is_none()
+                    && ["tables", "\"tables\"", "__show_tables_expanded", ""].contains(&name) =>
+            {
+                Ok(())
+            }
+            _ => Err("of SHOW, only SHOW TABLES and SHOW ALL TABLES are allowed".to_owned()),
         }
     }
 }
 
-/// The parts of a table's name, as 2.0 and 1.5 write them.
+/// Returns the parts of a table's name, in the formats of DuckDB 2.0 and 1.5.
 fn path_of(object: &Map<String, Value>) -> Vec<&str> {
-    let qualified = object.get("qualified_name").and_then(|name| name.get("path")).and_then(Value::as_array);
+    let qualified =
+        object.get("qualified_name").and_then(|name| name.get("path")).and_then(Value::as_array);
     if let Some(parts) = qualified {
         return parts.iter().filter_map(Value::as_str).collect();
     }
@@ -286,7 +381,7 @@ fn path_of(object: &Map<String, Value>) -> Vec<&str> {
     [part("catalog_name"), part("schema_name"), part("table_name")].into_iter().flatten().collect()
 }
 
-/// Whether the engine would look for a file of this name where there is no table.
+/// Returns whether the engine would open a file of this name if there is no such table.
 fn could_be_file(name: &str) -> bool {
     name.contains(['/', '\\', '*', '?', ':']) || name.contains('.')
 }
@@ -314,9 +409,14 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         let query = "SELECT DISTINCT view_name FROM duckdb_views() WHERE internal AND schema_name <> 'information_schema' ORDER BY ALL";
         let mut statement = connection.prepare(query).unwrap();
-        let views: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        let unknown: Vec<_> =
-            views.iter().filter(|view| !ALLOWED_VIEWS.contains(&view.as_str()) && !REFUSED_VIEWS.contains(&view.as_str())).collect();
+        let views: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let unknown: Vec<_> = views
+            .iter()
+            .filter(|view| {
+                !ALLOWED_VIEWS.contains(&view.as_str()) && !REFUSED_VIEWS.contains(&view.as_str())
+            })
+            .collect();
         assert!(views.len() > 20 && unknown.is_empty(), "allow or refuse these: {unknown:?}");
     }
 }

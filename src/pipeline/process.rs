@@ -1,4 +1,5 @@
-//! One attempt of one pipeline: a process group from its start to the end of its last member.
+//! Runs one attempt of one pipeline as a process group, until the last process of the group has
+//! ended.
 
 use std::{
     io::{self, PipeReader, Read},
@@ -11,16 +12,18 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::{Step, stop::Stop};
+use super::PipelineStep;
+use crate::cancel::CancellationToken;
 
-/// How often it is looked whether somebody asked to stop.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long the output of a killed group may take to end: somebody outside the group may hold it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Interval at which the cancellation token is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long the output of a killed group may stay open: a process outside of the group may have it
+/// open.
+const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum ExitReason {
     Exited(u8),
     Signalled(u8),
     TimedOut,
@@ -28,78 +31,102 @@ pub(super) enum Ended {
     NotStarted(io::Error),
 }
 
-enum Event {
+enum ProcessEvent {
     Output(Vec<u8>),
-    /// Nobody is left who could print anything.
+    /// The output was closed: no process that could print is left.
     Closed,
-    /// The command itself is over; it has not been waited for yet, so that its number is nobody else's.
+    /// The command has exited but has not been reaped, so that its process id cannot be reused.
     Over,
 }
 
-/// Why the group was asked to stop, and when it is killed.
-struct Ending {
-    cause: Ended,
+/// Why the group was signaled to stop, and when it will be killed.
+struct Shutdown {
+    cause: ExitReason,
     kill_at: Instant,
 }
 
-/// Runs the command to the end of its whole group, and hands on what it prints.
-pub(super) fn attempt(step: &Step, halt: &Stop, output: &mut dyn FnMut(&[u8])) -> Ended {
+/// Runs the command until its whole group has ended, and forwards its output.
+pub(super) fn attempt(
+    step: &PipelineStep,
+    cancel: &CancellationToken,
+    output: &mut dyn FnMut(&[u8]),
+) -> ExitReason {
     match start(step) {
-        Ok((child, events)) => follow(child, &events, step, halt, output),
-        Err(error) => Ended::NotStarted(error),
+        Ok((child, events)) => follow(child, &events, step, cancel, output),
+        Err(error) => ExitReason::NotStarted(error),
     }
 }
 
-fn start(step: &Step) -> io::Result<(Child, Receiver<Event>)> {
-    let Some((program, arguments)) = step.command.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+fn start(step: &PipelineStep) -> io::Result<(Child, Receiver<ProcessEvent>)> {
+    let Some((program, arguments)) = step.command.split_first() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
     if let Some(cwd) = step.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
-        // Otherwise the system says that the program was not found.
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("its folder {} does not exist", cwd.display())));
+        // The system's own error would be that the program was not found.
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("its folder {} does not exist", cwd.display()),
+        ));
     }
-    // One pipe for both, so that what is printed stays in order.
+    // Both streams share one pipe, which preserves the order of the output.
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(program);
-    command.args(arguments).envs(&step.env).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    command
+        .args(arguments)
+        .envs(&step.env)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0);
     if let Some(cwd) = &step.cwd {
         command.current_dir(cwd);
     }
     let child = command.spawn()?;
-    // Our own ends of the pipe go, or it would never close.
+    // Closes our copies of the pipe's ends, which would keep it open.
     drop(command);
     let (send, events) = sync_channel(64);
     let (pid, over) = (Pid::from_child(&child), send.clone());
     thread::spawn(move || read(reader, &send));
     thread::spawn(move || {
-        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err_and(|error| error == rustix::io::Errno::INTR) {
-        }
-        let _ = over.send(Event::Over);
+        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+            .is_err_and(|error| error == rustix::io::Errno::INTR)
+        {}
+        let _ = over.send(ProcessEvent::Over);
     });
     Ok((child, events))
 }
 
-fn read(mut reader: PipeReader, send: &SyncSender<Event>) {
+fn read(mut reader: PipeReader, send: &SyncSender<ProcessEvent>) {
     let mut chunk = [0; 16 * 1024];
     loop {
         match reader.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => break,
-            Ok(length) if send.send(Event::Output(chunk[..length].to_vec())).is_err() => return,
+            Ok(length) if send.send(ProcessEvent::Output(chunk[..length].to_vec())).is_err() => {
+                return;
+            }
             Ok(_) => {}
         }
     }
-    let _ = send.send(Event::Closed);
+    let _ = send.send(ProcessEvent::Closed);
 }
 
-fn follow(mut child: Child, events: &Receiver<Event>, step: &Step, halt: &Stop, output: &mut dyn FnMut(&[u8])) -> Ended {
+fn follow(
+    mut child: Child,
+    events: &Receiver<ProcessEvent>,
+    step: &PipelineStep,
+    cancel: &CancellationToken,
+    output: &mut dyn FnMut(&[u8]),
+) -> ExitReason {
     let group = Pid::from_child(&child);
     let deadline = step.timeout.map(|timeout| Instant::now() + timeout);
-    let (mut ending, mut over, mut closed, mut killed) = (None::<Ending>, false, false, false);
+    let (mut ending, mut over, mut closed, mut killed) = (None::<Shutdown>, false, false, false);
     let mut give_up = None;
     loop {
-        match events.recv_timeout(LOOK) {
-            Ok(Event::Output(bytes)) => output(&bytes),
-            Ok(Event::Closed) => closed = true,
-            Ok(Event::Over) => over = true,
+        match events.recv_timeout(POLL_INTERVAL) {
+            Ok(ProcessEvent::Output(bytes)) => output(&bytes),
+            Ok(ProcessEvent::Closed) => closed = true,
+            Ok(ProcessEvent::Over) => over = true,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => (over, closed) = (true, true),
         }
@@ -107,36 +134,43 @@ fn follow(mut child: Child, events: &Receiver<Event>, step: &Step, halt: &Stop, 
             break;
         }
         if ending.is_none() {
-            let reason = match halt.signal() {
-                Some(signal) => Some((Ended::Stopped(signal), named(signal))),
-                // What the command left behind is not waited for.
-                None if over => Some((Ended::Exited(0), Signal::TERM)),
-                None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => Some((Ended::TimedOut, Signal::TERM)),
+            let reason = match cancel.signal() {
+                Some(signal) => Some((ExitReason::Stopped(signal), named(signal))),
+                // Processes that the command left behind are not waited for.
+                None if over => Some((ExitReason::Exited(0), Signal::TERM)),
+                None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    Some((ExitReason::TimedOut, Signal::TERM))
+                }
                 None => None,
             };
             if let Some((cause, signal)) = reason {
                 let _ = kill_process_group(group, signal);
-                ending = Some(Ending { cause, kill_at: Instant::now() + step.grace });
+                ending = Some(Shutdown { cause, kill_at: Instant::now() + step.grace });
             }
         }
-        if !killed && ending.as_ref().is_some_and(|ending| halt.is_urgent() || Instant::now() >= ending.kill_at) {
+        if !killed
+            && ending
+                .as_ref()
+                .is_some_and(|ending| cancel.is_urgent() || Instant::now() >= ending.kill_at)
+        {
             killed = true;
             let _ = kill_process_group(group, Signal::KILL);
-            give_up = Some(Instant::now() + LAST_WORDS);
+            give_up = Some(Instant::now() + OUTPUT_GRACE);
         }
     }
-    // Whoever is left in the group prints nothing any more. Its number is still ours: the command has not been waited for.
+    // The rest of the group no longer prints. Its id is still valid, because the command has not
+    // been reaped.
     let _ = kill_process_group(group, Signal::KILL);
     let status = match child.wait() {
         Ok(status) => status,
-        Err(error) => return Ended::NotStarted(error),
+        Err(error) => return ExitReason::NotStarted(error),
     };
     match ending.map(|ending| ending.cause) {
-        Some(cause @ (Ended::Stopped(_) | Ended::TimedOut)) => cause,
+        Some(cause @ (ExitReason::Stopped(_) | ExitReason::TimedOut)) => cause,
         _ => match (status.code().map(u8::try_from), status.signal().map(u8::try_from)) {
-            (Some(Ok(code)), _) => Ended::Exited(code),
-            (_, Some(Ok(signal))) => Ended::Signalled(signal),
-            _ => Ended::Exited(1),
+            (Some(Ok(code)), _) => ExitReason::Exited(code),
+            (_, Some(Ok(signal))) => ExitReason::Signalled(signal),
+            _ => ExitReason::Exited(1),
         },
     }
 }

@@ -1,24 +1,30 @@
-//! Which line of a failed pipeline's output says what failed: seldom the last one, which is a summary or a stage's name.
+//! Finds the line of a failed pipeline's output that names the reason. It is rarely the last line,
+//! which is a summary or the name of a stage.
 
-/// The longest reason that is kept, in characters.
+/// Maximum characters of a recorded reason.
 const MAX_REASON: usize = 300;
 
-/// Returns the line that says what failed, or the last one that is not empty.
+/// Returns the line that names the reason, or else the last non-empty one.
 pub(super) fn find(output: &str) -> Option<String> {
     let lines: Vec<String> = output.lines().map(plain).collect();
-    let lines: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     let reason = dbt(&lines)
         .or_else(|| traceback(&lines))
-        .or_else(|| lines.iter().rev().find(|line| names_an_error(line)).map(|line| (*line).to_owned()))
-        .or_else(|| lines.iter().rev().find(|line| mentions_a_failure(line)).map(|line| (*line).to_owned()))
+        .or_else(|| {
+            lines.iter().rev().find(|line| names_an_error(line)).map(|line| (*line).to_owned())
+        })
+        .or_else(|| {
+            lines.iter().rev().find(|line| mentions_a_failure(line)).map(|line| (*line).to_owned())
+        })
         .or_else(|| lines.last().map(|line| (*line).to_owned()))?;
     Some(reason.chars().take(MAX_REASON).collect())
 }
 
-/// A line without the colors and other sequences that programs write for terminals.
+/// Returns the line without colors and other escape sequences for terminals.
 fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
-    // What a progress bar wrote over is not what was left standing.
+    // A progress bar overwrites its own line; only the final text was visible.
     let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
     let mut chars = line.chars();
     while let Some(char) = chars.next() {
@@ -26,7 +32,7 @@ fn plain(line: &str) -> String {
             if chars.next() == Some('[') {
                 let _ = chars.by_ref().find(char::is_ascii_alphabetic);
             }
-        } else if !crate::words::is_unprintable(char) {
+        } else if !crate::humanize::is_unprintable(char) {
             text.push(char);
         } else if char == '\t' {
             text.push(' ');
@@ -35,14 +41,24 @@ fn plain(line: &str) -> String {
     text
 }
 
-/// dbt: `Database Error in model orders (models/orders.sql)` and what follows it; also `Failure in test ...` and `Compilation Error`.
+/// Finds dbt's `Database Error in model orders (models/orders.sql)` and the text after it; also
+/// `Failure in test ...` and `Compilation Error`.
 fn dbt(lines: &[&str]) -> Option<String> {
     let is_head = |line: &str| {
         let line = without_stamp(line);
-        let kinds = ["Database Error", "Runtime Error", "Compilation Error", "Dependency Error", "Parsing Error", "Failure in test"];
-        kinds
-            .iter()
-            .any(|kind| line.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(" in ") || rest.starts_with(' ')))
+        let kinds = [
+            "Database Error",
+            "Runtime Error",
+            "Compilation Error",
+            "Dependency Error",
+            "Parsing Error",
+            "Failure in test",
+        ];
+        kinds.iter().any(|kind| {
+            line.strip_prefix(kind).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with(" in ") || rest.starts_with(' ')
+            })
+        })
     };
     let at = lines.iter().position(|line| is_head(line))?;
     let head = without_stamp(lines[at]);
@@ -52,13 +68,16 @@ fn dbt(lines: &[&str]) -> Option<String> {
     })
 }
 
-/// The line without `05:12:01` or a date before it.
+/// Returns the line without a leading date or time such as `05:12:01`.
 fn without_stamp(line: &str) -> &str {
-    line.trim_start_matches(|char: char| char.is_ascii_digit() || matches!(char, ':' | '.' | '-' | ' ' | ','))
+    line.trim_start_matches(|char: char| {
+        char.is_ascii_digit() || matches!(char, ':' | '.' | '-' | ' ' | ',')
+    })
 }
 
-/// Python: the exception's line, the first that is not indented after the last traceback's frames. Lines have lost their indent here,
-/// so it is the last `Name: text` with a name like an exception's.
+/// Finds the message of a Python exception: the first line that is not indented after the frames of
+/// the last traceback. Lines have lost their indentation here, so it is the last `Name: text` whose
+/// name looks like that of an exception.
 fn traceback(lines: &[&str]) -> Option<String> {
     let at = lines.iter().rposition(|line| line.ends_with("Traceback (most recent call last):"))?;
     let is_exception = |line: &&&str| {
@@ -66,22 +85,29 @@ fn traceback(lines: &[&str]) -> Option<String> {
         let last = name.rsplit('.').next().unwrap_or_default();
         let of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
         name.chars().all(of_name)
-            && ["Error", "Exception", "Exit", "Interrupt", "Warning"].iter().any(|end| last.ends_with(end))
+            && ["Error", "Exception", "Exit", "Interrupt", "Warning"]
+                .iter()
+                .any(|end| last.ends_with(end))
             && (line.len() == name.len() || line[name.len()..].starts_with(':'))
     };
     lines[at..].iter().find(is_exception).map(|line| (*line).to_owned())
 }
 
-/// `Error: ...`, `psql:x.sql:3: ERROR: ...`, `OperationalError: ...`, `make: *** [all] Error 1` and the like.
+/// Returns whether a line has the form `Error: ...`, `psql:x.sql:3: ERROR: ...`, `OperationalError:
+/// ...`, `make: *** [all] Error 1` or similar.
 fn names_an_error(line: &str) -> bool {
-    // A count in a summary names nothing: `Done. PASS=3 WARN=0 ERROR=1`.
+    // A count in a summary does not name the reason: `Done. PASS=3 WARN=0 ERROR=1`.
     let is_summary = line.contains("PASS=") || line.contains("0 errors");
-    let word = |word: &str| line.match_indices(word).any(|(at, _)| line[at + word.len()..].starts_with(':'));
-    // Our own verbs, the built-in export among them: what follows says what to do.
+    let word = |word: &str| {
+        line.match_indices(word).any(|(at, _)| line[at + word.len()..].starts_with(':'))
+    };
+    // Messages of materia itself, including those of the built-in export, start with the reason.
     let ours = line.starts_with("materia: ");
     let shell = line.contains(": line ") && line.matches(": ").count() >= 2;
     !is_summary
-        && (["ERROR", "Error", "error", "FATAL", "fatal", "Exception", "panicked"].into_iter().any(word)
+        && (["ERROR", "Error", "error", "FATAL", "fatal", "Exception", "panicked"]
+            .into_iter()
+            .any(word)
             || line.contains("*** [")
             || shell
             || ours)
@@ -90,7 +116,9 @@ fn names_an_error(line: &str) -> bool {
 fn mentions_a_failure(line: &str) -> bool {
     let lower = line.to_lowercase();
     !line.contains("PASS=")
-        && ["failed", "failure", "error", "exception", "not found", "no such file", "denied"].iter().any(|word| lower.contains(word))
+        && ["failed", "failure", "error", "exception", "not found", "no such file", "denied"]
+            .iter()
+            .any(|word| lower.contains(word))
 }
 
 #[cfg(test)]
@@ -124,8 +152,14 @@ mod tests {
                 "INSERT 0 1\npsql:load.sql:3: ERROR:  relation \"x\" does not exist\nROLLBACK\n",
                 "psql:load.sql:3: ERROR:  relation \"x\" does not exist",
             ),
-            ("load.sh: line 4: dbtt: command not found\ncleaning up\n", "load.sh: line 4: dbtt: command not found"),
-            ("cc x.c\nmake: *** [Makefile:2: all] Error 1\nbye\n", "make: *** [Makefile:2: all] Error 1"),
+            (
+                "load.sh: line 4: dbtt: command not found\ncleaning up\n",
+                "load.sh: line 4: dbtt: command not found",
+            ),
+            (
+                "cc x.c\nmake: *** [Makefile:2: all] Error 1\nbye\n",
+                "make: *** [Makefile:2: all] Error 1",
+            ),
             (
                 "materia: refused: orders has 0 rows (not_empty)\n         Nothing was published.\n         To allow it once: materia export --max-drop orders=1\n",
                 "materia: refused: orders has 0 rows (not_empty)",

@@ -1,4 +1,4 @@
-//! What there is to ask about: tables, columns, and what is in them.
+//! The catalog of a generation: tables, columns and column summaries.
 
 use duckdb::arrow::{
     array::{Array, AsArray},
@@ -6,59 +6,50 @@ use duckdb::arrow::{
     record_batch::RecordBatch,
 };
 
-use super::{Limits, Pin, Query, ReaderError};
+use super::{Pin, Query, QueryLimits, ReaderError};
 use crate::{
-    export::{Manifest, Revision},
     sql,
+    store::{Manifest, Revision},
 };
 
 /// The tables of a generation, by name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Catalog {
-    /// In the order of their names.
+    /// Sorted by name.
     pub tables: Vec<TableInfo>,
 }
 
-/// One table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TableInfo {
-    /// Its name.
     pub name: String,
-    /// Its rows.
     pub rows: u64,
-    /// Its description.
     pub comment: Option<String>,
-    /// Its columns, in order.
+    /// In table order.
     pub columns: Vec<ColumnInfo>,
 }
 
-/// One column.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ColumnInfo {
-    /// Its name.
     pub name: String,
-    /// Its type, as DuckDB writes it.
+    /// In DuckDB's notation.
     pub data_type: String,
-    /// Whether it may hold nulls.
+    /// Whether the column allows nulls.
     pub nullable: bool,
-    /// Its description.
     pub comment: Option<String>,
 }
 
-/// What is in one column.
+/// Summary statistics of one column.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ColumnSummary {
-    /// Its smallest value, as text.
+    /// The smallest value, as text.
     pub min: Option<String>,
-    /// Its largest value, as text.
+    /// The largest value, as text.
     pub max: Option<String>,
-    /// About how many different values it has.
+    /// Approximate number of distinct values.
     pub approx_distinct: u64,
-    /// How many nulls it has.
     pub nulls: u64,
 }
 
-/// What [`Pin::catalog`] asks.
 pub(crate) const COLUMNS: &str = "
     SELECT t.table_name, t.estimated_size::BIGINT, t.comment, c.column_name, c.data_type, c.is_nullable::BIGINT, c.comment AS about
     FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
@@ -66,12 +57,15 @@ pub(crate) const COLUMNS: &str = "
     ORDER BY t.table_name, c.column_index";
 
 impl Pin {
-    /// Every table and column of this generation. Asked once for each generation, remembered with its answers.
+    /// Returns every table and column of this generation. The query runs once per generation; its
+    /// result is cached.
     ///
     /// # Errors
-    /// As [`Pin::ask`].
+    /// The errors of [`Pin::query`].
     pub async fn catalog(&self) -> Result<Catalog, ReaderError> {
-        let answer = self.ask(Query::new(COLUMNS), Limits { rows: usize::MAX, ..Limits::page() }).await?;
+        let answer = self
+            .query(Query::new(COLUMNS), QueryLimits { rows: usize::MAX, ..QueryLimits::for_page() })
+            .await?;
         let mut tables = Vec::<TableInfo>::new();
         for batch in &answer.batches {
             for row in 0..batch.num_rows() {
@@ -85,7 +79,12 @@ impl Pin {
                 match tables.last_mut().filter(|table| table.name == name) {
                     Some(table) => table.columns.push(column),
                     None => {
-                        tables.push(TableInfo { name, rows: number(batch, 1, row), comment: text(batch, 2, row), columns: vec![column] });
+                        tables.push(TableInfo {
+                            name,
+                            rows: number(batch, 1, row),
+                            comment: text(batch, 2, row),
+                            columns: vec![column],
+                        });
                     }
                 }
             }
@@ -93,30 +92,36 @@ impl Pin {
         Ok(Catalog { tables })
     }
 
-    /// How the values of this generation differ from those served before it, as its export found.
+    /// Returns the differences to the previously served values, as recorded by the export.
     #[must_use]
     pub fn revisions(&self) -> &[Revision] {
         &self.generation.revisions
     }
 
-    /// What is known about the newest generation that was kept when this one was opened and is older.
+    /// Returns the manifest of the newest older generation that was retained when this one was
+    /// opened.
     #[must_use]
     pub fn before(&self) -> Option<Manifest> {
-        self.generation.before.as_deref().cloned()
+        self.generation.previous.as_deref().cloned()
     }
 
-    /// About how many bytes a table takes: its files in a lake; of a file the blocks it has data in, which may hold data of several small tables.
+    /// Returns the approximate size of a table in bytes: its files in a lake, or the blocks of a
+    /// file that it has data in, which small tables may share.
     ///
     /// # Errors
-    /// As [`Pin::ask`].
+    /// The errors of [`Pin::query`].
     pub async fn table_bytes(&self, table: &str) -> Result<u64, ReaderError> {
         if self.generation().snapshot.is_some() {
             let query = format!(
                 "SELECT coalesce(sum(file_size_bytes), 0)::BIGINT FROM ducklake_table_info(current_database()) WHERE table_name = {}",
                 sql::literal(table)
             );
-            let answer = self.ask(Query::new(&query), Limits::page()).await?;
-            return Ok(answer.batches.first().filter(|batch| batch.num_rows() == 1).map_or(0, |batch| number(batch, 0, 0)));
+            let answer = self.query(Query::new(&query), QueryLimits::for_page()).await?;
+            return Ok(answer
+                .batches
+                .first()
+                .filter(|batch| batch.num_rows() == 1)
+                .map_or(0, |batch| number(batch, 0, 0)));
         }
         let blocks = format!("pragma_storage_info({})", sql::literal(&sql::ident(table)));
         let query = format!(
@@ -126,23 +131,28 @@ impl Pin {
              CROSS JOIN (SELECT block_size FROM pragma_database_size() WHERE database_name = current_database())
              WHERE block >= 0"
         );
-        let answer = self.ask(Query::new(&query), Limits::page()).await?;
-        Ok(answer.batches.first().filter(|batch| batch.num_rows() == 1).map_or(0, |batch| number(batch, 0, 0)))
+        let answer = self.query(Query::new(&query), QueryLimits::for_page()).await?;
+        Ok(answer
+            .batches
+            .first()
+            .filter(|batch| batch.num_rows() == 1)
+            .map_or(0, |batch| number(batch, 0, 0)))
     }
 
-    /// Smallest, largest, number of different values and of nulls of one column, by reading all of it.
+    /// Computes minimum, maximum, distinct count and null count of one column with a full scan.
     ///
     /// # Errors
-    /// As [`Pin::ask`].
+    /// The errors of [`Pin::query`].
     pub async fn summarize(&self, table: &str, column: &str) -> Result<ColumnSummary, ReaderError> {
         let (table, column) = (sql::ident(table), sql::ident(column));
         let query = format!(
             "SELECT min({column})::VARCHAR, max({column})::VARCHAR, approx_count_distinct({column})::BIGINT,
                     (count(*) - count({column}))::BIGINT FROM {table}"
         );
-        let answer = self.ask(Query::new(&query), Limits::page()).await?;
+        let answer = self.query(Query::new(&query), QueryLimits::for_page()).await?;
         let batch = answer.batches.first().filter(|batch| batch.num_rows() == 1);
-        let batch = batch.ok_or_else(|| ReaderError::Engine { message: format!("{table} gave no summary") })?;
+        let batch = batch
+            .ok_or_else(|| ReaderError::Engine { message: format!("{table} gave no summary") })?;
         Ok(ColumnSummary {
             min: text(batch, 0, 0),
             max: text(batch, 1, 0),
@@ -159,5 +169,8 @@ fn text(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
 
 fn number(batch: &RecordBatch, column: usize, row: usize) -> u64 {
     let numbers = batch.column(column).as_primitive_opt::<Int64Type>();
-    numbers.filter(|numbers| !numbers.is_null(row)).and_then(|numbers| u64::try_from(numbers.value(row)).ok()).unwrap_or_default()
+    numbers
+        .filter(|numbers| !numbers.is_null(row))
+        .and_then(|numbers| u64::try_from(numbers.value(row)).ok())
+        .unwrap_or_default()
 }

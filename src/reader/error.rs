@@ -1,76 +1,82 @@
-//! Why a question got no answer. Each front turns a variant into what its user should do next.
+//! Reasons why a query has no result. Each front end maps a variant to the next action for its
+//! user.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::words;
+use crate::humanize;
 
-/// Why a question got no answer.
+/// Reason why a query has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReaderError {
-    /// There is nothing to ask: no generation has been served yet, or the pinned one was let go.
+    /// No generation has been served yet, or the pinned one was closed.
     #[error("no data is being served: {reason} (since {since})")]
-    Unavailable {
-        /// Since when.
-        since: Timestamp,
-        /// In words.
-        reason: String,
-    },
-    /// The lake's storage, where the data is, does not answer; it passes by itself.
+    Unavailable { since: Timestamp, reason: String },
+    /// The storage of the lake's data does not respond; a later retry may succeed.
     #[error("the data's storage cannot be reached: {reason}")]
-    Away {
-        /// DuckDB's reason, for operators: it names the storage.
+    StorageUnavailable {
+        /// DuckDB's message, for operators only: it names the storage.
         reason: String,
     },
-    /// Too many questions are being answered.
-    #[error("too many questions at once; try again in {}", words::duration(*retry_after))]
+    /// The concurrency and queue limits are exhausted.
+    #[error("too many concurrent queries; try again in {}", humanize::duration(*retry_after))]
     Busy {
-        /// When it is worth trying again.
+        /// Time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// The answer took longer than was allowed.
-    #[error("no answer within {}; ask for less", words::duration(*limit))]
-    TimedOut {
-        /// What was allowed.
-        limit: Duration,
+    /// The query exceeded its time limit.
+    #[error("no result within {}; reduce the query", humanize::duration(*limit))]
+    TimedOut { limit: Duration },
+    /// The result exceeds a size limit.
+    #[error("the result has more than {} {what}; reduce the query", humanize::count(*limit))]
+    TooLarge { what: &'static str, limit: u64 },
+    /// The client's other buffers leave no room for the next rows.
+    #[error("the client's buffers, {} in all, are full", humanize::bytes(*limit))]
+    BuffersFull { limit: u64 },
+    /// The queries of one budget have exhausted it.
+    #[error(
+        "a dashboard may use {what} in all, and the panels before this one have used it up; reduce the queries"
+    )]
+    OverBudget {
+        /// The exhausted amount of time or memory.
+        what: String,
     },
-    /// The answer is larger than was allowed.
-    #[error("the answer has more than {} {what}; ask for less", words::count(*limit))]
-    TooLarge {
-        /// `rows` or `bytes`.
-        what: &'static str,
-        /// What was allowed.
-        limit: u64,
-    },
-    /// The question is not one that readers may ask.
+    /// Readers may not run this query.
     #[error("refused: {reason}")]
     Refused {
-        /// What is wrong with it.
+        /// What is wrong with the query.
         reason: String,
     },
-    /// DuckDB could not answer.
+    /// DuckDB failed to run the query.
     #[error("{message}")]
-    Engine {
-        /// DuckDB's reason.
-        message: String,
-    },
+    Engine { message: String },
 }
 
 impl ReaderError {
-    /// What went wrong on the way to a lake's data is no fault of the question, and passes.
-    pub(super) fn of_a_lake(self) -> Self {
+    /// Maps an I/O error of a lake to a transient error: a failed access to its data is not the
+    /// query's fault.
+    pub(super) fn for_lake(self) -> Self {
         match self {
-            Self::Engine { message } if ["IO Error", "HTTP Error", "Connection Error"].iter().any(|kind| message.starts_with(kind)) => {
-                Self::Away { reason: message.lines().next().unwrap_or_default().to_owned() }
+            Self::Engine { message }
+                if ["IO Error", "HTTP Error", "Connection Error"]
+                    .iter()
+                    .any(|kind| message.starts_with(kind)) =>
+            {
+                Self::StorageUnavailable {
+                    reason: message.lines().next().unwrap_or_default().to_owned(),
+                }
             }
             other => other,
         }
     }
 
-    /// Whether the same question may get an answer of the same generation a moment later.
+    /// Returns whether the same query on the same generation may succeed on a retry.
     pub(super) fn passes(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Away { .. } | Self::Busy { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::StorageUnavailable { .. } | Self::Busy { .. }
+        )
     }
 
     pub(super) fn engine(error: &duckdb::Error) -> Self {

@@ -1,6 +1,7 @@
-//! A generation that is open for questions.
+//! An open generation.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, RwLock, Weak, mpsc::Sender},
     time::Instant,
 };
@@ -10,95 +11,130 @@ use jiff::Timestamp;
 use quick_cache::{Weighter, sync::Cache};
 
 use super::{
-    Answer, ReaderError,
-    ask::{Key, UnderWay},
-    watchdog::{Ticket, Why, lock},
+    Query, QueryResult, ReaderError,
+    execute::{CacheKey, InFlightQueries},
+    namespace::Entered,
+    watchdog::{StopReason, Ticket, lock},
 };
 use crate::{
-    export::{Manifest, Revision},
     guard::{self, ForeignNames},
-    target::GenerationId,
+    store::GenerationId,
+    store::{Manifest, Revision},
 };
 
-/// What a reader knows about a generation without asking it anything.
+/// Metadata of a generation that is available without a query.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct GenerationInfo {
-    /// Counts the generations this reader has served, from 1; never goes backwards.
+    /// Number of this generation among those the reader has served, from 1; never decreases.
     pub sequence: u64,
-    /// Its id; absent for a file that materia did not publish.
+    /// The generation's id; absent for a file that materia did not publish.
     pub id: Option<GenerationId>,
-    /// The lake's snapshot that it is; absent for a file.
+    /// The lake's snapshot id; absent for a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<i64>,
-    /// When its data was read from the lakehouse, where a manifest tells.
+    /// When its data was read from the lakehouse, according to the manifest.
     pub exported_at: Option<Timestamp>,
-    /// When an export last found that the lakehouse holds just what it does.
+    /// When an export last found the lakehouse unchanged since this generation.
     pub confirmed_at: Option<Timestamp>,
-    /// When this reader opened it.
+    /// When this reader opened the generation.
     pub opened_at: Timestamp,
-    /// Size of its file.
+    /// Size of the file.
     pub bytes: u64,
-    /// The schema in which table names are looked up.
+    /// The schema in which table names are resolved.
     pub schema: String,
 }
 
 impl GenerationInfo {
-    /// When it was last known to hold what the lakehouse does: it is as fresh as the last export that made or confirmed it.
+    /// Returns when the generation was last known to match the lakehouse: the time of the last
+    /// export that created or confirmed it.
     #[must_use]
     pub fn as_of(&self) -> Option<Timestamp> {
         self.exported_at.max(self.confirmed_at)
     }
 }
 
-/// An open generation: connections, answers so far, and questions under way. Closes when the last pin goes.
-pub(super) struct Generation {
-    /// Replaced when an export confirms it.
+/// An open generation with its connections, cached results and running queries. Closes when the
+/// last pin is dropped.
+pub(super) struct OpenGeneration {
+    /// Replaced when an export confirms the generation.
     pub(super) info: RwLock<Arc<GenerationInfo>>,
-    /// What is known about the newest kept generation that is older.
-    pub(super) before: Option<Arc<Manifest>>,
-    /// Functions that its file defines.
+    /// The manifest of the newest older generation that is retained.
+    pub(super) previous: Option<Arc<Manifest>>,
+    /// Functions that the file defines.
     pub(super) foreign: ForeignNames,
-    /// How its values differ from those served before it.
+    /// Differences to the previously served values.
     pub(super) revisions: Arc<Vec<Revision>>,
-    /// One connection for each thread that answers; empty once the generation had to be closed.
-    pub(super) slots: Vec<Mutex<Option<Connection>>>,
-    pub(super) cache: Cache<Key, Arc<Answer>, ByBytes>,
-    pub(super) under_way: UnderWay,
-    /// Streams under way.
+    /// One connection per worker thread; `None` once the generation has been closed.
+    pub(super) connections: Vec<Mutex<Option<Connection>>>,
+    /// The search path with which every connection began.
+    pub(super) home: String,
+    /// Where each connection resolves names.
+    pub(super) entered: Vec<Mutex<Entered>>,
+    /// The namespaces that exist in this generation.
+    pub(super) namespaces: Mutex<HashSet<String>>,
+    pub(super) cache: Cache<CacheKey, Arc<QueryResult>, SizeWeighter>,
+    pub(super) in_flight: InFlightQueries,
     pub(super) streams: Mutex<Vec<Weak<Ticket>>>,
-    /// Closing takes milliseconds: it is done by a thread of its own, not by whoever drops the last pin.
-    pub(super) reaper: Sender<Option<Vec<Connection>>>,
+    /// Closing takes milliseconds, so a separate thread does it instead of the one that drops the
+    /// last pin.
+    pub(super) closer: Sender<Option<Vec<Connection>>>,
 }
 
-/// Weighs answers by the memory they take.
+/// Weighs cached results by the memory they use.
 #[derive(Clone)]
-pub(super) struct ByBytes;
+pub(super) struct SizeWeighter;
 
-impl Weighter<Key, Arc<Answer>> for ByBytes {
-    fn weight(&self, _: &Key, answer: &Arc<Answer>) -> u64 {
+impl Weighter<CacheKey, Arc<QueryResult>> for SizeWeighter {
+    fn weight(&self, _: &CacheKey, answer: &Arc<QueryResult>) -> u64 {
         const OVERHEAD: u64 = 512;
         answer.bytes as u64 + OVERHEAD
     }
 }
 
-impl Generation {
-    /// What to tell somebody who asks after the generation had to be closed.
-    pub(super) fn gone() -> ReaderError {
+/// Weighs remembered statements by their texts: clients of the SQL endpoint write what they like.
+#[derive(Clone)]
+pub(super) struct TextWeighter;
+
+impl Weighter<Arc<str>, ()> for TextWeighter {
+    fn weight(&self, text: &Arc<str>, (): &()) -> u64 {
+        const OVERHEAD: u64 = 64;
+        text.len() as u64 + OVERHEAD
+    }
+}
+
+impl OpenGeneration {
+    /// Returns the error of queries on a generation that has been closed.
+    pub(super) fn retired_error() -> ReaderError {
         ReaderError::Unavailable {
             since: Timestamp::now(),
-            reason: "this generation has been replaced and was held for too long; ask the current one".to_owned(),
+            reason:
+                "this generation has been replaced and was pinned for too long; query the current one"
+                    .to_owned(),
         }
     }
 
-    /// Lets through what only reads. What has passed once passes again, unless the file brings along functions of its own.
-    pub(super) fn check(&self, checked: &Cache<Arc<str>, ()>, connection: &Connection, sql: &Arc<str>) -> Result<(), ReaderError> {
+    /// Checks that a statement only reads. Accepted texts are remembered across generations, unless
+    /// the file defines functions.
+    pub(super) fn check(
+        &self,
+        checked: &Cache<Arc<str>, (), TextWeighter>,
+        connection: &Connection,
+        query: &Query,
+    ) -> Result<(), ReaderError> {
         let is_plain = self.foreign.is_empty();
-        if is_plain && checked.get(sql).is_some() {
+        let scope = query.namespace.as_ref().map(|namespace| &namespace.scope);
+        // The same text is checked differently within a namespace.
+        let key = match scope {
+            Some(_) => format!("namespace {}", query.sql).into(),
+            None => query.sql.clone(),
+        };
+        if is_plain && checked.get(&key).is_some() {
             return Ok(());
         }
-        guard::check(connection, sql, &self.foreign).map_err(|reason| ReaderError::Refused { reason })?;
+        guard::check_within(connection, &query.sql, &self.foreign, scope)
+            .map_err(|reason| ReaderError::Refused { reason })?;
         if is_plain {
-            checked.insert(sql.clone(), ());
+            checked.insert(key, ());
         }
         Ok(())
     }
@@ -109,27 +145,28 @@ impl Generation {
         streams.push(Arc::downgrade(ticket));
     }
 
-    /// Stops everything under way and closes, for a generation that was held for too long.
+    /// Interrupts all running queries and closes the generation, which was pinned for too long.
     pub(super) fn retire(&self) {
-        let asking: Vec<_> = lock(&self.under_way).values().filter_map(Weak::upgrade).collect();
+        let asking: Vec<_> = lock(&self.in_flight).values().filter_map(Weak::upgrade).collect();
         for asking in asking {
-            asking.stop(Why::Retired);
+            asking.stop(StopReason::Retired);
         }
         let streams: Vec<_> = lock(&self.streams).iter().filter_map(Weak::upgrade).collect();
         for ticket in streams {
-            ticket.stop(Why::Retired);
+            ticket.stop(StopReason::Retired);
         }
         self.close();
     }
 
-    /// Takes the connections away. Questions under way must have been stopped before.
+    /// Closes the connections. Running queries must have been stopped before.
     fn close(&self) {
-        let connections: Vec<_> = self.slots.iter().filter_map(|slot| lock(slot).take()).collect();
-        let _ = self.reaper.send(Some(connections));
+        let connections: Vec<_> =
+            self.connections.iter().filter_map(|slot| lock(slot).take()).collect();
+        let _ = self.closer.send(Some(connections));
     }
 }
 
-impl Drop for Generation {
+impl Drop for OpenGeneration {
     fn drop(&mut self) {
         self.close();
     }
@@ -137,6 +174,6 @@ impl Drop for Generation {
 
 /// A former generation that is still pinned.
 pub(super) struct Retired {
-    pub(super) generation: Weak<Generation>,
+    pub(super) generation: Weak<OpenGeneration>,
     pub(super) since: Instant,
 }

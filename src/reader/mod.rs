@@ -1,39 +1,46 @@
-//! The shared reader: everybody who looks at the served file does it through here.
+//! The shared reader: every access to the served file goes through it.
 //!
-//! A [`Reader`] follows the swap without dropping a question, and keeps every question inside its limits. [`Reader::pin`] gives one
-//! generation; everything asked of that [`Pin`] is answered from it.
+//! A [`Reader`] follows swaps without dropping a query and enforces the limits of every query.
+//! [`Reader::pin`] returns one generation; every query of that [`Pin`] reads it.
 //!
-//! Each generation has a DuckDB instance of its own, in which nothing else is within reach: one file, read-only, external access off, the
-//! configuration locked. Nothing is shared between two generations, so nothing can be mixed, and no path, link or folder needs to be
-//! allowed. An instance takes long to make and no time to attach a file to, so the next one is always made ahead. What that costs against
-//! one instance for all generations, and against making one at every swap (`cargo bench --bench instances`, two threads asking, 60 swaps, 5
-//! per second; p99 of a question without swaps in brackets):
+//! Each generation has its own DuckDB instance, which can access nothing else: one file, read-only,
+//! external access off, the configuration locked. Generations share no state, so their data cannot
+//! be mixed, and no path, link or folder needs to be allowed. Creating an instance is slow and
+//! attaching a file to it is fast, so the next instance is always created ahead of time. Its cost
+//! compared with one instance for all generations, and with creating one at every swap (`cargo
+//! bench --bench instances`, two threads running queries, 60 swaps, 5 per second; p99 of a query
+//! without swaps in brackets):
 //!
-//! | way                     | p99 of a question | flip p50 | flip p99 | close p50 | memory grown |
+//! | way                     | p99 of a query    | flip p50 | flip p99 | close p50 | memory grown |
 //! |-------------------------|-------------------|----------|----------|-----------|--------------|
 //! | one instance for all    | 2.6 (2.4) ms      | 1.2 ms   | 6.2 ms   | 2.7 ms    | 2 MB         |
 //! | a new one at every swap | 5.2 (2.3) ms      | 34.3 ms  | 44.9 ms  | 8.2 ms    | 4 MB         |
-//! | a new one made ahead    | 5.2 (2.4) ms      | 1.4 ms   | 7.3 ms   | 13.6 ms   | 0 MB         |
+//! | a new one created ahead | 5.2 (2.4) ms      | 1.4 ms   | 7.3 ms   | 13.6 ms   | 0 MB         |
 //!
-//! One instance for all is the fastest, and cannot be locked as tightly: later generations can only be attached from folders that every
-//! query may then read and write.
+//! One instance for all is the fastest, but cannot be locked as tightly: later generations can only
+//! be attached from folders that every query may then read and write.
 
-mod ask;
-mod away;
+mod blocking;
+mod budget;
+mod buffer_quota;
 mod catalog;
 mod error;
-mod figures;
-mod follow;
+mod execute;
+mod follower;
 mod generation;
 mod instance;
-mod lanes;
+mod namespace;
+mod observation;
+mod priority;
 mod query;
+mod scheduler;
 mod shared;
-mod wait;
+mod stats;
+mod storage_health;
 mod watchdog;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, RwLock,
@@ -44,82 +51,105 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use ask::{Answer, Stream};
+pub use blocking::block_on_until;
+pub use budget::Budget;
+pub use buffer_quota::{BufferQuota, Reservation};
 pub(crate) use catalog::COLUMNS;
 pub use catalog::{Catalog, ColumnInfo, ColumnSummary, TableInfo};
 pub use error::ReaderError;
-pub use figures::Figures;
+pub use execute::{QueryResult, Stream};
 pub use generation::GenerationInfo;
+pub use instance::default_memory;
 use jiff::Timestamp;
-pub use query::{Limits, Param, Query};
+pub use namespace::Namespace;
+pub use observation::Observation;
+pub use pollster::block_on;
+pub use query::{Param, Query, QueryLimits};
 use quick_cache::sync::Cache;
+pub use stats::ReaderStats;
 use tokio::sync::watch;
-pub use wait::{wait, wait_unless};
 
 use self::{
-    figures::Counts,
-    follow::{Alarm, Follower, Seen, read, write},
-    generation::{ByBytes, Generation},
-    lanes::{LaneKind, Lanes},
-    shared::Shared,
+    follower::{Follower, PollSignal, read_lock, write_lock},
+    generation::{OpenGeneration, SizeWeighter, TextWeighter},
+    scheduler::{QueueKind, Scheduler},
+    shared::ReaderInner,
+    stats::CacheCounters,
     watchdog::{Watchdog, lock},
 };
-use crate::{lake::Lake, target::Target};
+use crate::store::{Store, lake::Lake};
 
-/// How long a reader of a lake waits at its end for threads that the network holds.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// Memory for the texts of statements that are remembered, in bytes.
+const REMEMBERED_TEXTS: u64 = 8 << 20;
+/// Time that the last reader of a lake waits for threads blocked on the network.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one reader may use.
+/// Resource limits of one reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReaderLimits {
-    /// Memory for all of DuckDB's work and caches, in bytes; `None` is half of the machine's. Each generation's engine gets half of it,
-    /// so that the current one and one that is being drained stay within it together.
+pub struct ReaderConfig {
+    /// Memory for all of DuckDB's work and caches, in bytes; `None` is half of the machine's. Each
+    /// generation's engine gets half of it, so that the current one and one that is being drained
+    /// stay within it together.
     pub memory: Option<u64>,
-    /// Memory for one question's sorts and hash tables, in bytes; `None` leaves it to the engine.
-    pub question_memory: Option<u64>,
-    /// DuckDB's threads; `None` is one for each core.
+    /// Memory for one query's sorts and hash tables, in bytes; `None` uses the engine's default.
+    pub query_memory: Option<u64>,
+    /// DuckDB's threads; `None` is one per core.
     pub threads: Option<usize>,
-    /// Short questions answered at once.
+    /// Concurrent short queries.
     pub short: usize,
-    /// Long questions answered at once.
+    /// Concurrent long queries.
     pub long: usize,
-    /// Streams delivered at once.
+    /// Concurrent streams.
     pub streams: usize,
-    /// Questions that may wait in each lane.
+    /// Time after which a stream's thread gives way to others, so that long queries do not slow
+    /// down short ones; `None` is never.
+    pub give_way_after: Option<Duration>,
+    /// Capacity of each queue.
     pub queue: usize,
-    /// Memory for the answers remembered of one generation, in bytes.
+    /// Memory for the cached results of one generation, in bytes.
     pub cache: u64,
-    /// How often the served path is looked at without being asked; a pin looks at once.
-    pub look: Duration,
-    /// How long a former generation may still be held.
-    pub drain: Duration,
-    /// Where questions that do not fit into memory may write temporary files; `None` is nowhere.
+    /// Interval between polls of the served path; a pin polls immediately.
+    pub poll_interval: Duration,
+    /// Longest time that a former generation may stay pinned.
+    pub max_pin_age: Duration,
+    /// Folder for temporary files of queries that exceed memory; `None` disables spilling.
     pub spill: Option<PathBuf>,
+    /// Whether to stay at the generation that is served when the reader is opened. Then it prepares
+    /// nothing for the next one: loading a lake's extensions takes long.
+    pub one_shot: bool,
 }
 
-impl Default for ReaderLimits {
+impl Default for ReaderConfig {
     fn default() -> Self {
         Self {
             memory: None,
-            question_memory: None,
+            query_memory: None,
             threads: None,
             short: 4,
             long: 2,
             streams: 8,
+            give_way_after: None,
             queue: 256,
             cache: 64 << 20,
-            look: Duration::from_millis(100),
-            drain: Duration::from_hours(1),
+            poll_interval: Duration::from_millis(100),
+            max_pin_age: Duration::from_hours(1),
             spill: None,
+            one_shot: false,
         }
     }
 }
 
-impl ReaderLimits {
-    /// For a look by one asker: one thread for each kind of question, one for DuckDB.
+impl ReaderConfig {
+    /// Returns limits for a single client: one worker thread per queue, one for DuckDB.
     #[must_use]
     pub fn small() -> Self {
         Self { threads: Some(1), short: 1, long: 1, streams: 1, ..Self::default() }
+    }
+
+    /// Returns limits for a command that reads the served generation once.
+    #[must_use]
+    pub fn one_shot() -> Self {
+        Self { one_shot: true, ..Self::small() }
     }
 
     fn slots(&self) -> usize {
@@ -127,34 +157,36 @@ impl ReaderLimits {
     }
 }
 
-/// What is being served, and what is wrong, if anything.
+/// The served generation, and the current problem.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct State {
-    /// The current generation; `None` until there has been one.
+pub struct ReaderState {
+    /// The current generation; `None` until the first one is opened.
     pub generation: Option<Arc<GenerationInfo>>,
-    /// Why what stands at the served path now is not what is being served.
-    pub problem: Option<Problem>,
+    /// Why the data at the served path is not the data being served.
+    pub problem: Option<ReaderProblem>,
+    /// Why the data of a lake's served or newest generation cannot be read.
+    pub storage: Option<ReaderProblem>,
 }
 
-/// Something that keeps a reader from following.
+/// A problem that keeps a reader from following the served path.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
-    /// Since when.
+pub struct ReaderProblem {
     pub since: Timestamp,
-    /// In words.
     pub reason: String,
 }
 
-/// Follows a served file and answers questions about it. Cheap to clone; when the last clone and the last pin are gone, its threads end.
+/// Follows a served file and runs queries on it. Cheap to clone; its threads end when the last
+/// clone and the last pin are dropped.
 #[derive(Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    shared: Arc<ReaderInner>,
     _threads: Arc<Threads>,
 }
 
-/// Ends the threads when the last reader goes, and waits for them: a process that exits while DuckDB is at work in another thread crashes.
+/// Ends the threads when the last reader is dropped, and joins them: a process that exits while
+/// DuckDB runs in another thread crashes.
 struct Threads {
-    shared: Arc<Shared>,
+    shared: Arc<ReaderInner>,
     handles: Mutex<Vec<JoinHandle<()>>>,
     reaper: Option<JoinHandle<()>>,
 }
@@ -170,24 +202,26 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         let shared = &self.shared;
-        shared.over.store(true, Ordering::SeqCst);
-        shared.alarm.ring();
-        for job in shared.lanes.close() {
+        shared.shutdown.store(true, Ordering::SeqCst);
+        shared.poll_signal.notify();
+        for job in shared.scheduler.close() {
             job.abandon();
         }
-        // Whoever waits for a machine that does not answer is not waited for.
-        let patience = shared.target.lake().map(|_| Instant::now() + GOODBYE);
-        for handle in lock(&self.handles).drain(..) {
-            while patience.is_some_and(|until| Instant::now() < until) && !handle.is_finished() {
+        // Threads blocked on a remote host that does not respond are not joined.
+        let deadline = shared.target.is_lake().then(|| Instant::now() + SHUTDOWN_TIMEOUT);
+        let mut handles = std::mem::take(&mut *lock(&self.handles));
+        // A worker that ends may have started its successor before.
+        while let Some(handle) = handles.pop().or_else(|| lock(&shared.successors).pop()) {
+            while deadline.is_some_and(|until| Instant::now() < until) && !handle.is_finished() {
                 thread::sleep(Duration::from_millis(5));
             }
-            if patience.is_none() || handle.is_finished() {
+            if deadline.is_none() || handle.is_finished() {
                 let _ = handle.join();
             }
         }
         shared.watchdog.stop();
-        drop(write(&shared.current).take());
-        let _ = shared.reaper.send(None);
+        drop(write_lock(&shared.current).take());
+        let _ = shared.closer.send(None);
         if let Some(reaper) = self.reaper.take() {
             let _ = reaper.join();
         }
@@ -195,123 +229,182 @@ impl Drop for Threads {
 }
 
 impl Reader {
-    /// Opens a reader on the served path. The file need not exist yet: the reader becomes available by itself when it appears.
+    /// Opens a reader on the served path. The file need not exist yet; the reader becomes available
+    /// when it appears.
     ///
     /// # Errors
-    /// The path is a loop of links, or the system has no more threads.
-    pub fn open(served: &Path, schema: &str, limits: ReaderLimits) -> io::Result<Self> {
-        Self::follow(&Target::new(served)?, schema, limits)
+    /// The path is a loop of links, or no more threads can be created.
+    pub fn open_file(served: &Path, schema: &str, limits: ReaderConfig) -> io::Result<Self> {
+        Self::open(&Store::new(served)?, schema, limits)
     }
 
-    /// As [`Reader::open`], for a file or a lake. It need not exist yet.
+    /// Opens a reader on a file or a lake, which need not exist yet.
     ///
     /// # Errors
-    /// The system has no more threads.
-    pub fn follow(target: &Target, schema: &str, limits: ReaderLimits) -> io::Result<Self> {
+    /// No more threads can be created.
+    pub fn open(target: &Store, schema: &str, limits: ReaderConfig) -> io::Result<Self> {
         let (reaper, closing) = mpsc::channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ReaderInner {
             target: target.clone(),
             schema: schema.to_owned(),
-            lanes: Lanes::new(limits.queue),
+            scheduler: Scheduler::new(limits.queue),
             watchdog: Watchdog::start()?,
-            checked: Cache::new(10_000),
-            slow: Cache::new(10_000),
-            counts: Counts::default(),
-            away: target.lake().map(|_| Arc::default()),
+            validated: Cache::with_weighter(10_000, REMEMBERED_TEXTS, TextWeighter),
+            long_running: Cache::with_weighter(10_000, REMEMBERED_TEXTS, TextWeighter),
+            cache_counters: CacheCounters::default(),
+            storage_health: target.is_lake().then(Arc::default),
             current: RwLock::new(None),
             retired: Mutex::default(),
-            state: RwLock::new(State { generation: None, problem: None }),
-            seen: Mutex::new(None),
-            alarm: Alarm::default(),
+            state: RwLock::new(ReaderState { generation: None, problem: None, storage: None }),
+            served_version: Mutex::new(None),
+            poll_signal: PollSignal::default(),
+            polls_begun: AtomicU64::new(0),
+            polls_ended: watch::Sender::new(0),
             sequence: AtomicU64::new(0),
-            announce: watch::Sender::new(None),
-            reaper,
-            over: AtomicBool::new(false),
-            limits,
+            generation_tx: watch::Sender::new(None),
+            closer: reaper,
+            vacancies: Mutex::default(),
+            successors: Mutex::default(),
+            shutdown: AtomicBool::new(false),
+            config: limits,
         });
-        let reaper = thread::Builder::new().name("reader-reaper".to_owned()).spawn(move || follow::reap(&closing))?;
-        let threads = Arc::new(Threads { shared: shared.clone(), handles: Mutex::default(), reaper: Some(reaper) });
+        let reaper = thread::Builder::new()
+            .name("reader-reaper".to_owned())
+            .spawn(move || follower::close_connections(&closing))?;
+        let threads = Arc::new(Threads {
+            shared: shared.clone(),
+            handles: Mutex::default(),
+            reaper: Some(reaper),
+        });
         let (made, spares) = mpsc::sync_channel(1);
-        let (own, lake) = (shared.limits.clone(), target.lake().map(Lake::apart));
-        threads.start("reader-ahead", move || follow::make_ahead(&own, lake.as_ref(), &made))?;
+        let limits = &shared.config;
+        let own_lake =
+            |lake: &Lake| if limits.one_shot { lake.clone() } else { lake.with_own_connection() };
+        let (own, lake) = (limits.clone(), target.lake().map(own_lake));
+        threads
+            .start("reader-ahead", move || follower::prepare_spares(&own, lake.as_ref(), &made))?;
         let mut follower = Follower::new(shared.clone(), spares);
-        // The first questions find a generation where there is one.
-        follower.look();
-        threads.start("reader-follow", move || follower.run())?;
-        let limits = &shared.limits;
-        let lanes = [(LaneKind::Short, limits.short), (LaneKind::Long, limits.long), (LaneKind::Stream, limits.streams)];
-        let kinds = lanes.into_iter().flat_map(|(kind, threads)| std::iter::repeat_n(kind, threads));
+        // Polls once so that the first queries find an existing generation.
+        follower.poll();
+        if !limits.one_shot {
+            threads.start("reader-follow", move || follower.run())?;
+        }
+        let threads_per_queue = [
+            (QueueKind::Short, limits.short),
+            (QueueKind::Long, limits.long),
+            (QueueKind::Stream, limits.streams),
+        ];
+        let kinds = threads_per_queue
+            .into_iter()
+            .flat_map(|(kind, threads)| std::iter::repeat_n(kind, threads));
         for (slot, kind) in kinds.enumerate() {
             let own = shared.clone();
-            threads.start("reader-answer", move || ask::work(&own, kind, slot))?;
+            threads.start(execute::WORKER, move || execute::run_worker(&own, kind, slot))?;
         }
         Ok(Self { shared, _threads: threads })
     }
 
-    /// The generation to ask. Takes one `stat` of the served path; when another file stands there, it is opened in the background and
-    /// later pins get it.
+    /// Pins the current generation. Takes one `stat` of the served path; a different file is opened
+    /// in the background and returned by later pins.
     ///
     /// # Errors
-    /// [`ReaderError::Unavailable`] until there has been a generation.
+    /// [`ReaderError::Unavailable`] until the first generation is opened.
     pub fn pin(&self) -> Result<Pin, ReaderError> {
-        if self.shared.target.lake().is_none() {
-            let found = fs::metadata(self.shared.target.served_path()).ok().map(|metadata| Seen::of(&metadata));
-            if found.is_some() && found != *lock(&self.shared.seen) {
-                self.shared.alarm.ring();
-            }
-        }
-        let current = read(&self.shared.current).clone();
-        let pin = |generation: Arc<Generation>| {
-            let info = read(&generation.info).clone();
-            Pin { reader: self.clone(), generation, info, trouble: Arc::default() }
+        self.follow();
+        let current = read_lock(&self.shared.current).clone();
+        let pin = |generation: Arc<OpenGeneration>| {
+            let info = read_lock(&generation.info).clone();
+            Pin { reader: self.clone(), generation, info, trouble: Arc::default(), budget: None }
         };
         current.map(pin).ok_or_else(|| {
-            let problem = read(&self.shared.state).problem.clone();
-            let problem = problem.unwrap_or_else(|| Problem { since: Timestamp::now(), reason: "it is being opened".to_owned() });
+            let problem = read_lock(&self.shared.state).problem.clone();
+            let problem = problem.unwrap_or_else(|| ReaderProblem {
+                since: Timestamp::now(),
+                reason: "it is being opened".to_owned(),
+            });
             ReaderError::Unavailable { since: problem.since, reason: problem.reason }
         })
     }
 
-    /// What is being served, and what is wrong, if anything.
-    #[must_use]
-    pub fn state(&self) -> State {
-        read(&self.shared.state).clone()
+    /// Pins the generation at the served path, or a newer one: if the path has another file than the
+    /// last poll found, waits until it is open. A file that cannot be opened is not waited for; the
+    /// current generation is pinned instead. A lake, whose catalog only polls read, is pinned as by
+    /// [`Self::pin`].
+    ///
+    /// # Errors
+    /// [`ReaderError::Unavailable`] until the first generation is opened.
+    pub async fn pin_latest(&self) -> Result<Pin, ReaderError> {
+        // A poll that begins after this finds what is at the path now.
+        let begun = self.shared.polls_begun.load(Ordering::SeqCst);
+        if self.follow() && !self.shared.config.one_shot {
+            let mut ended = self.shared.polls_ended.subscribe();
+            // The sender lives as long as this reader.
+            let _ = ended.wait_for(|ended| *ended > begun).await;
+        }
+        self.pin()
     }
 
-    /// Announces every change of the current generation, and that an export confirmed it.
+    /// Takes one `stat` of the served path, and has a different file opened. Returns whether there
+    /// is one.
+    fn follow(&self) -> bool {
+        let found = self.shared.target.served_version();
+        let is_other = found.is_some() && found != *lock(&self.shared.served_version);
+        if is_other {
+            self.shared.poll_signal.notify();
+        }
+        is_other
+    }
+
+    /// Returns the served generation and the current problem.
+    #[must_use]
+    pub fn state(&self) -> ReaderState {
+        read_lock(&self.shared.state).clone()
+    }
+
+    /// Subscribes to changes of the current generation and to its confirmations by exports.
     #[must_use]
     pub fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
-        self.shared.announce.subscribe()
+        self.shared.generation_tx.subscribe()
     }
 }
 
-/// One generation, held for as long as this lives. Cheap to clone.
+/// One generation, kept open while this value lives. Cheap to clone.
 #[derive(Clone)]
 pub struct Pin {
     reader: Reader,
-    generation: Arc<Generation>,
-    /// As it was when it was pinned: all panels of one page tell the same age.
+    generation: Arc<OpenGeneration>,
+    /// The metadata at the time of the pin, so that all panels of one page show the same age.
     info: Arc<GenerationInfo>,
-    /// The first question's that got no answer, for a reason that passes.
+    /// The first transient error of a query.
     trouble: Arc<OnceLock<ReaderError>>,
+    /// The budget shared by this pin and its clones.
+    budget: Option<Arc<Budget>>,
 }
 
 impl Pin {
-    /// Which generation it is.
+    /// Returns the pinned generation.
     #[must_use]
     pub fn generation(&self) -> &Arc<GenerationInfo> {
         &self.info
     }
 
-    /// Why a question that was asked of this pin or a clone of it got no answer, where that passes by itself: what was made of the others is no lasting
-    /// picture of the generation. [`ReaderError::Unavailable`], [`ReaderError::Away`] or [`ReaderError::Busy`].
+    /// Returns a pin of the same generation whose queries, and those of its clones, share one
+    /// budget.
     #[must_use]
-    pub fn trouble(&self) -> Option<&ReaderError> {
+    pub fn with_budget(&self, budget: Budget) -> Self {
+        Self { budget: Some(Arc::new(budget)), ..self.clone() }
+    }
+
+    /// Returns the first transient error of a query on this pin or a clone of it: a page built from
+    /// the other results must not be cached as the generation's content. One of
+    /// [`ReaderError::Unavailable`], [`ReaderError::StorageUnavailable`] and [`ReaderError::Busy`].
+    #[must_use]
+    pub fn transient_error(&self) -> Option<&ReaderError> {
         self.trouble.get()
     }
 
-    /// Remembers why there is no answer.
-    fn note(&self, outcome: &Result<Arc<Answer>, ReaderError>) {
+    /// Records a transient error.
+    fn note_transient(&self, outcome: &Result<Arc<QueryResult>, ReaderError>) {
         if let Err(error) = outcome
             && error.passes()
         {

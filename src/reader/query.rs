@@ -1,27 +1,38 @@
-//! What can be asked: SQL with named values, within limits.
+//! Queries: SQL with named parameters, and their limits.
 
 use std::{sync::Arc, time::Duration};
 
 use duckdb::types::Value;
 
-/// A question: one `SELECT`, with `$name` where a value is to be put.
+use super::Namespace;
+
+/// A query: one `SELECT` with `$name` parameters.
 ///
-/// Table names are looked up in the served schema.
+/// Table names are resolved in the served schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     pub(super) sql: Arc<str>,
     pub(super) values: Vec<(String, Param)>,
+    pub(super) namespace: Option<Arc<Namespace>>,
 }
 
 impl Query {
-    /// A question without values.
+    /// Creates a query without parameters.
     #[must_use]
     pub fn new(sql: &str) -> Self {
-        Self { sql: sql.into(), values: Vec::new() }
+        Self { sql: sql.into(), values: Vec::new(), namespace: None }
     }
 
-    /// Gives `$name` its value; a later value of the same name wins. Values that the SQL does not use are ignored, so that one set of
-    /// filters can serve every panel of a page.
+    /// Resolves names in `namespace` instead of the served schema. The names of the result's columns
+    /// stay as the query spells them.
+    #[must_use]
+    pub fn within(mut self, namespace: Arc<Namespace>) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Binds a value to `$name`; a later value of the same name wins. Values that the SQL does not
+    /// use are ignored, so that one set of filters can serve every panel of a page.
     #[must_use]
     pub fn bind(mut self, name: &str, value: impl Into<Param>) -> Self {
         self.values.retain(|(known, _)| known != name);
@@ -30,18 +41,13 @@ impl Query {
     }
 }
 
-/// A value for a question.
 #[derive(Debug, Clone)]
 pub enum Param {
-    /// Null.
     Null,
-    /// A truth value.
     Bool(bool),
-    /// A whole number.
     Int(i64),
-    /// A number. Equal to another when all its bits are.
+    /// A number. Two numbers are equal if all their bits are equal.
     Float(f64),
-    /// Text.
     Text(String),
     /// Several values of one type, for `= ANY($name)`.
     List(Vec<Param>),
@@ -138,29 +144,39 @@ impl<T: Into<Param>> From<Vec<T>> for Param {
     }
 }
 
-/// What one answer may cost.
+/// Limits of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Time DuckDB may work on it.
-    pub time: Duration,
-    /// Time it may wait for its turn.
-    pub wait: Duration,
-    /// Rows it may have.
+pub struct QueryLimits {
+    /// Time that DuckDB may run the query.
+    pub timeout: Duration,
+    /// Time that the query may wait in the queue.
+    pub queue_timeout: Duration,
+    /// Maximum rows of the result.
     pub rows: usize,
-    /// Bytes it may have, as Arrow.
+    /// Maximum bytes of the result, as Arrow.
     pub bytes: usize,
 }
 
-impl Limits {
-    /// For what a page or a screen shows: 10 s, 100,000 rows, 64 MB.
+impl QueryLimits {
+    /// Returns the limits for a page or a screen: 10 s, 100,000 rows, 64 MB.
     #[must_use]
-    pub fn page() -> Self {
-        Self { time: Duration::from_secs(10), wait: Duration::from_secs(5), rows: 100_000, bytes: 64 << 20 }
+    pub fn for_page() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            queue_timeout: Duration::from_secs(5),
+            rows: 100_000,
+            bytes: 64 << 20,
+        }
     }
 
-    /// For whole tables, which are streamed: an hour, any number of rows.
+    /// Returns the limits for streamed whole tables: one hour, any number of rows.
     #[must_use]
-    pub fn download() -> Self {
-        Self { time: Duration::from_hours(1), wait: Duration::from_secs(10), rows: usize::MAX, bytes: usize::MAX }
+    pub fn for_download() -> Self {
+        Self {
+            timeout: Duration::from_hours(1),
+            queue_timeout: Duration::from_secs(10),
+            rows: usize::MAX,
+            bytes: usize::MAX,
+        }
     }
 }

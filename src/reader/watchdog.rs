@@ -1,4 +1,5 @@
-//! Deadlines: one thread ends the wait of questions that queue too long and interrupts those that run too long.
+//! Enforces deadlines: one thread fails queries that queue for too long and interrupts those that
+//! run for too long. It also lowers the priority of threads that run one for long.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -6,141 +7,190 @@ use std::{
 };
 
 use duckdb::InterruptHandle;
+use rustix::process::Pid;
 
-/// DuckDB forgets an interrupt that arrives before the query has begun: it is repeated until the query has ended.
-const REPEAT: Duration = Duration::from_millis(10);
+use super::priority;
 
-/// What waits for a machine that does not answer hears no interrupt. Whoever asked is let go after this; the thread when the network gives up.
-const STUCK: Duration = Duration::from_millis(500);
+/// DuckDB drops an interrupt that arrives before the query has begun, so it is repeated at this
+/// interval until the query has ended.
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Why a question was stopped.
+/// Time after an interrupt at which the caller gets its error although the query still runs: a wait
+/// for a remote host ignores interrupts, and its thread is released only when the network times
+/// out.
+const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
+
+/// Reason why a query was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Nobody took it up within its waiting time.
-    Expired,
-    /// It ran longer than it may.
+pub(super) enum StopReason {
+    /// No worker took the query within its queue timeout.
+    QueueTimeout,
+    /// The query exceeded its time limit.
     TimedOut,
-    /// It ran longer than short questions do, and has to make room for them.
+    /// The query exceeded its time slice while others wait.
     Preempted,
-    /// Nobody waits for the answer any more.
+    /// No caller waits for the result any more.
     Abandoned,
-    /// Its generation had to be closed.
+    /// The generation was closed.
     Retired,
 }
 
-/// One question's way through the queue and the engine.
+/// The state of one query in the queue and the engine.
 pub(super) struct Ticket {
-    state: Mutex<State>,
+    state: Mutex<TicketState>,
     watchdog: Arc<Watchdog>,
-    /// Tells the asker that nobody will take the question up, or that the engine does not let go of it: after its time, or when it was only to make
-    /// room for others. May be told again and again.
-    give_up: Box<dyn Fn(Why) + Send + Sync>,
+    /// Replies that no worker will run the query, or that the engine does not release it after its
+    /// deadline or its preemption. May be called repeatedly.
+    on_abandon: Box<dyn Fn(StopReason) + Send + Sync>,
 }
 
-struct State {
+struct TicketState {
     phase: Phase,
-    why: Option<Why>,
+    why: Option<StopReason>,
+    /// Whether the thread of the query has a lower priority now.
+    is_lowered: bool,
 }
 
 enum Phase {
-    Queued { until: Instant },
-    Running { interrupt: Arc<InterruptHandle>, deadline: Instant, preempt: Option<Instant> },
+    Queued {
+        until: Instant,
+    },
+    Running {
+        interrupt: Arc<InterruptHandle>,
+        deadline: Instant,
+        preempt: Option<Instant>,
+        lower: Option<Lowering>,
+    },
     Over,
 }
 
+/// When a thread gets a lower priority.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lowering {
+    pub(super) at: Instant,
+    pub(super) thread: Pid,
+}
+
 impl Ticket {
-    pub(super) fn queued(until: Instant, watchdog: &Arc<Watchdog>, give_up: Box<dyn Fn(Why) + Send + Sync>) -> Arc<Self> {
-        let state = State { phase: Phase::Queued { until }, why: None };
-        let ticket = Arc::new(Self { state: Mutex::new(state), watchdog: watchdog.clone(), give_up });
+    pub(super) fn queued(
+        until: Instant,
+        watchdog: &Arc<Watchdog>,
+        on_abandon: Box<dyn Fn(StopReason) + Send + Sync>,
+    ) -> Arc<Self> {
+        let state = TicketState { phase: Phase::Queued { until }, why: None, is_lowered: false };
+        let ticket =
+            Arc::new(Self { state: Mutex::new(state), watchdog: watchdog.clone(), on_abandon });
         watchdog.add(&ticket, until);
         ticket
     }
 
-    /// The engine begins. `false` when the question has been given up already.
-    pub(super) fn begin(&self, interrupt: Arc<InterruptHandle>, deadline: Instant, preempt: Option<Instant>) -> bool {
+    /// Marks the query as running. Returns `false` when it has already been stopped.
+    pub(super) fn begin(
+        &self,
+        interrupt: Arc<InterruptHandle>,
+        deadline: Instant,
+        preempt: Option<Instant>,
+        lower: Option<Lowering>,
+    ) -> bool {
         let mut state = lock(&self.state);
         if state.why.is_some() || matches!(state.phase, Phase::Over) {
             return false;
         }
-        state.phase = Phase::Running { interrupt, deadline, preempt };
+        state.phase = Phase::Running { interrupt, deadline, preempt, lower };
         drop(state);
-        self.watchdog.wake_by(preempt.unwrap_or(deadline));
+        let lower = lower.map(|lower| lower.at);
+        self.watchdog.wake_by(preempt.into_iter().chain(lower).fold(deadline, Instant::min));
         true
     }
 
-    /// The engine has ended; tells why, if it was stopped. After this no interrupt comes any more.
-    pub(super) fn end(&self) -> Option<Why> {
+    /// Marks the query as ended and returns why it was stopped, if it was. Neither an interrupt nor
+    /// a lower priority arrives after this.
+    pub(super) fn end(&self) -> Option<StopReason> {
         let mut state = lock(&self.state);
         state.phase = Phase::Over;
         state.why
     }
 
-    /// Back into a queue, after having made room for others. `false` when the question has been given up meanwhile.
+    /// Returns whether the thread that ran the query has a lower priority since.
+    pub(super) fn has_lowered(&self) -> bool {
+        lock(&self.state).is_lowered
+    }
+
+    /// Returns a preempted query to a queue. Returns `false` when it has been stopped meanwhile.
     pub(super) fn queue_again(self: &Arc<Self>, until: Instant) -> bool {
         let mut state = lock(&self.state);
-        if state.why != Some(Why::Preempted) {
+        if state.why != Some(StopReason::Preempted) {
             return false;
         }
-        *state = State { phase: Phase::Queued { until }, why: None };
+        *state = TicketState { phase: Phase::Queued { until }, why: None, is_lowered: false };
         drop(state);
         self.watchdog.add(self, until);
         true
     }
 
-    /// Stops the question, wherever it is.
-    pub(super) fn stop(&self, why: Why) {
+    /// Stops the query in whichever phase it is.
+    pub(super) fn stop(&self, why: StopReason) {
         let mut state = lock(&self.state);
-        if matches!(state.why, None | Some(Why::Preempted)) {
+        if matches!(state.why, None | Some(StopReason::Preempted)) {
             state.why = Some(why);
         }
         if let Phase::Running { interrupt, .. } = &state.phase {
             interrupt.interrupt();
         }
         drop(state);
-        self.watchdog.wake_by(Instant::now() + REPEAT);
+        self.watchdog.wake_by(Instant::now() + INTERRUPT_INTERVAL);
     }
 
-    /// Does what is due; returns when to look again, or `None` when there is nothing left to watch.
+    /// Performs the actions that are due and returns when to check again; `None` when nothing is
+    /// left to watch.
     fn check(&self, now: Instant) -> Option<Instant> {
         let mut state = lock(&self.state);
-        let State { phase, why } = &mut *state;
+        let TicketState { phase, why, is_lowered } = &mut *state;
         match phase {
             Phase::Over => None,
             Phase::Queued { until } if *until > now && why.is_none() => Some(*until),
             Phase::Queued { .. } => {
-                if *why.get_or_insert(Why::Expired) == Why::Expired {
-                    (self.give_up)(Why::Expired);
+                if *why.get_or_insert(StopReason::QueueTimeout) == StopReason::QueueTimeout {
+                    (self.on_abandon)(StopReason::QueueTimeout);
                 }
                 *phase = Phase::Over;
                 None
             }
-            Phase::Running { interrupt, deadline, preempt } => {
-                // One that was to make room and hears nothing is no exception.
-                if matches!(why, None | Some(Why::Preempted)) && *deadline <= now {
-                    *why = Some(Why::TimedOut);
+            Phase::Running { interrupt, deadline, preempt, lower } => {
+                if let Some(due) = lower.take_if(|lower| lower.at <= now) {
+                    *is_lowered = priority::lower(due.thread);
+                }
+                // The deadline also applies to a preempted query that ignores its interrupt.
+                if matches!(why, None | Some(StopReason::Preempted)) && *deadline <= now {
+                    *why = Some(StopReason::TimedOut);
                 }
                 if why.is_none() && preempt.is_some_and(|preempt| preempt <= now) {
-                    *why = Some(Why::Preempted);
+                    *why = Some(StopReason::Preempted);
                 }
-                let told = match why {
-                    Some(Why::TimedOut) => Some(*deadline),
-                    Some(Why::Preempted) => *preempt,
+                let interrupted_at = match why {
+                    Some(StopReason::TimedOut) => Some(*deadline),
+                    Some(StopReason::Preempted) => *preempt,
                     _ => None,
                 };
-                if let (Some(why), Some(_)) = (*why, told.filter(|told| *told + STUCK <= now)) {
-                    (self.give_up)(why);
+                if let (Some(why), Some(_)) = (
+                    *why,
+                    interrupted_at
+                        .filter(|interrupted_at| *interrupted_at + INTERRUPT_GRACE <= now),
+                ) {
+                    (self.on_abandon)(why);
                 }
                 if why.is_some() {
                     interrupt.interrupt();
-                    return Some(now + REPEAT);
+                    return Some(now + INTERRUPT_INTERVAL);
                 }
-                Some(preempt.map_or(*deadline, |preempt| preempt.min(*deadline)))
+                let lower = lower.map(|lower| lower.at);
+                Some(preempt.iter().copied().chain(lower).fold(*deadline, Instant::min))
             }
         }
     }
 }
 
-/// The thread and what it watches.
+/// The watchdog thread and its watched tickets.
 pub(super) struct Watchdog {
     watched: Mutex<Watched>,
     changed: Condvar,
@@ -148,7 +198,7 @@ pub(super) struct Watchdog {
 
 struct Watched {
     tickets: Vec<Arc<Ticket>>,
-    /// When the thread will look next by itself.
+    /// The next wake-up time of the thread.
     next: Instant,
     over: bool,
 }
@@ -178,7 +228,8 @@ impl Watchdog {
         self.wake(watched, due);
     }
 
-    /// Waking costs more than most questions: only for what is due before the thread looks anyway.
+    /// Wakes the thread only if `due` is before its next wake-up: a wake-up costs more than most
+    /// queries.
     fn wake(&self, mut watched: MutexGuard<'_, Watched>, due: Instant) {
         if due < watched.next {
             watched.next = due;
@@ -188,11 +239,11 @@ impl Watchdog {
     }
 
     fn run(&self) {
-        const LONG: Duration = Duration::from_hours(1);
+        const IDLE_WAIT: Duration = Duration::from_hours(1);
         let mut watched = lock(&self.watched);
         while !watched.over {
             let now = Instant::now();
-            let mut next = now + LONG;
+            let mut next = now + IDLE_WAIT;
             watched.tickets.retain(|ticket| match ticket.check(now) {
                 Some(due) => {
                     next = next.min(due);
@@ -202,12 +253,14 @@ impl Watchdog {
             });
             watched.next = next;
             let wait = next.saturating_duration_since(Instant::now());
-            watched = self.changed.wait_timeout(watched, wait).unwrap_or_else(PoisonError::into_inner).0;
+            watched =
+                self.changed.wait_timeout(watched, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-/// Locks; what a panicking thread left is whole, since nothing here can panic between two writes that belong together.
+/// Locks a mutex and ignores poisoning: nothing here can panic between two dependent writes, so the
+/// state is consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

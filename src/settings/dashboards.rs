@@ -4,37 +4,40 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Which dashboards there are. With neither, an overview is drawn from whatever is served.
+/// The sources of dashboards. With neither, an overview of the served tables is generated.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, try_from = "File")]
+#[serde(deny_unknown_fields, default, try_from = "DashboardsSection")]
 pub struct DashboardSettings {
-    /// Dashboards that are built in, by name: `beanflows`. `use`.
+    /// Built-in dashboards by name: `beanflows`. `use`.
     pub built_in: Option<String>,
     /// A folder of dashboard files. `dir` / `MATERIA_DASHBOARDS`.
     pub dir: Option<PathBuf>,
 }
 
-/// The section as it is written.
+/// The section as written in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+struct DashboardsSection {
     r#use: Option<String>,
     dir: Option<PathBuf>,
 }
 
-impl TryFrom<File> for DashboardSettings {
+impl TryFrom<DashboardsSection> for DashboardSettings {
     type Error = &'static str;
 
-    fn try_from(file: File) -> Result<Self, Self::Error> {
+    fn try_from(file: DashboardsSection) -> Result<Self, Self::Error> {
         match file {
-            File { r#use: Some(_), dir: Some(_) } => Err("use and dir exclude one another; leave one of them out"),
-            File { r#use, dir } => Ok(Self { built_in: r#use, dir }),
+            DashboardsSection { r#use: Some(_), dir: Some(_) } => {
+                Err("use and dir exclude one another; leave one of them out")
+            }
+            DashboardsSection { r#use, dir } => Ok(Self { built_in: r#use, dir }),
         }
     }
 }
 
 impl DashboardSettings {
-    /// Makes the folder usable from the current one, and lets the environment override everything.
+    /// Resolves the folder against that of `materia.toml` and applies the environment, which takes
+    /// precedence.
     pub(super) fn overlay(&mut self, env: super::Lookup, folder: &Path) {
         self.dir = self.dir.take().map(|dir| folder.join(dir));
         if let Some(dir) = env("MATERIA_DASHBOARDS").filter(|dir| !dir.is_empty()) {

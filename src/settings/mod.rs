@@ -1,4 +1,5 @@
-//! Settings: `materia.toml` and the environment, merged over the defaults. Flags are laid over the result by the verbs.
+//! Settings: `materia.toml` and the environment, merged over the defaults. Commands apply their
+//! flags to the result.
 
 mod accounts;
 mod alerts;
@@ -6,7 +7,10 @@ mod brand;
 mod dashboards;
 mod export;
 mod lake;
+mod logo;
+mod origins;
 mod pipelines;
+mod postgres;
 mod tables;
 mod tui;
 mod web;
@@ -17,75 +21,90 @@ use std::{
     time::Duration,
 };
 
+pub use crate::{secret::Secret, store::Severity};
 use accounts::AccountsSection;
-pub use accounts::{AccountsSettings, Secret, SignUp};
+pub use accounts::{AccountsSettings, BackupTarget, SignUp};
 pub use alerts::AlertSettings;
-pub use brand::{BrandSettings, Colours, LandingSettings, PlanOffer, Selling, Source};
+pub use brand::{
+    BillingPeriod, BrandSettings, LandingSettings, Palette, PlanOffer, Pricing, Source,
+};
 pub use dashboards::DashboardSettings;
 pub use export::{
-    ExportSettings, Fresh, HeldMode, Keys, Severity, SnapshotMode, SqlAudit, TableSettings, parse_held, parse_names, parse_snapshot,
+    ExportSettings, FreshnessCheck, HeldMode, SnapshotMode, SqlAudit, TableSettings, UniqueKeys,
+    parse_held, parse_names, parse_snapshot,
 };
-pub use lake::LakeSettings;
+pub use lake::{LakeCast, LakeSettings};
+pub use origins::{
+    OriginCandidate, Overridden, SettingOrigin, VARIABLES, string_in_file, value_in_file,
+};
 pub use pipelines::{EXPORT, PipelineSettings, PipelinesSettings};
+pub use postgres::{LimitsSection, PostgresLimits, PostgresSettings};
 use serde::{Deserialize, Deserializer};
-pub use tables::{TableRule, TableRules};
-pub use tui::TuiSettings;
+pub use tables::{ColumnView, TableRule, TableRules, TableView, is_public, rule_of};
+pub use tui::{Keys, TuiSettings, is_theme_file};
 pub use web::{LogFormat, WebSettings};
 
 use crate::{
-    lake::{Address, Credentials, Lake},
+    humanize,
+    store::lake::{CatalogUrl, Credentials, Lake},
     toml_file::{self, FileError},
-    words,
 };
 
-/// Looks a variable up in the process environment or in the `.env` file beside `materia.toml`.
+/// Looks up a variable in the process environment or in the `.env` file of the folder of
+/// `materia.toml`.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Everything materia can be told, with the defaults filled in and every path made usable from the current folder.
+/// All settings of materia, with defaults filled in and every path resolved against the current
+/// folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The pipeline's file. `lakehouse` / `DUCKDB_PATH`; default `lakehouse.duckdb`.
+    /// The pipeline's file. `lakehouse` / `DUCKDB_PATH`; default `lakehouse.duckdb` in the folder
+    /// of `materia.toml`, or in `MATERIA_DATA_DIR`.
     pub lakehouse: PathBuf,
-    /// The served file, or, where a lake is served, the file it is filled from. `serving` / `SERVING_DUCKDB_PATH`, a path or an address that begins with
-    /// `ducklake:`; default `analytics.duckdb` beside the lakehouse.
+    /// The served file, or the file from which a served lake is filled. `serving` /
+    /// `SERVING_DUCKDB_PATH`, a path or an address that begins with `ducklake:`; default
+    /// `analytics.duckdb` in the folder of the lakehouse.
     pub serving: PathBuf,
-    /// The lake that is served, where one is.
+    /// The served lake, if any.
     pub lake: Option<Lake>,
-    /// What else is to be known about a lake.
+    /// Further settings of a lake.
     pub lakes: LakeSettings,
-    /// What opens a lake.
+    /// Credentials for a lake.
     pub credentials: Credentials,
-    /// Where pipelines' logs are kept. `logs`; default `analytics.logs` beside the served file.
+    /// The folder of the pipelines' logs. `logs`; default `analytics.logs` in the folder of the
+    /// served file.
     pub logs: Option<PathBuf>,
-    /// Where DuckDB's extensions are kept, which a DuckLake needs. `extensions` / `MATERIA_EXTENSIONS`; default `extensions`.
+    /// The folder of DuckDB's extensions, which a DuckLake needs. `extensions` /
+    /// `MATERIA_EXTENSIONS`; default `extensions` in the folder of `materia.toml`, or in
+    /// `MATERIA_DATA_DIR`.
     pub extensions: PathBuf,
-    /// How exports are made.
     pub export: ExportSettings,
-    /// What fills the lakehouse.
+    /// The pipelines that fill the lakehouse.
     pub pipelines: PipelinesSettings,
-    /// What counts as healthy.
+    /// Thresholds for a healthy status.
     pub status: StatusSettings,
-    /// When somebody is to be told, and how.
+    /// When and where alerts are sent.
     pub alerts: AlertSettings,
-    /// What the terminal dashboard shows.
+    /// Settings of the terminal dashboard.
     pub tui: TuiSettings,
-    /// Which dashboards there are.
+    /// The sources of dashboards.
     pub dashboards: DashboardSettings,
-    /// Which plan sees which table.
+    /// The tables that each plan may read.
     pub tables: TableRules,
-    /// How the site is served.
+    /// Settings of the web server.
     pub web: WebSettings,
-    /// Whose site it is.
+    /// Settings of the endpoint for PostgreSQL's clients.
+    pub postgres: PostgresSettings,
+    /// The identity of the site.
     pub brand: BrandSettings,
-    /// Where accounts are kept and how their mail is sent.
+    /// Where accounts are stored and how mail is sent.
     pub accounts: AccountsSettings,
 }
 
-/// The `[status]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StatusSettings {
-    /// Older than this is stale. `max_age` / `MATERIA_MAX_AGE`; default: never stale.
+    /// Age above which the data is stale. `max_age` / `MATERIA_MAX_AGE`; default: never stale.
     #[serde(deserialize_with = "optional_duration")]
     pub max_age: Option<Duration>,
 }
@@ -106,36 +125,40 @@ struct File {
     dashboards: DashboardSettings,
     tables: TableRules,
     web: WebSettings,
+    postgres: PostgresSettings,
     brand: BrandSettings,
     accounts: AccountsSection,
 }
 
-/// A setting that cannot be used.
+/// Reason why a setting cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// In `materia.toml`.
     #[error(transparent)]
     File(#[from] FileError),
-    /// In the environment or `.env`.
+    /// A variable in the environment or `.env` has an invalid value.
     #[error("{variable}: {problem}")]
     Variable {
-        /// The variable's name.
         variable: &'static str,
-        /// What is wrong with its value.
+        /// The problem with the value.
         problem: String,
     },
 }
 
 impl Settings {
-    /// Merges the environment over `materia.toml` (path and content, where there is one) over the defaults.
+    /// Merges the environment over `materia.toml` (path and content, if it exists) over the
+    /// defaults.
     ///
-    /// Paths in the file are relative to the file's folder, paths in the environment to the current one.
+    /// Paths in the file are relative to the file's folder, paths in the environment to the current
+    /// one.
     ///
     /// # Errors
-    /// The first setting that is unknown or has an unusable value.
+    /// The first setting that is unknown or has an invalid value.
     pub fn load(file: Option<(&Path, &str)>, env: Lookup) -> Result<Self, SettingsError> {
         let (mut file, folder) = match file {
-            Some((path, text)) => (toml_file::parse::<File>(path, text)?, crate::files::folder_of(path).to_path_buf()),
+            Some((path, text)) => (
+                toml_file::parse::<File>(path, text)?,
+                crate::files::parent_dir(path).to_path_buf(),
+            ),
             None => (File::default(), PathBuf::new()),
         };
         let folder = if folder == Path::new(".") { PathBuf::new() } else { folder };
@@ -143,37 +166,58 @@ impl Settings {
         export.locate(&folder);
         overlay(env, "MATERIA_SCHEMA", &mut export.schema, parse_names)?;
         overlay(env, "MATERIA_TIME_ZONE", &mut export.time_zone, |text| Ok(text.to_owned()))?;
-        overlay(env, "MATERIA_WAIT", &mut export.wait, words::parse_duration)?;
+        overlay(env, "MATERIA_WAIT", &mut export.wait, humanize::parse_duration)?;
         overlay(env, "MATERIA_SNAPSHOT", &mut export.snapshot, parse_snapshot)?;
         overlay(env, "MATERIA_HELD", &mut export.held, parse_held)?;
         overlay(env, "MATERIA_KEEP", &mut export.keep, |text| {
-            text.parse().map(NonZeroUsize::get).map_err(|_| format!("{text:?} is not a number of generations, at least 1"))
+            text.parse()
+                .map(NonZeroUsize::get)
+                .map_err(|_| format!("{text:?} is not a number of generations, at least 1"))
         })?;
-        overlay(env, "MATERIA_MEMORY_LIMIT", &mut export.memory_limit, |text| Ok(Some(text.to_owned())))?;
+        overlay(env, "MATERIA_MEMORY_LIMIT", &mut export.memory_limit, |text| {
+            Ok(Some(text.to_owned()))
+        })?;
         overlay(env, "MATERIA_THREADS", &mut export.threads, |text| {
-            text.parse().map(NonZeroUsize::get).map(Some).map_err(|_| format!("{text:?} is not a number of threads, at least 1"))
+            text.parse()
+                .map(NonZeroUsize::get)
+                .map(Some)
+                .map_err(|_| format!("{text:?} is not a number of threads, at least 1"))
         })?;
-        overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| Ok(Some(text.to_owned())))?;
-        overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| words::parse_duration(text).map(Some))?;
+        overlay(env, "MATERIA_STORAGE_VERSION", &mut export.storage_version, |text| {
+            Ok(Some(text.to_owned()))
+        })?;
+        overlay(env, "MATERIA_MAX_AGE", &mut file.status.max_age, |text| {
+            humanize::parse_duration(text).map(Some)
+        })?;
 
         file.lake.overlay(env, &folder)?;
-        file.alerts.overlay(env)?;
+        file.alerts.overlay(env, &folder)?;
         file.pipelines.locate(&folder);
         file.tui.locate(&folder);
         file.dashboards.overlay(env, &folder);
         file.web.overlay(env)?;
+        file.postgres.overlay(env, &folder)?;
         file.web.legal = file.web.legal.map(|path| folder.join(path));
 
-        // A variable that is set to nothing, as compose files do, is not set.
-        let path = |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
-        file.export.metrics_file = path("MATERIA_METRICS_FILE").or_else(|| file.export.metrics_file.map(|path| folder.join(path)));
-        let lakehouse =
-            path("DUCKDB_PATH").or_else(|| file.lakehouse.map(|path| folder.join(path))).unwrap_or_else(|| folder.join("lakehouse.duckdb"));
-        let extensions = path("MATERIA_EXTENSIONS").unwrap_or_else(|| folder.join(file.extensions.unwrap_or_else(|| "extensions".into())));
-        let accounts = AccountsSettings::load(file.accounts, &folder, env);
-        let credentials = Credentials::load(env).map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
+        // A variable with an empty value, as compose files set it, counts as unset.
+        let path =
+            |variable: &str| env(variable).filter(|text| !text.is_empty()).map(PathBuf::from);
+        file.export.metrics_file = path("MATERIA_METRICS_FILE")
+            .or_else(|| file.export.metrics_file.map(|path| folder.join(path)));
+        // Unlike the other variables, it only replaces defaults: units and images set it without
+        // overriding materia.toml.
+        let data = path("MATERIA_DATA_DIR").unwrap_or_else(|| folder.clone());
+        let lakehouse = path("DUCKDB_PATH")
+            .or_else(|| file.lakehouse.map(|path| folder.join(path)))
+            .unwrap_or_else(|| data.join("lakehouse.duckdb"));
+        let extensions = path("MATERIA_EXTENSIONS")
+            .or_else(|| file.extensions.map(|path| folder.join(path)))
+            .unwrap_or_else(|| data.join("extensions"));
+        let accounts = AccountsSettings::load(file.accounts, (&folder, &data), env)?;
+        let credentials = Credentials::load(env)
+            .map_err(|problem| SettingsError::Variable { variable: "AWS_ENDPOINT_URL", problem })?;
         let mut settings = Self {
-            serving: Self::serving_beside(&lakehouse),
+            serving: Self::default_serving_path(&lakehouse),
             lake: None,
             lakes: file.lake,
             credentials,
@@ -188,27 +232,36 @@ impl Settings {
             dashboards: file.dashboards,
             tables: file.tables,
             web: file.web,
+            postgres: file.postgres,
             brand: file.brand,
             accounts,
         };
-        let wrong = |problem: String| SettingsError::Variable { variable: "SERVING_DUCKDB_PATH", problem };
+        let wrong =
+            |problem: String| SettingsError::Variable { variable: "SERVING_DUCKDB_PATH", problem };
         match (path("SERVING_DUCKDB_PATH"), file.serving) {
-            (Some(place), _) => settings.serve_at(&place, Path::new("")).map_err(wrong)?,
-            (None, Some(place)) if Address::is_meant_by(&place.to_string_lossy()) => settings.serve_at(&place, &folder).map_err(wrong)?,
+            (Some(place), _) => settings.with_target(&place, Path::new("")).map_err(wrong)?,
+            (None, Some(place)) if CatalogUrl::matches(&place.to_string_lossy()) => {
+                settings.with_target(&place, &folder).map_err(wrong)?;
+            }
             (None, Some(place)) => settings.serving = folder.join(place),
             (None, None) => {}
         }
         Ok(settings)
     }
 
-    /// Where a lakehouse's export is served unless told otherwise.
+    /// Returns the default served path for a lakehouse.
     #[must_use]
-    pub fn serving_beside(lakehouse: &Path) -> PathBuf {
+    pub fn default_serving_path(lakehouse: &Path) -> PathBuf {
         lakehouse.with_file_name("analytics.duckdb")
     }
 }
 
-fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn(&str) -> Result<T, String>) -> Result<(), SettingsError> {
+fn overlay<T>(
+    env: Lookup,
+    variable: &'static str,
+    value: &mut T,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<(), SettingsError> {
     if let Some(text) = env(variable).filter(|text| !text.is_empty()) {
         *value = parse(&text).map_err(|problem| SettingsError::Variable { variable, problem })?;
     }
@@ -216,7 +269,7 @@ fn overlay<T>(env: Lookup, variable: &'static str, value: &mut T, parse: impl Fn
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    words::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    humanize::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
@@ -226,7 +279,9 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::
     }
 }
 
-fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+fn some_at_least_one<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<usize>, D::Error> {
     at_least_one(deserializer).map(Some)
 }
 
@@ -235,7 +290,9 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     if (0.0..=1.0).contains(&share) {
         return Ok(share);
     }
-    Err(serde::de::Error::custom(format!("{share} is not a share from 0 to 1; half of the rows is 0.5")))
+    Err(serde::de::Error::custom(format!(
+        "{share} is not a share from 0 to 1; half of the rows is 0.5"
+    )))
 }
 
 fn optional_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
@@ -247,10 +304,14 @@ fn optional_factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     if factor > 1.0 {
         return Ok(Some(factor));
     }
-    Err(serde::de::Error::custom(format!("{factor} is not a factor above 1; five times as much or as little is 5")))
+    Err(serde::de::Error::custom(format!(
+        "{factor} is not a factor above 1; five times as much or as little is 5"
+    )))
 }
 
-fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
 
@@ -264,7 +325,9 @@ mod tests {
     }
 
     fn complaint(text: &str) -> String {
-        Settings::load(Some((Path::new("etc/materia.toml"), text)), &nothing).unwrap_err().to_string()
+        Settings::load(Some((Path::new("etc/materia.toml"), text)), &nothing)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -287,20 +350,55 @@ mod tests {
             "SERVING_DUCKDB_PATH" => Some("/srv/analytics.duckdb".to_owned()),
             _ => None,
         };
-        let settings = Settings::load(Some((Path::new("materia.toml"), "serving = 'x.duckdb'")), &env).unwrap();
+        let settings =
+            Settings::load(Some((Path::new("materia.toml"), "serving = 'x.duckdb'")), &env)
+                .unwrap();
         assert_eq!(settings.lakehouse, Path::new("/data/lakehouse.duckdb"));
         assert_eq!(settings.serving, Path::new("/srv/analytics.duckdb"));
     }
 
     #[test]
+    fn the_folder_of_a_deployments_data_replaces_defaults_and_nothing_that_is_configured() {
+        let load = |text: &str, others: &[(&str, &str)]| {
+            let env = |name: &str| {
+                let own = (name == "MATERIA_DATA_DIR").then_some("/data");
+                let others = others.iter().find(|(known, _)| *known == name);
+                others.map(|(_, value)| *value).or(own).map(str::to_owned)
+            };
+            let settings =
+                Settings::load(Some((Path::new("etc/materia.toml"), text)), &env).unwrap();
+            let paths = [settings.lakehouse, settings.serving, settings.extensions];
+            (paths.map(|path| path.display().to_string()), settings.accounts.database_url)
+        };
+        let (paths, accounts) = load("", &[]);
+        assert_eq!(paths, ["/data/lakehouse.duckdb", "/data/analytics.duckdb", "/data/extensions"]);
+        assert_eq!(accounts.reveal(), "sqlite:///data/accounts.db");
+        let configured = "lakehouse = 'a.duckdb'\nserving = 'b.duckdb'\nextensions = 'c'";
+        assert_eq!(load(configured, &[]).0, ["etc/a.duckdb", "etc/b.duckdb", "etc/c"]);
+        let variables = [("DUCKDB_PATH", "/d/e.duckdb"), ("DATABASE_URL", "sqlite:///f.db")];
+        let (paths, accounts) = load(configured, &variables);
+        assert_eq!(paths[0], "/d/e.duckdb");
+        assert_eq!(accounts.reveal(), "sqlite:///f.db");
+    }
+
+    #[test]
     fn every_mistake_in_the_file_names_its_place_and_the_nearest_key() {
-        assert_eq!(complaint("[export]\nkep = 3"), "etc/materia.toml:2: unknown key \"kep\"; did you mean \"keep\"?");
-        assert_eq!(complaint("[exprt]\nkeep = 3"), "etc/materia.toml:1: unknown key \"exprt\"; did you mean \"export\"?");
+        assert_eq!(
+            complaint("[export]\nkep = 3"),
+            "etc/materia.toml:2: unknown key \"kep\"; did you mean \"keep\"?"
+        );
+        assert_eq!(
+            complaint("[exprt]\nkeep = 3"),
+            "etc/materia.toml:1: unknown key \"exprt\"; did you mean \"export\"?"
+        );
         assert_eq!(
             complaint("[export.tables.orders]\nnotnull = ['a']"),
             "etc/materia.toml:2: unknown key \"notnull\"; did you mean \"not_null\"?"
         );
-        assert_eq!(complaint("[export]\nsnapshot = 'refling'"), "etc/materia.toml:2: unknown value \"refling\"; did you mean \"reflink\"?");
+        assert_eq!(
+            complaint("[export]\nsnapshot = 'refling'"),
+            "etc/materia.toml:2: unknown value \"refling\"; did you mean \"reflink\"?"
+        );
         assert_eq!(
             complaint("[export]\nwait = 'soon'"),
             "etc/materia.toml:2: \"soon\" is not a length of time; write for example 90s, 5m, 2h, 1h30m or 10d"
@@ -309,17 +407,30 @@ mod tests {
 
     #[test]
     fn a_share_that_would_allow_every_loss_is_not_taken() {
-        assert_eq!(complaint("[export]\nmax_drop = 20"), "etc/materia.toml:2: 20 is not a share from 0 to 1; half of the rows is 0.5");
-        assert!(complaint("[export.tables.orders]\nmax_drop = -0.1").starts_with("etc/materia.toml:2: -0.1 is not a share"));
+        assert_eq!(
+            complaint("[export]\nmax_drop = 20"),
+            "etc/materia.toml:2: 20 is not a share from 0 to 1; half of the rows is 0.5"
+        );
+        assert!(
+            complaint("[export.tables.orders]\nmax_drop = -0.1")
+                .starts_with("etc/materia.toml:2: -0.1 is not a share")
+        );
     }
 
     #[test]
     fn nothing_is_kept_or_run_with_less_than_one() {
         assert_eq!(complaint("[export]\nkeep = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
-        assert_eq!(complaint("[export]\nthreads = 0"), "etc/materia.toml:2: 0 is too few, at least 1");
+        assert_eq!(
+            complaint("[export]\nthreads = 0"),
+            "etc/materia.toml:2: 0 is too few, at least 1"
+        );
         for variable in ["MATERIA_KEEP", "MATERIA_THREADS"] {
-            let error = Settings::load(None, &|name| (name == variable).then(|| "0".to_owned())).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("{variable}: \"0\" is not a number of ")), "{error}");
+            let error = Settings::load(None, &|name| (name == variable).then(|| "0".to_owned()))
+                .unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("{variable}: \"0\" is not a number of ")),
+                "{error}"
+            );
         }
     }
 
@@ -333,7 +444,10 @@ mod tests {
     fn a_wrong_variable_is_named() {
         let env = |name: &str| (name == "MATERIA_KEEP").then(|| "many".to_owned());
         let error = Settings::load(None, &env).unwrap_err();
-        assert_eq!(error.to_string(), "MATERIA_KEEP: \"many\" is not a number of generations, at least 1");
+        assert_eq!(
+            error.to_string(),
+            "MATERIA_KEEP: \"many\" is not a number of generations, at least 1"
+        );
     }
 
     #[test]

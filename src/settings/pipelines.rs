@@ -1,4 +1,4 @@
-//! The `[pipelines]` section: the steps that fill the lakehouse, in the order in which they must run.
+//! The `[pipelines]` section: the steps that fill the lakehouse, in dependency order.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,37 +9,39 @@ use std::{
 use serde::Deserialize;
 
 use super::{duration, optional_duration};
-use crate::words;
+use crate::humanize;
 
-/// The pipeline that is built in and equals `materia export`. It may stand in the settings, for its `after`, `timeout` and `retries`.
+/// The built-in pipeline, which runs `materia export`. Settings may contain it to set its `after`,
+/// `timeout` and `retries`.
 pub const EXPORT: &str = "export_serving";
 
-/// Every pipeline there is, checked: each name in an `after` is one of them, and nothing waits for itself.
+/// All pipelines, validated: each name in an `after` exists, and there are no cycles.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, PipelineSettings>")]
 pub struct PipelinesSettings(BTreeMap<String, PipelineSettings>);
 
-/// `[pipelines.<name>]`: one step.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PipelineSettings {
-    /// Program and arguments. No shell is involved; a program with a slash in it is looked for from `cwd`.
+    /// Program and arguments, run without a shell; a program with a slash in its path is relative
+    /// to `cwd`.
     pub command: Vec<String>,
-    /// Where it runs; default: the settings' own folder.
+    /// Its working directory; default: the folder of `materia.toml`.
     pub cwd: Option<PathBuf>,
-    /// Variables laid over the environment.
+    /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
-    /// How long one attempt may take; default: for ever.
+    /// Timeout of one attempt; default: none.
     #[serde(deserialize_with = "optional_duration")]
     pub timeout: Option<Duration>,
-    /// Pipelines that run before it, where they run at all; it does not run when one of them failed.
+    /// Pipelines that run before this one, if they are part of the run; it does not run when one of
+    /// them failed.
     pub after: Vec<String>,
-    /// How often it is tried again when it fails.
+    /// Number of retries after a failure.
     pub retries: u32,
-    /// How long to wait before it is tried again; twice as long each time, an hour at most.
+    /// Delay before the first retry; doubles for each further one, up to an hour.
     #[serde(deserialize_with = "duration")]
     pub retry_wait: Duration,
-    /// How long it may take to stop when it is asked to; then it is killed.
+    /// Time that it may take to stop on request before it is killed.
     #[serde(deserialize_with = "duration")]
     pub grace: Duration,
 }
@@ -66,33 +68,33 @@ impl Default for PipelinesSettings {
 }
 
 impl PipelinesSettings {
-    /// Every name, in the order in which they run: each after those it waits for, otherwise by name.
+    /// Returns every name in execution order: each after its dependencies, otherwise by name.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         in_order(&self.0).unwrap_or_default()
     }
 
-    /// One pipeline.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&PipelineSettings> {
         self.0.get(name)
     }
 
-    /// The named pipelines in the order in which they run, each once.
+    /// Returns the selected pipelines in execution order, each once.
     ///
     /// # Errors
-    /// The text to show: the first name that is none, with the nearest.
+    /// Returns the message to show: the first unknown name, with the closest valid one.
     pub fn choose(&self, wanted: &[String]) -> Result<Vec<&str>, String> {
         if let Some(stranger) = wanted.iter().find(|name| !self.0.contains_key(*name)) {
-            return Err(words::unknown("pipeline", stranger, self.names()));
+            return Err(humanize::unknown_name_message("pipeline", stranger, self.names()));
         }
         Ok(self.names().into_iter().filter(|name| wanted.iter().any(|one| one == name)).collect())
     }
 
-    /// Folders are relative to the settings' own.
+    /// Resolves folders against that of `materia.toml`.
     pub(super) fn locate(&mut self, folder: &Path) {
         for (name, pipeline) in &mut self.0 {
-            // The built-in one runs where `materia` does: paths from the environment are seen from there.
+            // The built-in pipeline runs in materia's own working directory, since paths from the
+            // environment are relative to it.
             if name != EXPORT {
                 pipeline.cwd = Some(folder.join(pipeline.cwd.take().unwrap_or_default()));
             }
@@ -105,23 +107,34 @@ impl TryFrom<BTreeMap<String, PipelineSettings>> for PipelinesSettings {
 
     fn try_from(mut pipelines: BTreeMap<String, PipelineSettings>) -> Result<Self, String> {
         let named_export = pipelines.contains_key(EXPORT);
-        let others: Vec<String> = pipelines.keys().filter(|name| *name != EXPORT).cloned().collect();
+        let others: Vec<String> =
+            pipelines.keys().filter(|name| *name != EXPORT).cloned().collect();
         let export = pipelines.entry(EXPORT.to_owned()).or_default();
         if !named_export {
             export.after = others;
         }
         for (name, pipeline) in &pipelines {
-            check(name, pipeline, &pipelines).map_err(|problem| format!("[pipelines.{name}]: {problem}"))?;
+            check(name, pipeline, &pipelines)
+                .map_err(|problem| format!("[pipelines.{name}]: {problem}"))?;
         }
         in_order(&pipelines)?;
         Ok(Self(pipelines))
     }
 }
 
-fn check(name: &str, pipeline: &PipelineSettings, all: &BTreeMap<String, PipelineSettings>) -> Result<(), String> {
-    let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
+fn check(
+    name: &str,
+    pipeline: &PipelineSettings,
+    all: &BTreeMap<String, PipelineSettings>,
+) -> Result<(), String> {
+    let plain = |char: char| {
+        char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-'
+    };
     if name.is_empty() || !name.chars().all(plain) {
-        return Err("a name is made of small letters, digits, _ and -: log files are named after it".to_owned());
+        return Err(
+            "a name consists of lower-case letters, digits, _ and -: log files are named after it"
+                .to_owned(),
+        );
     }
     match (name == EXPORT, pipeline.command.first()) {
         (true, Some(_)) => {
@@ -133,23 +146,29 @@ fn check(name: &str, pipeline: &PipelineSettings, all: &BTreeMap<String, Pipelin
         _ => {}
     }
     match pipeline.after.iter().find(|other| !all.contains_key(*other)) {
-        Some(stranger) => Err(words::unknown("pipeline in after:", stranger, all.keys().map(String::as_str))),
+        Some(stranger) => Err(humanize::unknown_name_message(
+            "pipeline in after:",
+            stranger,
+            all.keys().map(String::as_str),
+        )),
         None => Ok(()),
     }
 }
 
-/// The names so that each stands after those it waits for.
+/// Sorts the names so that each follows its dependencies.
 fn in_order(pipelines: &BTreeMap<String, PipelineSettings>) -> Result<Vec<&str>, String> {
     let mut ordered: Vec<&str> = Vec::new();
     let mut left: BTreeSet<&str> = pipelines.keys().map(String::as_str).collect();
     while !left.is_empty() {
-        let waits_for = |name: &str| pipelines[name].after.iter().map(String::as_str).find(|other| left.contains(other));
+        let waits_for = |name: &str| {
+            pipelines[name].after.iter().map(String::as_str).find(|other| left.contains(other))
+        };
         match left.iter().copied().find(|name| waits_for(name).is_none()) {
             Some(next) => {
                 left.remove(next);
                 ordered.push(next);
             }
-            // Whoever waits for one that waits comes round to the same one again.
+            // Following dependencies among the remaining pipelines always reaches a cycle.
             None => return Err(circle(left.iter().copied().next().unwrap_or_default(), waits_for)),
         }
     }
@@ -161,7 +180,10 @@ fn circle<'a>(start: &'a str, waits_for: impl Fn(&str) -> Option<&'a str>) -> St
     while let Some(next) = walked.last().and_then(|last| waits_for(last)) {
         if let Some(met) = walked.iter().position(|name| *name == next) {
             walked.push(next);
-            return format!("these wait for one another: {}; take one of them out of an `after`", walked[met..].join(" -> "));
+            return format!(
+                "these wait for one another: {}; take one of them out of an `after`",
+                walked[met..].join(" -> ")
+            );
         }
         walked.push(next);
     }
@@ -188,14 +210,16 @@ mod tests {
     fn each_runs_after_those_it_waits_for_and_the_export_after_all() {
         let pipelines = load(THREE).unwrap();
         assert_eq!(pipelines.names(), ["fetch", "other", "a_transform", EXPORT]);
-        let asked = ["export_serving", "a_transform", "fetch", "fetch"].map(str::to_owned);
-        assert_eq!(pipelines.choose(&asked).unwrap(), ["fetch", "a_transform", EXPORT]);
+        let requested = ["export_serving", "a_transform", "fetch", "fetch"].map(str::to_owned);
+        assert_eq!(pipelines.choose(&requested).unwrap(), ["fetch", "a_transform", EXPORT]);
         assert_eq!(load("").unwrap().names(), [EXPORT]);
     }
 
     #[test]
     fn the_export_may_say_itself_what_it_comes_after() {
-        let pipelines = load(&format!("{THREE}\n[pipelines.export_serving]\nafter = ['fetch']\nretries = 2")).unwrap();
+        let pipelines =
+            load(&format!("{THREE}\n[pipelines.export_serving]\nafter = ['fetch']\nretries = 2"))
+                .unwrap();
         assert_eq!(pipelines.get(EXPORT).unwrap().after, ["fetch"]);
         assert_eq!(pipelines.get(EXPORT).unwrap().retries, 2);
     }
@@ -215,24 +239,37 @@ mod tests {
             complaint("[pipelines.fetch]\ncomand = ['true']"),
             "etc/materia.toml:2: unknown key \"comand\"; did you mean \"command\"?"
         );
-        let told = complaint("[pipelines.fetch]\ncommand = ['true']\n[pipelines.load]\ncommand = ['true']\nafter = ['fecth']");
-        assert!(told.ends_with("[pipelines.load]: unknown pipeline in after: \"fecth\"; did you mean \"fetch\"?"), "{told}");
-        let told = complaint("[pipelines.fetch]\nretries = 1");
-        assert!(told.contains("[pipelines.fetch]: `command` is missing"), "{told}");
-        let told = complaint("[pipelines.export_serving]\ncommand = ['true']");
-        assert!(told.contains("[pipelines.export_serving]: it is built in"), "{told}");
-        let told = complaint("[pipelines.'../x']\ncommand = ['true']");
-        assert!(told.contains("small letters"), "{told}");
-        assert!(load(THREE).unwrap().choose(&["fetsh".to_owned()]).unwrap_err().contains("did you mean \"fetch\"?"));
+        let message = complaint(
+            "[pipelines.fetch]\ncommand = ['true']\n[pipelines.load]\ncommand = ['true']\nafter = ['fecth']",
+        );
+        assert!(
+            message.ends_with(
+                "[pipelines.load]: unknown pipeline in after: \"fecth\"; did you mean \"fetch\"?"
+            ),
+            "{message}"
+        );
+        let message = complaint("[pipelines.fetch]\nretries = 1");
+        assert!(message.contains("[pipelines.fetch]: `command` is missing"), "{message}");
+        let message = complaint("[pipelines.export_serving]\ncommand = ['true']");
+        assert!(message.contains("[pipelines.export_serving]: it is built in"), "{message}");
+        let message = complaint("[pipelines.'../x']\ncommand = ['true']");
+        assert!(message.contains("lower-case letters"), "{message}");
+        assert!(
+            load(THREE)
+                .unwrap()
+                .choose(&["fetsh".to_owned()])
+                .unwrap_err()
+                .contains("did you mean \"fetch\"?")
+        );
     }
 
     #[test]
     fn pipelines_that_wait_for_one_another_are_named_in_their_circle() {
-        let told = load(
+        let message = load(
             "[pipelines.a]\ncommand = ['x']\nafter = ['b']\n[pipelines.b]\ncommand = ['x']\nafter = ['c']
              [pipelines.c]\ncommand = ['x']\nafter = ['b']",
         )
         .unwrap_err();
-        assert!(told.contains("these wait for one another: b -> c -> b"), "{told}");
+        assert!(message.contains("these wait for one another: b -> c -> b"), "{message}");
     }
 }

@@ -1,21 +1,27 @@
-//! Tables as customers ask about them: no SQL, only names of the served catalog, operators and bound values.
+//! Queries of tables by customers, without SQL: only names of the served catalog, operators and
+//! bound values.
 //!
-//! [`Asked::parse`] reads parameters as they stand in addresses (`PostgREST`'s grammar) against one [`TableInfo`](crate::reader::TableInfo), and
-//! either gives an [`Asked`] or says which parameter is wrong, what it was, and what is allowed. Its [`TableQuery`] becomes questions for the
-//! reader. [`access`] says which tables a plan sees, and from which year on.
+//! [`ParsedRequest::parse`] parses the parameters of a URL (`PostgREST`'s grammar) for one
+//! [`TableInfo`](crate::reader::TableInfo). It returns a [`ParsedRequest`], or an error with the
+//! invalid parameter, its value, and the allowed ones. Its [`TableQuery`] becomes queries for the
+//! reader. [`access`] determines which tables a plan may read, and from which year on.
 
 pub mod access;
 mod cursor;
+mod error;
 mod filter;
-mod grammar;
-mod kind;
-mod mistake;
+mod layout;
+mod list_syntax;
 mod parameters;
 mod query;
+mod type_class;
 
 pub use cursor::{Cursor, CursorError};
-pub use filter::{Comparison, Filter, Test};
-pub use kind::{Kind, Operator};
-pub use mistake::{AskError, Mistake};
-pub use parameters::{Asked, Bounds, MOST_OFFSET, OTHERS, quoted};
-pub use query::{Layout, Nulls, Order, Place, Since, TableQuery};
+pub use error::{ParameterError, TableQueryError};
+pub use filter::{ColumnFilter, Comparison, Predicate};
+pub use layout::{Forms, TableLayout};
+pub use parameters::{
+    IGNORED_PARAMS, MAX_OFFSET, MAX_ORDER_KEYS, PageBounds, ParsedRequest, quoted,
+};
+pub use query::{FromYear, Nulls, Order, PageStart, TableQuery};
+pub use type_class::{Operator, TypeClass};

@@ -1,62 +1,66 @@
-//! Questions as they stand in addresses, in `PostgREST`'s grammar: `select=a,b`, `year=gte.2020`, `country=in.(Brazil,Vietnam)`,
-//! `order=year.desc`, `limit`, `offset`, `cursor`.
+//! Parses queries in URLs, in `PostgREST`'s grammar: `select=a,b`, `year=gte.2020`,
+//! `country=in.(Brazil,Vietnam)`, `order=year.desc`, `limit`, `offset`, `cursor`.
 
 use std::sync::Arc;
 
 use super::{
     cursor::{Cursor, CursorError},
-    filter::{Comparison, Filter, Test},
-    grammar,
-    kind::{Kind, Operator},
-    mistake::Mistake,
-    query::{Nulls, Order, Place, TableQuery},
+    error::ParameterError,
+    filter::{ColumnFilter, Comparison, Predicate},
+    list_syntax,
+    query::{Nulls, Order, PageStart, TableQuery},
+    type_class::{Operator, TypeClass},
 };
-use crate::{reader::TableInfo, words};
+use crate::{humanize, reader::TableInfo};
 
-/// Farther than this one gets by cursor, which costs the same everywhere.
-pub const MOST_OFFSET: u64 = 10_000;
-/// Parameters that are none of a question's, and left to whoever reads it.
-pub const OTHERS: [&str; 2] = ["format", "safe"];
-/// The parameters that are no column's.
-const OURS: [&str; 5] = ["select", "order", "limit", "offset", "cursor"];
-const MOST_FILTERS: usize = 50;
-const MOST_VALUES: usize = 500;
+/// Later pages require a cursor, whose cost does not depend on the position.
+pub const MAX_OFFSET: u64 = 10_000;
+/// Parameters that are not part of a query and are left to the caller.
+pub const IGNORED_PARAMS: [&str; 2] = ["format", "safe"];
+/// Parameters that are not the name of a column.
+const RESERVED_PARAMS: [&str; 5] = ["select", "order", "limit", "offset", "cursor"];
+const MAX_FILTERS: usize = 50;
+/// Maximum number of columns to order by.
+pub const MAX_ORDER_KEYS: usize = 8;
+const MAX_VALUES: usize = 500;
 /// In characters.
-const LONGEST_VALUE: usize = 1_000;
+const MAX_VALUE_CHARS: usize = 1_000;
 
-/// How many rows an answer has where nothing is said, and at most.
+/// Default and maximum number of rows in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Where nothing is said.
-    pub usual: u64,
-    /// At most.
-    pub most: u64,
+pub struct PageBounds {
+    pub default: u64,
+    pub max: u64,
 }
 
-/// A question, and which of its rows.
+/// A parsed query, and the page of its rows that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// The question.
+pub struct ParsedRequest {
     pub query: TableQuery,
-    /// Where the answer begins.
-    pub place: Place,
-    /// How many rows it has at most.
+    /// The start of the page.
+    pub place: PageStart,
+    /// The maximum number of rows.
     pub limit: u64,
-    /// Whether the question said so itself.
+    /// Whether the request contains a limit.
     pub limited: bool,
 }
 
-impl Asked {
-    /// Reads the parameters of a question about `table`.
+impl ParsedRequest {
+    /// Parses the parameters of a query for `table`.
     ///
     /// # Errors
-    /// The first parameter that cannot be used.
-    pub fn parse(table: &Arc<TableInfo>, parameters: &[(String, String)], bounds: Bounds) -> Result<Self, Mistake> {
+    /// The first invalid parameter.
+    pub fn parse(
+        table: &Arc<TableInfo>,
+        parameters: &[(String, String)],
+        bounds: PageBounds,
+    ) -> Result<Self, ParameterError> {
         let mut query = TableQuery::all(table.clone());
         for (name, value) in parameters {
-            let once = OURS.contains(&name.as_str()) || OTHERS.contains(&name.as_str());
+            let once =
+                RESERVED_PARAMS.contains(&name.as_str()) || IGNORED_PARAMS.contains(&name.as_str());
             if once && parameters.iter().filter(|(other, _)| other == name).count() > 1 {
-                return Err(Mistake::new(name, value, "it is given more than once"));
+                return Err(ParameterError::new(name, value, "it is given more than once"));
             }
             match name.as_str() {
                 "select" => query.columns = select(table, value)?,
@@ -65,56 +69,85 @@ impl Asked {
                 _ => query.filters.push(filter(table, name, value)?),
             }
         }
-        if query.filters.len() > MOST_FILTERS {
+        if query.filters.len() > MAX_FILTERS {
             let (name, value) = parameters.last().cloned().unwrap_or_default();
-            return Err(Mistake::new(&name, &value, format!("more than {MOST_FILTERS} filters")));
+            return Err(ParameterError::new(
+                &name,
+                &value,
+                format!("more than {MAX_FILTERS} filters"),
+            ));
         }
-        let given = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-        let limit = given("limit").map(|text| number("limit", text, 1, bounds.most)).transpose()?;
-        let offset = given("offset").map(|text| number("offset", text, 0, MOST_OFFSET)).transpose()?;
+        let given = |wanted: &str| {
+            parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+        };
+        let limit = given("limit").map(|text| number("limit", text, 1, bounds.max)).transpose()?;
+        let offset =
+            given("offset").map(|text| number("offset", text, 0, MAX_OFFSET)).transpose()?;
         let place = match (given("cursor"), offset) {
             (Some(text), None) => {
-                let cursor = Cursor::decode(text).map_err(|error| Mistake::new("cursor", text, error.to_string()))?;
+                let cursor = Cursor::decode(text)
+                    .map_err(|error| ParameterError::new("cursor", text, error.to_string()))?;
                 if cursor.keys.len() != query.order.len() {
-                    return Err(Mistake::new("cursor", text, CursorError::Foreign.to_string()));
+                    return Err(ParameterError::new(
+                        "cursor",
+                        text,
+                        CursorError::Invalid.to_string(),
+                    ));
                 }
-                Place::After(cursor)
+                PageStart::After(cursor)
             }
-            (Some(text), Some(_)) => return Err(Mistake::new("cursor", text, "either cursor or offset, not both")),
-            (None, offset) => Place::Offset(offset.unwrap_or(0)),
+            (Some(text), Some(_)) => {
+                return Err(ParameterError::new(
+                    "cursor",
+                    text,
+                    "either cursor or offset, not both",
+                ));
+            }
+            (None, offset) => PageStart::Offset(offset.unwrap_or(0)),
         };
-        Ok(Self { query, place, limit: limit.unwrap_or(bounds.usual), limited: limit.is_some() })
+        Ok(Self { query, place, limit: limit.unwrap_or(bounds.default), limited: limit.is_some() })
     }
 }
 
-/// A column's name as an address takes it as the name of a filter: in quotes where another parameter is called so.
+/// Formats a column's name as the name of a filter in a URL: in quotes if it equals a reserved
+/// parameter.
 #[must_use]
 pub fn quoted(name: &str) -> String {
-    let taken = OURS.contains(&name) || OTHERS.contains(&name);
-    if taken { format!("\"{name}\"") } else { grammar::quoted(name) }
+    let taken = RESERVED_PARAMS.contains(&name) || IGNORED_PARAMS.contains(&name);
+    if taken { format!("\"{name}\"") } else { list_syntax::quoted(name) }
 }
 
-fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, Mistake> {
+fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, ParameterError> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| {
         let range = format!("a whole number from {least} to {most}");
         let cursor = if name == "offset" { "; for rows farther on use cursor" } else { "" };
-        Mistake::new(name, text, format!("it must be {range}{cursor}")).allowed([range])
+        ParameterError::new(name, text, format!("it must be {range}{cursor}")).allowed([range])
     })
 }
 
-fn column(table: &TableInfo, parameter: &str, value: &str, name: &str) -> Result<usize, Mistake> {
+fn column(
+    table: &TableInfo,
+    parameter: &str,
+    value: &str,
+    name: &str,
+) -> Result<usize, ParameterError> {
     let found = table.columns.iter().position(|column| column.name == name);
-    let found = found.or_else(|| table.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)));
+    let found = found
+        .or_else(|| table.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)));
     found.ok_or_else(|| {
         let names = || table.columns.iter().map(|column| column.name.as_str());
-        let near = words::nearest(name, names()).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-        Mistake::new(parameter, value, format!("{} has no such column{near}", table.name)).allowed(names())
+        let near = humanize::nearest(name, names())
+            .map(|near| format!("; did you mean {near:?}?"))
+            .unwrap_or_default();
+        ParameterError::new(parameter, value, format!("{} has no such column{near}", table.name))
+            .allowed(names())
     })
 }
 
-fn select(table: &TableInfo, value: &str) -> Result<Vec<usize>, Mistake> {
-    let names = grammar::list(value).ok_or_else(|| Mistake::new("select", value, "a quote does not end"))?;
+fn select(table: &TableInfo, value: &str) -> Result<Vec<usize>, ParameterError> {
+    let names = list_syntax::list(value)
+        .ok_or_else(|| ParameterError::new("select", value, "a quote does not end"))?;
     if names == ["*"] {
         return Ok((0..table.columns.len()).collect());
     }
@@ -122,20 +155,23 @@ fn select(table: &TableInfo, value: &str) -> Result<Vec<usize>, Mistake> {
     for name in names {
         let column = column(table, "select", value, &name)?;
         if chosen.contains(&column) {
-            return Err(Mistake::new("select", value, format!("{name} is named twice")));
+            return Err(ParameterError::new("select", value, format!("{name} is named twice")));
         }
         chosen.push(column);
     }
     Ok(chosen)
 }
 
-fn order(table: &TableInfo, value: &str) -> Result<Vec<Order>, Mistake> {
+fn order(table: &TableInfo, value: &str) -> Result<Vec<Order>, ParameterError> {
     let mut orders = Vec::<Order>::new();
-    // Quotes are for names; what follows one stands outside of it, and comes out of the list without them.
-    for part in grammar::list(value).ok_or_else(|| Mistake::new("order", value, "a quote does not end"))? {
+    // Only names are quoted: suffixes such as `.desc` follow the closing quote, and `list` removes
+    // the quotes.
+    for part in list_syntax::list(value)
+        .ok_or_else(|| ParameterError::new("order", value, "a quote does not end"))?
+    {
         let (mut name, mut descending, mut nulls) = (part.as_str(), false, Nulls::default());
         loop {
-            // A column may be called so itself.
+            // A column's name may itself have this form.
             let whole = table.columns.iter().any(|column| column.name == name);
             match name.rsplit_once('.').filter(|_| !whole) {
                 Some((rest, "asc")) => name = rest,
@@ -147,79 +183,117 @@ fn order(table: &TableInfo, value: &str) -> Result<Vec<Order>, Mistake> {
         }
         let column = column(table, "order", value, name)?;
         let data_type = &table.columns[column].data_type;
-        if !Kind::of(data_type).sorts() {
-            return Err(Mistake::new("order", value, format!("rows cannot be ordered by {name}, which is {data_type}")));
+        if !TypeClass::of(data_type).is_sortable() {
+            return Err(ParameterError::new(
+                "order",
+                value,
+                format!("rows cannot be ordered by {name}, which is {data_type}"),
+            ));
         }
         if orders.iter().any(|order| order.column == column) {
-            return Err(Mistake::new("order", value, format!("{name} is named twice")));
+            return Err(ParameterError::new("order", value, format!("{name} is named twice")));
+        }
+        if orders.len() == MAX_ORDER_KEYS {
+            return Err(ParameterError::new(
+                "order",
+                value,
+                format!("rows are ordered by at most {MAX_ORDER_KEYS} columns"),
+            ));
         }
         orders.push(Order { column, descending, nulls });
     }
     Ok(orders)
 }
 
-fn filter(table: &TableInfo, name: &str, value: &str) -> Result<Filter, Mistake> {
-    let bare = match grammar::list(name).as_deref() {
+fn filter(table: &TableInfo, name: &str, value: &str) -> Result<ColumnFilter, ParameterError> {
+    let bare = match list_syntax::list(name).as_deref() {
         Some([one]) => one.clone(),
         _ => name.to_owned(),
     };
     let column = column(table, name, value, &bare).map_err(|mistake| {
-        let allowed = mistake.allowed.iter().cloned().chain(OURS.iter().chain(&OTHERS).map(|name| (*name).to_owned())).collect();
-        Mistake { allowed, ..mistake }
+        let allowed = mistake
+            .allowed
+            .iter()
+            .cloned()
+            .chain(RESERVED_PARAMS.iter().chain(&IGNORED_PARAMS).map(|name| (*name).to_owned()))
+            .collect();
+        ParameterError { allowed, ..mistake }
     })?;
-    let kind = Kind::of(&table.columns[column].data_type);
+    let kind = TypeClass::of(&table.columns[column].data_type);
     let (negated, rest) = value.strip_prefix("not.").map_or((false, value), |rest| (true, rest));
     let allowed = || kind.operators().iter().map(|operator| operator.name());
     let (operator, operand) = rest.split_once('.').unwrap_or((rest, ""));
-    let Some(operator) = Operator::named(operator).filter(|operator| kind.operators().contains(operator)) else {
+    let Some(operator) =
+        Operator::named(operator).filter(|operator| kind.operators().contains(operator))
+    else {
         let data_type = &table.columns[column].data_type;
-        let problem = format!("write operator.value, as in {}; {name} is {data_type}", example(kind));
-        return Err(Mistake::new(name, value, problem).allowed(allowed()));
+        let problem =
+            format!("write operator.value, as in {}; {name} is {data_type}", example(kind));
+        return Err(ParameterError::new(name, value, problem).allowed(allowed()));
     };
     let test = match operator {
-        Operator::Eq => Test::Compare(Comparison::Equal, operand.to_owned()),
-        Operator::Neq => Test::Compare(Comparison::Unequal, operand.to_owned()),
-        Operator::Gt => Test::Compare(Comparison::Greater, operand.to_owned()),
-        Operator::Gte => Test::Compare(Comparison::AtLeast, operand.to_owned()),
-        Operator::Lt => Test::Compare(Comparison::Less, operand.to_owned()),
-        Operator::Lte => Test::Compare(Comparison::AtMost, operand.to_owned()),
-        Operator::In => Test::OneOf(one_of(name, value, operand)?),
-        Operator::Contains => Test::Contains(operand.to_owned()),
-        Operator::Like | Operator::Ilike => Test::Like { pattern: operand.to_owned(), any_case: operator == Operator::Ilike },
-        Operator::Is if operand == "null" => Test::Null,
-        Operator::Is => return Err(Mistake::new(name, value, "only is.null and not.is.null are known").allowed(["is.null", "not.is.null"])),
+        Operator::Eq => Predicate::Compare(Comparison::Equal, operand.to_owned()),
+        Operator::Neq => Predicate::Compare(Comparison::Unequal, operand.to_owned()),
+        Operator::Gt => Predicate::Compare(Comparison::Greater, operand.to_owned()),
+        Operator::Gte => Predicate::Compare(Comparison::AtLeast, operand.to_owned()),
+        Operator::Lt => Predicate::Compare(Comparison::Less, operand.to_owned()),
+        Operator::Lte => Predicate::Compare(Comparison::AtMost, operand.to_owned()),
+        Operator::In => Predicate::OneOf(one_of(name, value, operand)?),
+        Operator::Contains => Predicate::Contains(operand.to_owned()),
+        Operator::Like | Operator::Ilike => {
+            Predicate::Like { pattern: operand.to_owned(), any_case: operator == Operator::Ilike }
+        }
+        Operator::Is if operand == "null" => Predicate::Null,
+        Operator::Is => {
+            return Err(ParameterError::new(name, value, "only is.null and not.is.null are known")
+                .allowed(["is.null", "not.is.null"]));
+        }
     };
     let longest = match &test {
-        Test::OneOf(values) => values.iter().map(|value| value.chars().count()).max().unwrap_or_default(),
+        Predicate::OneOf(values) => {
+            values.iter().map(|value| value.chars().count()).max().unwrap_or_default()
+        }
         _ => operand.chars().count(),
     };
-    if longest > LONGEST_VALUE {
-        return Err(Mistake::new(name, value, format!("a value is longer than {LONGEST_VALUE} characters")));
+    if longest > MAX_VALUE_CHARS {
+        return Err(ParameterError::new(
+            name,
+            value,
+            format!("a value is longer than {MAX_VALUE_CHARS} characters"),
+        ));
     }
-    Ok(Filter { column, negated, test })
+    Ok(ColumnFilter { column, negated, test })
 }
 
-fn one_of(name: &str, value: &str, operand: &str) -> Result<Vec<String>, Mistake> {
-    let wrong = |problem: &str| Mistake::new(name, value, problem).allowed(["in.(one,\"two, with a comma\")"]);
-    let inner =
-        operand.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(|| wrong("the list must stand in brackets"))?;
+fn one_of(name: &str, value: &str, operand: &str) -> Result<Vec<String>, ParameterError> {
+    let wrong = |problem: &str| {
+        ParameterError::new(name, value, problem).allowed(["in.(one,\"two, with a comma\")"])
+    };
+    let inner = operand
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .ok_or_else(|| wrong("the list must be in brackets"))?;
     if inner.is_empty() {
         return Err(wrong("the list is empty"));
     }
-    let values = grammar::list(inner).ok_or_else(|| wrong("a quote does not end"))?;
-    if values.len() > MOST_VALUES {
-        return Err(Mistake::new(name, value, format!("the list has {} values, more than {MOST_VALUES}", values.len())));
+    let values = list_syntax::list(inner).ok_or_else(|| wrong("a quote does not end"))?;
+    if values.len() > MAX_VALUES {
+        return Err(ParameterError::new(
+            name,
+            value,
+            format!("the list has {} values, more than {MAX_VALUES}", values.len()),
+        ));
     }
     Ok(values)
 }
 
-fn example(kind: Kind) -> &'static str {
+fn example(kind: TypeClass) -> &'static str {
     match kind {
-        Kind::Whole | Kind::Decimal { .. } | Kind::Float { .. } => "gte.2020",
-        Kind::Time => "gte.2020-01-31",
-        Kind::Text | Kind::Label => "eq.Brazil",
-        Kind::Boolean => "eq.true",
-        Kind::Uuid => "eq.6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-        Kind::Other => "is.null",
+        TypeClass::Integer | TypeClass::Decimal { .. } | TypeClass::Float { .. } => "gte.2020",
+        TypeClass::Temporal => "gte.2020-01-31",
+        TypeClass::Text | TypeClass::Label => "eq.Brazil",
+        TypeClass::Boolean => "eq.true",
+        TypeClass::Uuid => "eq.6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        TypeClass::Other => "is.null",
     }
 }

@@ -1,28 +1,38 @@
-//! GEOMETRY: well-known binary, as DuckDB stores it, to well-known text, as DuckDB prints it.
+//! Converts GEOMETRY from well-known binary, as DuckDB stores it, to well-known text, as DuckDB
+//! prints it.
 
 use super::{number, text};
 
-const NAMES: [&str; 8] = ["", "POINT", "LINESTRING", "POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON", "GEOMETRYCOLLECTION"];
+const NAMES: [&str; 8] = [
+    "",
+    "POINT",
+    "LINESTRING",
+    "POLYGON",
+    "MULTIPOINT",
+    "MULTILINESTRING",
+    "MULTIPOLYGON",
+    "GEOMETRYCOLLECTION",
+];
 
-/// Deeper collections are not read: the text would need as many calls as levels.
+/// Maximum nesting of collections: the parser is recursive.
 const DEPTH: u32 = 64;
 
-/// Appends the text; what cannot be read appears as hexadecimal digits instead.
+/// Appends the text, or hexadecimal digits if the value cannot be parsed.
 pub(super) fn write_wkt(out: &mut String, bytes: &[u8]) {
     let start = out.len();
-    let mut reader = Reader { bytes, little: true };
+    let mut reader = WkbReader { bytes, little: true };
     if reader.geometry(out, true, DEPTH).is_none() {
         out.truncate(start);
         text::write_hex(out, bytes);
     }
 }
 
-struct Reader<'a> {
+struct WkbReader<'a> {
     bytes: &'a [u8],
     little: bool,
 }
 
-impl Reader<'_> {
+impl WkbReader<'_> {
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.bytes.split_first_chunk::<N>()?;
         self.bytes = rest;
@@ -39,12 +49,12 @@ impl Reader<'_> {
         Some(if self.little { f64::from_le_bytes(bytes) } else { f64::from_be_bytes(bytes) })
     }
 
-    /// One geometry; inside a MULTI one its members go without their name.
+    /// Appends one geometry; the members of a MULTI geometry have no name.
     fn geometry(&mut self, out: &mut String, named: bool, depth: u32) -> Option<()> {
         let [order] = self.take()?;
         self.little = order == 1;
         let code = self.count()?;
-        // ISO adds 1000 for Z, 2000 for M; the older extended form sets the two highest bits.
+        // ISO adds 1000 for Z and 2000 for M; the older extended form sets the two highest bits.
         let (base, dimension) = (code & 0xFFFF, (code & 0xFFFF) / 1_000);
         let z = dimension == 1 || dimension == 3 || code & 0x8000_0000 != 0;
         let m = dimension == 2 || dimension == 3 || code & 0x4000_0000 != 0;
@@ -63,7 +73,8 @@ impl Reader<'_> {
         match kind {
             1 => self.point(out, width, named),
             2 => self.list(out, |reader, out| reader.vertex(out, width)),
-            3 => self.list(out, |reader, out| reader.list(out, |reader, out| reader.vertex(out, width))),
+            3 => self
+                .list(out, |reader, out| reader.list(out, |reader, out| reader.vertex(out, width))),
             _ => {
                 let depth = depth.checked_sub(1)?;
                 self.list(out, |reader, out| reader.geometry(out, kind == 7, depth))
@@ -71,7 +82,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A point without a place is one whose every coordinate is NaN.
+    /// An empty point has NaN for every coordinate.
     fn point(&mut self, out: &mut String, width: usize, framed: bool) -> Option<()> {
         let mut coordinates = [0.0; 4];
         for coordinate in &mut coordinates[..width] {
@@ -96,7 +107,11 @@ impl Reader<'_> {
         Some(())
     }
 
-    fn list(&mut self, out: &mut String, mut item: impl FnMut(&mut Self, &mut String) -> Option<()>) -> Option<()> {
+    fn list(
+        &mut self,
+        out: &mut String,
+        mut item: impl FnMut(&mut Self, &mut String) -> Option<()>,
+    ) -> Option<()> {
         let count = self.count()?;
         if count == 0 {
             out.push_str("EMPTY");

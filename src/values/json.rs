@@ -1,4 +1,4 @@
-//! Values as JSON; the table of what becomes what is in the module's documentation.
+//! Converts values to JSON; the module's documentation has the table of conversions.
 
 use serde::{
     Serialize, Serializer,
@@ -7,13 +7,9 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    column::{Cell, Cells, Column, member},
+    column::{Cell, CellArray, Column, member},
     number, text, time,
 };
-
-/// The largest whole number that a double, and thus JavaScript, tells from its neighbours.
-const MAX_SAFE: i64 = (1 << 53) - 1;
-const MIN_SAFE: i64 = -MAX_SAFE;
 
 impl Serialize for Cell<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -22,51 +18,75 @@ impl Serialize for Cell<'_, '_> {
             return serializer.serialize_unit();
         }
         match &column.cells {
-            Cells::Boolean(array) => serializer.serialize_bool(array.value(row)),
-            Cells::BooleanByte(array) => serializer.serialize_bool(array.value(row) != 0),
-            Cells::Whole(whole) => match i64::try_from(whole.get(row)) {
-                Ok(number @ MIN_SAFE..=MAX_SAFE) => serializer.serialize_i64(number),
-                _ => as_text(column, row, serializer),
+            CellArray::Boolean(array) => serializer.serialize_bool(array.value(row)),
+            CellArray::BooleanByte(array) => serializer.serialize_bool(array.value(row) != 0),
+            CellArray::Integer(whole) => match i64::try_from(whole.get(row)) {
+                Ok(number) => serializer.serialize_i64(number),
+                Err(_) => as_text(column, row, serializer),
             },
-            Cells::UHuge(_) | Cells::Bignum(_) => {
+            CellArray::UHuge(_) | CellArray::Bignum(_) => {
                 let digits = column.text(row).unwrap_or_default();
                 match digits.parse() {
-                    Ok(number @ MIN_SAFE..=MAX_SAFE) => serializer.serialize_i64(number),
-                    _ => serializer.serialize_str(&digits),
+                    Ok(number) => serializer.serialize_i64(number),
+                    Err(_) => serializer.serialize_str(&digits),
                 }
             }
-            Cells::Decimal { array, scale, .. } => with(serializer, |out| number::write_decimal(out, array.value(row), *scale, false)),
-            // The double nearest to what a FLOAT prints as, so that 0.1 stays 0.1.
-            Cells::Float(array) if array.value(row).is_finite() => {
+            CellArray::Decimal { array, scale, .. } => {
+                with(serializer, |out| number::write_decimal(out, array.value(row), *scale, false))
+            }
+            // Uses the double closest to the printed FLOAT, so that 0.1 stays 0.1.
+            CellArray::Float(array) if array.value(row).is_finite() => {
                 let number = array.value(row);
-                serializer.serialize_f64(column.text(row).and_then(|digits| digits.parse().ok()).unwrap_or_else(|| number.into()))
+                serializer.serialize_f64(
+                    column
+                        .text(row)
+                        .and_then(|digits| digits.parse().ok())
+                        .unwrap_or_else(|| number.into()),
+                )
             }
-            Cells::Double(array) if array.value(row).is_finite() => serializer.serialize_f64(array.value(row)),
-            Cells::Date(array) => with(serializer, |out| time::write_date(out, array.value(row), true)),
-            Cells::TimeTz(array) => with(serializer, |out| time::write_time_tz(out, array.value(row), true)),
-            Cells::Timestamp { ticks, zoned } => {
-                with(serializer, |out| time::write_timestamp(out, ticks.values[row], ticks.per_second, *zoned, true))
+            CellArray::Double(array) if array.value(row).is_finite() => {
+                serializer.serialize_f64(array.value(row))
             }
-            Cells::Blob(bytes) => with(serializer, |out| text::write_hex(out, bytes.get(row))),
-            Cells::Json(strings) => match document(strings.get(row)) {
+            CellArray::Date(array) => {
+                with(serializer, |out| time::write_date(out, array.value(row), true))
+            }
+            CellArray::TimeTz(array) => {
+                with(serializer, |out| time::write_time_tz(out, array.value(row), true))
+            }
+            CellArray::Timestamp { ticks, zoned } => with(serializer, |out| {
+                time::write_timestamp(out, ticks.values[row], ticks.per_second, *zoned, true);
+            }),
+            CellArray::Blob(bytes) => with(serializer, |out| text::write_hex(out, bytes.get(row))),
+            CellArray::Json(strings) => match document(strings.get(row)) {
                 Some(value) => value.serialize(serializer),
                 None => serializer.serialize_str(strings.get(row)),
             },
-            Cells::List { spans, items, .. } => serializer.collect_seq(spans.get(row).map(|item| items.cell(item))),
-            Cells::Tuple(columns) => serializer.collect_seq(columns.iter().map(|column| column.cell(row))),
-            Cells::Struct(fields) => serializer.collect_map(fields.iter().map(|(name, column)| (name, column.cell(row)))),
-            Cells::Map { spans, keys, values, named: true } => {
-                let entries = spans.get(row).map(|entry| (keys.text(entry).unwrap_or_default(), values.cell(entry)));
+            CellArray::List { spans, items, .. } => {
+                serializer.collect_seq(spans.get(row).map(|item| items.cell(item)))
+            }
+            CellArray::Tuple(columns) => {
+                serializer.collect_seq(columns.iter().map(|column| column.cell(row)))
+            }
+            CellArray::Struct(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, column)| (name, column.cell(row))))
+            }
+            CellArray::Map { spans, keys, values, named: true } => {
+                let entries = spans
+                    .get(row)
+                    .map(|entry| (keys.text(entry).unwrap_or_default(), values.cell(entry)));
                 serializer.collect_map(entries)
             }
-            Cells::Map { spans, keys, values, named: false } => {
+            CellArray::Map { spans, keys, values, named: false } => {
                 let mut entries = serializer.serialize_seq(None)?;
                 for entry in spans.get(row) {
-                    entries.serialize_element(&Entry { key: keys.cell(entry), value: values.cell(entry) })?;
+                    entries.serialize_element(&ObjectEntry {
+                        key: keys.cell(entry),
+                        value: values.cell(entry),
+                    })?;
                 }
                 entries.end()
             }
-            Cells::Union { array, members } => match member(members, array.type_id(row)) {
+            CellArray::Union { array, members } => match member(members, array.type_id(row)) {
                 Some((name, column)) => {
                     let mut object = serializer.serialize_map(Some(1))?;
                     object.serialize_entry(name, &column.cell(array.value_offset(row)))?;
@@ -80,12 +100,16 @@ impl Serialize for Cell<'_, '_> {
 }
 
 #[derive(Serialize)]
-struct Entry<'c, 'a> {
+struct ObjectEntry<'c, 'a> {
     key: Cell<'c, 'a>,
     value: Cell<'c, 'a>,
 }
 
-fn as_text<S: Serializer>(column: &Column<'_>, row: usize, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(
+    column: &Column<'_>,
+    row: usize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&column.text(row).unwrap_or_default())
 }
 
@@ -95,7 +119,8 @@ fn with<S: Serializer>(serializer: S, write: impl FnOnce(&mut String)) -> Result
     serializer.serialize_str(&out)
 }
 
-/// A document, with the numbers that a double cannot hold as text; `None` when it is not JSON.
+/// Parses a document; numbers that neither 64 bits nor a double can represent become text. Returns
+/// `None` if it is not valid JSON.
 fn document(text: &str) -> Option<Value> {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
@@ -131,15 +156,19 @@ fn string_end(token: &str) -> usize {
 }
 
 fn number_end(token: &str) -> usize {
-    token.find(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | 'e' | 'E')).unwrap_or(token.len())
+    token
+        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | 'e' | 'E'))
+        .unwrap_or(token.len())
 }
 
-/// Whether a double keeps the number: whole ones as far as JavaScript counts, others up to the 17 digits that a double is written with.
+/// Returns whether the number is represented exactly: integers of 64 bits, others up to the 17
+/// digits of a double.
 fn survives(number: &str) -> bool {
     if number.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
-        return number.parse().is_ok_and(|number: i64| (MIN_SAFE..=MAX_SAFE).contains(&number));
+        return number.parse::<i64>().is_ok();
     }
     let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
+    let digits =
+        mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
     digits <= 17 && number.parse().is_ok_and(f64::is_finite)
 }

@@ -1,18 +1,21 @@
-//! How Arrow stores what a column holds, behind one way to read each kind.
+//! Arrow's storage of a column's values, with one way to read each kind.
 
 use std::ops::Range;
 
 use duckdb::arrow::{
     array::{
-        Array, ArrowPrimitiveType, AsArray, BinaryViewArray, FixedSizeBinaryArray, GenericBinaryArray, GenericStringArray, PrimitiveArray,
-        StringViewArray,
+        Array, ArrowPrimitiveType, AsArray, BinaryViewArray, FixedSizeBinaryArray,
+        GenericBinaryArray, GenericStringArray, PrimitiveArray, StringViewArray,
     },
-    datatypes::{DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
+    datatypes::{
+        DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+        UInt32Type, UInt64Type,
+    },
 };
 
-/// Whole numbers of any width up to 128 bits with sign.
+/// Integers of up to 128 bits.
 #[derive(Clone, Copy)]
-pub(super) enum Whole<'a> {
+pub(super) enum IntArray<'a> {
     I8(&'a PrimitiveArray<Int8Type>),
     I16(&'a PrimitiveArray<Int16Type>),
     I32(&'a PrimitiveArray<Int32Type>),
@@ -21,47 +24,47 @@ pub(super) enum Whole<'a> {
     U16(&'a PrimitiveArray<UInt16Type>),
     U32(&'a PrimitiveArray<UInt32Type>),
     U64(&'a PrimitiveArray<UInt64Type>),
-    Huge(Wide<'a>),
+    Huge(FixedBytes16Array<'a>),
 }
 
-/// The 16 bytes of a HUGEINT or UHUGEINT: as they are with lossless conversion, dressed as a decimal without.
+/// The 16 bytes of a HUGEINT or UHUGEINT: raw with lossless conversion, otherwise as a decimal.
 #[derive(Clone, Copy)]
-pub(super) enum Wide<'a> {
+pub(super) enum FixedBytes16Array<'a> {
     Bytes(&'a FixedSizeBinaryArray),
     Decimal(&'a PrimitiveArray<Decimal128Type>),
 }
 
-/// Times in units of a second's fraction.
+/// Times as counts of a unit of time.
 #[derive(Clone, Copy)]
-pub(super) struct Ticks<'a> {
+pub(super) struct TimestampArray<'a> {
     pub(super) values: &'a [i64],
     pub(super) per_second: i64,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Strings<'a> {
+pub(super) enum StringValues<'a> {
     Small(&'a GenericStringArray<i32>),
     Large(&'a GenericStringArray<i64>),
     View(&'a StringViewArray),
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Bytes<'a> {
+pub(super) enum BinaryValues<'a> {
     Small(&'a GenericBinaryArray<i32>),
     Large(&'a GenericBinaryArray<i64>),
     View(&'a BinaryViewArray),
     Fixed(&'a FixedSizeBinaryArray),
 }
 
-/// Which items belong to a row.
-pub(super) enum Spans<'a> {
+/// The range of items that belongs to each row.
+pub(super) enum ListOffsets<'a> {
     Small(&'a [i32]),
     Large(&'a [i64]),
     Fixed(usize),
 }
 
-impl<'a> Whole<'a> {
-    pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
+impl<'a> IntArray<'a> {
+    pub(super) fn new(array: &'a dyn Array) -> Option<Self> {
         Some(match array.data_type() {
             DataType::Int8 => Self::I8(array.as_primitive_opt()?),
             DataType::Int16 => Self::I16(array.as_primitive_opt()?),
@@ -90,7 +93,7 @@ impl<'a> Whole<'a> {
     }
 }
 
-impl Wide<'_> {
+impl FixedBytes16Array<'_> {
     pub(super) fn get(&self, row: usize) -> [u8; 16] {
         match self {
             Self::Bytes(array) => array.value(row).try_into().unwrap_or_default(),
@@ -99,8 +102,8 @@ impl Wide<'_> {
     }
 }
 
-impl<'a> Strings<'a> {
-    pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
+impl<'a> StringValues<'a> {
+    pub(super) fn new(array: &'a dyn Array) -> Option<Self> {
         Some(match array.data_type() {
             DataType::Utf8 => Self::Small(array.as_string_opt()?),
             DataType::LargeUtf8 => Self::Large(array.as_string_opt()?),
@@ -117,9 +120,13 @@ impl<'a> Strings<'a> {
         }
     }
 
-    /// The member an enum value stands for. Members stay in the array: a batch of an enum with 70,000 of them costs nothing.
-    pub(super) fn named(&self, keys: Whole<'a>, row: usize) -> &'a str {
-        usize::try_from(keys.get(row)).ok().filter(|key| *key < self.len()).map_or("", |key| self.get(key))
+    /// Returns the member that an ENUM value refers to. Members stay in the array, so a batch of an
+    /// ENUM with 70,000 members costs nothing.
+    pub(super) fn named(&self, keys: IntArray<'a>, row: usize) -> &'a str {
+        usize::try_from(keys.get(row))
+            .ok()
+            .filter(|key| *key < self.len())
+            .map_or("", |key| self.get(key))
     }
 
     fn len(&self) -> usize {
@@ -131,8 +138,8 @@ impl<'a> Strings<'a> {
     }
 }
 
-impl<'a> Bytes<'a> {
-    pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
+impl<'a> BinaryValues<'a> {
+    pub(super) fn new(array: &'a dyn Array) -> Option<Self> {
         Some(match array.data_type() {
             DataType::Binary => Self::Small(array.as_binary_opt()?),
             DataType::LargeBinary => Self::Large(array.as_binary_opt()?),
@@ -152,21 +159,29 @@ impl<'a> Bytes<'a> {
     }
 }
 
-impl Spans<'_> {
+impl ListOffsets<'_> {
     pub(super) fn get(&self, row: usize) -> Range<usize> {
-        let place = |offset: Option<i64>| offset.and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+        let place = |offset: Option<i64>| {
+            offset.and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0)
+        };
         match self {
             Self::Small(offsets) => {
-                place(offsets.get(row).map(|&offset| offset.into()))..place(offsets.get(row + 1).map(|&offset| offset.into()))
+                place(offsets.get(row).map(|&offset| offset.into()))
+                    ..place(offsets.get(row + 1).map(|&offset| offset.into()))
             }
-            Self::Large(offsets) => place(offsets.get(row).copied())..place(offsets.get(row + 1).copied()),
+            Self::Large(offsets) => {
+                place(offsets.get(row).copied())..place(offsets.get(row + 1).copied())
+            }
             Self::Fixed(size) => row * size..(row + 1) * size,
         }
     }
 }
 
-impl<'a> Ticks<'a> {
-    pub(super) fn of<T: ArrowPrimitiveType<Native = i64>>(array: &'a dyn Array, per_second: i64) -> Option<Self> {
+impl<'a> TimestampArray<'a> {
+    pub(super) fn new<T: ArrowPrimitiveType<Native = i64>>(
+        array: &'a dyn Array,
+        per_second: i64,
+    ) -> Option<Self> {
         Some(Self { values: array.as_primitive_opt::<T>()?.values(), per_second })
     }
 }

@@ -1,13 +1,18 @@
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use duckdb::{Config, Connection};
 use serde_json::{Value, json};
 
 use super::*;
 
-/// A database that hands over its types whole, as the reader's does.
+/// Opens a database with lossless types, as the reader does.
 fn lossless() -> Connection {
-    open(Config::default().with(LOSSLESS.0, LOSSLESS.1).unwrap())
+    open(Config::default().with(LOSSLESS_SETTING.0, LOSSLESS_SETTING.1).unwrap())
 }
 
 fn open(config: Config) -> Connection {
@@ -16,52 +21,61 @@ fn open(config: Config) -> Connection {
     connection
 }
 
-/// An answer, by column and row.
-struct Answer {
+/// A result, by column and row.
+struct TestResult {
     fields: Vec<Field>,
     texts: Vec<Vec<Option<String>>>,
     values: Vec<Vec<Value>>,
     serialized: Vec<Vec<String>>,
 }
 
-fn ask(connection: &Connection, sql: &str) -> Answer {
+fn query(connection: &Connection, sql: &str) -> TestResult {
     let mut statement = connection.prepare(sql).unwrap();
     let schema = statement.stream_arrow([]).unwrap().get_schema();
     let fields = fields(&schema, &statement);
     let count = fields.len();
-    let mut answer = Answer { fields, texts: vec![vec![]; count], values: vec![vec![]; count], serialized: vec![vec![]; count] };
+    let mut result = TestResult {
+        fields,
+        texts: vec![vec![]; count],
+        values: vec![vec![]; count],
+        serialized: vec![vec![]; count],
+    };
     while let Some(rows) = statement.step().unwrap() {
         let batch = RecordBatch::from(&rows);
-        for (index, column) in columns(&answer.fields, &batch).iter().enumerate() {
+        for (index, column) in columns(&result.fields, &batch).iter().enumerate() {
             for row in 0..column.len() {
-                answer.texts[index].push(column.text(row).map(std::borrow::Cow::into_owned));
-                answer.values[index].push(column.json(row));
-                answer.serialized[index].push(serde_json::to_string(&column.cell(row)).unwrap());
+                result.texts[index].push(column.text(row).map(std::borrow::Cow::into_owned));
+                result.values[index].push(column.json(row));
+                result.serialized[index].push(serde_json::to_string(&column.cell(row)).unwrap());
             }
         }
     }
-    answer
+    result
 }
 
-/// The text and the JSON of one value.
+/// Returns the text and the JSON of one value.
 fn one(expression: &str) -> (Option<String>, Value) {
-    let mut answer = ask(&lossless(), &format!("SELECT {expression}"));
-    (answer.texts[0].remove(0), answer.values[0].remove(0))
+    let mut result = query(&lossless(), &format!("SELECT {expression}"));
+    (result.texts[0].remove(0), result.values[0].remove(0))
 }
 
 fn json_of(expression: &str) -> Value {
     one(expression).1
 }
 
-/// The first value of `from` whose text is not what DuckDB's own cast says.
+/// Returns the first value of `from` whose text differs from that of DuckDB's own cast.
 fn difference(connection: &Connection, from: &str) -> Option<String> {
-    let answer = ask(connection, &format!("SELECT * FROM {from}"));
-    let said = ask(connection, &format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {from}"));
-    let columns = answer.fields.iter().zip(answer.texts.iter().zip(&said.texts));
+    let result = query(connection, &format!("SELECT * FROM {from}"));
+    let printed = query(connection, &format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {from}"));
+    let columns = result.fields.iter().zip(result.texts.iter().zip(&printed.texts));
     columns
-        .flat_map(|(field, (ours, theirs))| ours.iter().zip(theirs).map(move |(ours, theirs)| (field, ours, theirs)))
+        .flat_map(|(field, (ours, theirs))| {
+            ours.iter().zip(theirs).map(move |(ours, theirs)| (field, ours, theirs))
+        })
         .find(|(_, ours, theirs)| ours != theirs)
-        .map(|(field, ours, theirs)| format!("{} {}: {ours:?}, DuckDB says {theirs:?}", field.name, field.data_type))
+        .map(|(field, ours, theirs)| {
+            format!("{} {}: {ours:?}, DuckDB says {theirs:?}", field.name, field.data_type)
+        })
 }
 
 fn compare(connection: &Connection, from: &str) {
@@ -82,24 +96,41 @@ fn without_the_lossless_setting_only_the_offset_of_a_time_is_missing() {
         &connection,
         "(SELECT [uhugeint] AS u, {'h': hugeint, 'u': uuid, 'b': bit, 'n': bignum} AS s, MAP {uuid: bit} AS m FROM test_all_types() WHERE uuid IS NOT NULL)",
     );
-    assert_eq!(ask(&connection, "SELECT '10:00:00+02'::TIMETZ").texts[0][0].as_deref(), Some("10:00:00"));
+    assert_eq!(
+        query(&connection, "SELECT '10:00:00+02'::TIMETZ").texts[0][0].as_deref(),
+        Some("10:00:00")
+    );
 }
 
 #[test]
 fn every_type_is_called_what_duckdb_calls_it() {
     for connection in [lossless(), open(Config::default())] {
-        let answer = ask(&connection, "FROM test_all_types()");
-        let said = ask(&connection, "SELECT column_name, column_type FROM (DESCRIBE FROM test_all_types())");
-        for (index, field) in answer.fields.iter().enumerate() {
-            // The members of an enum come with its values only, and DuckDB quotes more words than need it.
-            let theirs = said.texts[1][index].clone().unwrap().replace("\"name\"", "name");
+        let result = query(&connection, "FROM test_all_types()");
+        let printed = query(
+            &connection,
+            "SELECT column_name, column_type FROM (DESCRIBE FROM test_all_types())",
+        );
+        for (index, field) in result.fields.iter().enumerate() {
+            // Arrow provides the members of an ENUM only with its values, and DuckDB quotes more
+            // words than necessary.
+            let theirs = printed.texts[1][index].clone().unwrap().replace("\"name\"", "name");
             let theirs = if theirs.starts_with("ENUM(") { "ENUM".to_owned() } else { theirs };
-            assert_eq!((&field.name, field.data_type.to_string()), (said.texts[0][index].as_ref().unwrap(), theirs));
+            assert_eq!(
+                (&field.name, field.data_type.to_string()),
+                (printed.texts[0][index].as_ref().unwrap(), theirs)
+            );
         }
     }
-    let answer = ask(&lossless(), "SELECT {'a b': 1, 'select': [[1.5]], 'J': '1'::JSON} AS s, NULL AS n");
-    assert_eq!(answer.fields[0].data_type.to_string(), r#"STRUCT("a b" INTEGER, "select" DECIMAL(2,1)[][], J JSON)"#);
-    assert_eq!(serde_json::to_value(&answer.fields[1]).unwrap(), json!({"name": "n", "type": "\"NULL\""}));
+    let result =
+        query(&lossless(), "SELECT {'a b': 1, 'select': [[1.5]], 'J': '1'::JSON} AS s, NULL AS n");
+    assert_eq!(
+        result.fields[0].data_type.to_string(),
+        r#"STRUCT("a b" INTEGER, "select" DECIMAL(2,1)[][], J JSON)"#
+    );
+    assert_eq!(
+        serde_json::to_value(&result.fields[1]).unwrap(),
+        json!({"name": "n", "type": "\"NULL\""})
+    );
 }
 
 #[test]
@@ -168,7 +199,9 @@ fn thousands_of_random_values_read_as_duckdb_prints_them() {
     let mut differences = Vec::new();
     for column in columns {
         let (expression, name) = column.rsplit_once(" AS ").unwrap();
-        let made = format!("SELECT CASE WHEN i % 50 = 49 THEN NULL ELSE {expression} END AS {name} FROM range(3000) t(i)");
+        let made = format!(
+            "SELECT CASE WHEN i % 50 = 49 THEN NULL ELSE {expression} END AS {name} FROM range(3000) t(i)"
+        );
         connection
             .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE made AS {made}"))
             .unwrap_or_else(|error| panic!("{column}: {error}"));
@@ -182,11 +215,18 @@ fn json_keeps_every_integer_whole() {
     let shown = |expression: &str| json_of(expression).to_string();
     assert_eq!(shown("9007199254740991"), "9007199254740991");
     assert_eq!(shown("-9007199254740991"), "-9007199254740991");
-    assert_eq!(shown("9007199254740992"), r#""9007199254740992""#);
-    assert_eq!(shown("-9007199254740993"), r#""-9007199254740993""#);
+    assert_eq!(shown("9007199254740993"), "9007199254740993");
+    assert_eq!(shown("-9223372036854775808"), "-9223372036854775808");
+    assert_eq!(shown("9223372036854775808"), r#""9223372036854775808""#);
     assert_eq!(shown("18446744073709551615::UBIGINT"), r#""18446744073709551615""#);
-    assert_eq!(shown("340282366920938463463374607431768211455::UHUGEINT"), r#""340282366920938463463374607431768211455""#);
-    assert_eq!(shown("'-170141183460469231731687303715884105728'::HUGEINT"), r#""-170141183460469231731687303715884105728""#);
+    assert_eq!(
+        shown("340282366920938463463374607431768211455::UHUGEINT"),
+        r#""340282366920938463463374607431768211455""#
+    );
+    assert_eq!(
+        shown("'-170141183460469231731687303715884105728'::HUGEINT"),
+        r#""-170141183460469231731687303715884105728""#
+    );
     assert_eq!(shown("[7::UHUGEINT, 7::HUGEINT::UHUGEINT]"), "[7,7]");
     assert_eq!(shown("'12'::BIGNUM"), "12");
     assert_eq!(shown("('1' || repeat('0', 40))::BIGNUM"), format!("\"1{}\"", "0".repeat(40)));
@@ -194,49 +234,80 @@ fn json_keeps_every_integer_whole() {
 
 #[test]
 fn json_keeps_every_decimal_and_every_float() {
-    assert_eq!(json_of("-1234567890123456789012345678.0123456789::DECIMAL(38, 10)"), json!("-1234567890123456789012345678.0123456789"));
+    assert_eq!(
+        json_of("-1234567890123456789012345678.0123456789::DECIMAL(38, 10)"),
+        json!("-1234567890123456789012345678.0123456789")
+    );
     assert_eq!(json_of("-0.5::DECIMAL(38, 10)"), json!("-0.5000000000"));
     assert_eq!(json_of("0.25::DECIMAL(2, 2)"), json!("0.25"));
     assert_eq!(json_of("0.1::FLOAT").to_string(), "0.1");
-    assert_eq!(json_of("[1.5e300, 'nan', 'inf', '-inf']::DOUBLE[]"), json!([1.5e300, "nan", "inf", "-inf"]));
+    assert_eq!(
+        json_of("[1.5e300, 'nan', 'inf', '-inf']::DOUBLE[]"),
+        json!([1.5e300, "nan", "inf", "-inf"])
+    );
     assert_eq!(json_of("['nan', '-inf']::FLOAT[]"), json!(["nan", "-inf"]));
 }
 
 #[test]
 fn json_dates_are_iso_8601_before_year_one_and_beyond_9999_too() {
     let dates = "['2026-11-21', '0044-03-15 (BC)', '0001-01-01 (BC)', '12026-01-02', 'infinity', '-infinity', NULL]::DATE[]";
-    let iso = json!(["2026-11-21", "-000043-03-15", "0000-01-01", "+012026-01-02", "infinity", "-infinity", null]);
+    let iso = json!([
+        "2026-11-21",
+        "-000043-03-15",
+        "0000-01-01",
+        "+012026-01-02",
+        "infinity",
+        "-infinity",
+        null
+    ]);
     assert_eq!(json_of(dates), iso);
     assert_eq!(json_of("TIMESTAMP '2026-11-21 10:00:00.5'"), json!("2026-11-21T10:00:00.5"));
-    assert_eq!(json_of("'2026-11-21 10:00:00+02'::TIMESTAMPTZ"), json!("2026-11-21T08:00:00+00:00"));
-    assert_eq!(json_of("'2026-11-21 10:00:00.123456789'::TIMESTAMP_NS"), json!("2026-11-21T10:00:00.123456789"));
+    assert_eq!(
+        json_of("'2026-11-21 10:00:00+02'::TIMESTAMPTZ"),
+        json!("2026-11-21T08:00:00+00:00")
+    );
+    assert_eq!(
+        json_of("'2026-11-21 10:00:00.123456789'::TIMESTAMP_NS"),
+        json!("2026-11-21T10:00:00.123456789")
+    );
     assert_eq!(json_of("'10:00:00+02'::TIMETZ"), json!("10:00:00+02:00"));
-    assert_eq!(json_of("['infinity', '-infinity']::TIMESTAMP_S[]"), json!(["infinity", "-infinity"]));
+    assert_eq!(
+        json_of("['infinity', '-infinity']::TIMESTAMP_S[]"),
+        json!(["infinity", "-infinity"])
+    );
     assert_eq!(json_of("TIME '24:00:00'"), json!("24:00:00"));
 }
 
 #[test]
 fn json_has_the_shape_of_nested_values() {
     assert_eq!(
-        json_of("[{'m': MAP {'a': 1, 'b': NULL}, 'n': NULL}, NULL, {'m': MAP {}, 'n': [[], [NULL]]}]"),
+        json_of(
+            "[{'m': MAP {'a': 1, 'b': NULL}, 'n': NULL}, NULL, {'m': MAP {}, 'n': [[], [NULL]]}]"
+        ),
         json!([{"m": {"a": 1, "b": null}, "n": null}, null, {"m": {}, "n": [[], [null]]}])
     );
-    assert_eq!(json_of("MAP {1: 'x', 2: NULL}"), json!([{"key": 1, "value": "x"}, {"key": 2, "value": null}]));
+    assert_eq!(
+        json_of("MAP {1: 'x', 2: NULL}"),
+        json!([{"key": 1, "value": "x"}, {"key": 2, "value": null}])
+    );
     assert_eq!(json_of("row(1, 'x', NULL)"), json!([1, "x", null]));
     assert_eq!(json_of("union_value(price := 1.50)"), json!({"price": "1.50"}));
     assert_eq!(json_of("union_value(price := NULL::INT)"), Value::Null);
     assert_eq!(json_of("[1, 2, 3]::TINYINT[3]"), json!([1, 2, 3]));
     assert_eq!(json_of("['x'::ENUM('x', 'y'), NULL]"), json!(["x", null]));
     assert_eq!(json_of("[[true, false], [], NULL]"), json!([[true, false], [], null]));
-    let answer = ask(&lossless(), "SELECT {'z': 1, 'a': {'y': 2, 'b': 3}}");
-    assert_eq!(answer.serialized[0][0], r#"{"z":1,"a":{"y":2,"b":3}}"#);
+    let result = query(&lossless(), "SELECT {'z': 1, 'a': {'y': 2, 'b': 3}}");
+    assert_eq!(result.serialized[0][0], r#"{"z":1,"a":{"y":2,"b":3}}"#);
 }
 
 #[test]
 fn json_has_a_text_for_everything_else() {
     assert_eq!(json_of(r"'\x00\xFFa'::BLOB"), json!("00ff61"));
     assert_eq!(json_of("'10101'::BIT"), json!("10101"));
-    assert_eq!(json_of("'00000000-0000-0000-0000-00000000abcd'::UUID"), json!("00000000-0000-0000-0000-00000000abcd"));
+    assert_eq!(
+        json_of("'00000000-0000-0000-0000-00000000abcd'::UUID"),
+        json!("00000000-0000-0000-0000-00000000abcd")
+    );
     assert_eq!(json_of("INTERVAL '1 month 2 days 3 seconds'"), json!("1 month 2 days 00:00:03"));
     assert_eq!(json_of("'MULTIPOINT (1 2, EMPTY)'::GEOMETRY"), json!("MULTIPOINT (1 2, EMPTY)"));
     assert_eq!(json_of("'it''s \"x\"'"), json!("it's \"x\""));
@@ -259,15 +330,19 @@ fn types_are_right_with_bound_values() {
     let connection = lossless();
     let mut statement = connection.prepare("SELECT ? AS x, row(?, 1) AS t").unwrap();
     let schema = statement.stream_arrow(duckdb::params![12_i128, "x"]).unwrap().get_schema();
-    let types: Vec<_> = fields(&schema, &statement).iter().map(|field| field.data_type.to_string()).collect();
+    let types: Vec<_> =
+        fields(&schema, &statement).iter().map(|field| field.data_type.to_string()).collect();
     assert_eq!(types, ["HUGEINT", "TUPLE(VARCHAR, INTEGER)"]);
 }
 
 #[test]
 fn an_interval_is_right_as_far_as_arrow_carries_it() {
-    // DuckDB hands over nanoseconds in 64 bits; one microsecond more and it wraps around without a word.
+    // DuckDB converts to 64-bit nanoseconds; one more microsecond would overflow silently.
     compare(&lossless(), "(SELECT to_microseconds(unnest([9223372036854775, -9223372036854775])))");
-    assert_eq!(one("to_years(178956970) + to_days(2147483647)").0.as_deref(), Some("178956970 years 2147483647 days"));
+    assert_eq!(
+        one("to_years(178956970) + to_days(2147483647)").0.as_deref(),
+        Some("178956970 years 2147483647 days")
+    );
 }
 
 #[test]
@@ -276,15 +351,26 @@ fn a_column_read_as_the_wrong_type_shows_something_and_never_panics() {
     for sql in ["FROM test_all_types()", "SELECT COLUMNS(*)::VARCHAR FROM test_all_types()"] {
         let mut statement = connection.prepare(sql).unwrap();
         let schema = statement.stream_arrow([]).unwrap().get_schema();
-        let mut types: Vec<_> = fields(&schema, &statement).into_iter().map(|field| field.data_type).collect();
-        types.extend([DuckType::Json, DuckType::Null, DuckType::Other("?".to_owned()), DuckType::Tuple(vec![DuckType::Geometry])]);
+        let mut types: Vec<_> =
+            fields(&schema, &statement).into_iter().map(|field| field.data_type).collect();
+        types.extend([
+            DuckType::Json,
+            DuckType::Null,
+            DuckType::Other("?".to_owned()),
+            DuckType::Tuple(vec![DuckType::Geometry]),
+        ]);
         let batch = RecordBatch::from(&statement.step().unwrap().unwrap());
         for array in batch.columns() {
             for data_type in &types {
                 let column = Column::new(data_type, array.as_ref());
                 for row in 0..=column.len() {
                     assert_eq!(column.text(row).is_none(), column.is_null(row));
-                    let _ = (column.json(row), column.number(row), column.millis(row), column.human(row, Format::Compact));
+                    let _ = (
+                        column.json(row),
+                        column.number(row),
+                        column.millis(row),
+                        column.format(row, Format::Compact),
+                    );
                 }
             }
         }
@@ -300,8 +386,12 @@ fn broken_geometry_shows_its_bytes() {
     };
     assert_eq!(shown(&[]), "");
     assert_eq!(shown(&[1, 2, 0, 0, 0, 255, 255, 255, 255]), "0102000000ffffffff");
-    assert_eq!(shown(&[0, 0, 0, 0, 1, 0x3F, 0xF0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0]), "POINT (1 2)");
-    let nested: Vec<u8> = std::iter::repeat_n([1, 7, 0, 0, 0, 1, 0, 0, 0], 100_000).flatten().collect();
+    assert_eq!(
+        shown(&[0, 0, 0, 0, 1, 0x3F, 0xF0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0]),
+        "POINT (1 2)"
+    );
+    let nested: Vec<u8> =
+        std::iter::repeat_n([1, 7, 0, 0, 0, 1, 0, 0, 0], 100_000).flatten().collect();
     assert!(shown(&nested).starts_with("0107"));
 }
 
@@ -309,30 +399,95 @@ fn broken_geometry_shows_its_bytes() {
 fn numbers_are_shown_the_way_their_format_says() {
     let shown = |name: &str, numbers: &[f64]| -> Vec<String> {
         let format: Format = name.parse().unwrap();
-        numbers.iter().map(|number| human(*number, format)).collect()
+        numbers.iter().map(|number| format_number(*number, format)).collect()
     };
-    assert_eq!(shown("plain", &[1234.5, 3.0, -0.1, 1e20, f64::NAN, f64::NEG_INFINITY]), ["1234.5", "3", "-0.1", "1e+20", "nan", "-inf"]);
-    assert_eq!(shown("integer", &[1234.5, -1_234_567.0, -0.4, 999.6]), ["1,234", "-1,234,567", "0", "1,000"]);
-    assert_eq!(shown("decimal", &[1234.5, -0.004, 0.005_1]), ["1,234.50", "0.00", "0.01"]);
-    assert_eq!(shown("decimal.1", &[1234.56]), ["1,234.6"]);
-    assert_eq!(shown("percent", &[0.5, -0.123]), ["50 %", "-12 %"]);
-    assert_eq!(shown("percent.1", &[0.1234, 12.0]), ["12.3 %", "1,200.0 %"]);
     assert_eq!(
-        shown("compact", &[0.0, 0.5, 12.34, 999.4, 999.6, 1_000.0, 1_234.0, 45_600_000.0, -999_999.0, 7.89e11, 1e15, 1e18]),
-        ["0", "0.5", "12.3", "999", "1 k", "1 k", "1.23 k", "45.6 M", "-1 M", "789 B", "1,000 T", "1,000,000 T"]
+        shown("plain", &[1234.5, 3.0, -0.1, 1e20, f64::NAN, f64::NEG_INFINITY]),
+        ["1234.5", "3", "-0.1", "1e+20", "nan", "-inf"]
+    );
+    assert_eq!(
+        shown("integer", &[1234.5, -1_234_567.0, -0.4, 999.6]),
+        ["1,234", "−1,234,567", "−0.4", "1,000"]
+    );
+    assert_eq!(shown("decimal", &[1234.5, -0.004, 0.005_1]), ["1,234.50", "−0.004", "0.01"]);
+    assert_eq!(shown("decimal.1", &[1234.56]), ["1,234.6"]);
+    assert_eq!(shown("percent", &[0.5, -0.123]), ["50%", "−12%"]);
+    assert_eq!(shown("percent.1", &[0.1234, 12.0]), ["12.3%", "1,200.0%"]);
+    assert_eq!(
+        shown(
+            "compact",
+            &[
+                0.0,
+                0.5,
+                12.34,
+                999.4,
+                999.6,
+                1_000.0,
+                1_234.0,
+                45_600_000.0,
+                -999_999.0,
+                7.89e11,
+                1e15,
+                1e18
+            ]
+        ),
+        [
+            "0", "0.5", "12.3", "999", "1 k", "1 k", "1.23 k", "45.6 M", "−1 M", "789 B",
+            "1,000 T", "1e18"
+        ]
     );
     assert_eq!(shown("year", &[2026.0]), ["2026"]);
 }
 
 #[test]
+fn a_number_is_never_shown_as_the_zero_that_it_is_not_nor_with_digits_nobody_reads() {
+    let shown = |name: &str, number: f64| format_number(number, name.parse().unwrap());
+    assert_eq!(shown("decimal", 0.000_120), "0.00012");
+    assert_eq!(shown("decimal", -0.000_121_3), "−0.00012");
+    assert_eq!(shown("percent.1", 0.000_01), "0.001%");
+    assert_eq!(shown("integer", 0.3), "0.3");
+    assert_eq!(shown("decimal", 1e-300), "1e−300");
+    assert_eq!(shown("decimal", 1e300), "1e300");
+    assert_eq!(shown("integer", 1.234_56e20), "1.2346e20");
+    assert_eq!(shown("decimal", 0.0), "0.00");
+    assert_eq!(shown("compact.3", 12_345_678.0), "12.346 M");
+}
+
+#[test]
+fn a_moment_with_a_zone_says_it() {
+    let connection = lossless();
+    let sql = "SELECT '2024-10-27 01:30:05.25+00'::TIMESTAMPTZ AS a, '2024-10-27 01:30:05.25'::TIMESTAMP AS b";
+    let mut statement = connection.prepare(sql).unwrap();
+    let schema = statement.stream_arrow([]).unwrap().get_schema();
+    let batch = RecordBatch::from(&statement.step().unwrap().unwrap());
+    let columns = columns(&fields(&schema, &statement), &batch);
+    let shown = |column: usize, format| columns[column].format(0, format).unwrap().into_owned();
+    assert_eq!(shown(0, Format::Time), "2024-10-27 01:30 UTC");
+    assert_eq!(shown(0, Format::Date), "2024-10-27");
+    assert_eq!(shown(1, Format::Second), "2024-10-27 01:30:05");
+    assert_eq!(shown(1, Format::Millisecond), "2024-10-27 01:30:05.250");
+}
+
+#[test]
 fn dates_are_shown_the_way_their_format_says() {
-    let shown = |millis: i64| ["date", "time", "month", "year", "plain"].map(|name| human_time(millis, name.parse().unwrap()));
-    assert_eq!(shown(1_795_255_500_000), ["2026-11-21", "2026-11-21 10:05", "Nov 2026", "2026", "2026-11-21 10:05:00"]);
-    assert_eq!(shown(-1), ["1969-12-31", "1969-12-31 23:59", "Dec 1969", "1969", "1969-12-31 23:59:59.999"]);
-    assert_eq!(human_time(-63_500_000_000_000, Format::Month), "Oct 44 BC");
-    let months: Vec<_> = (0..12).map(|month| human_time(month * 2_629_800_000 + 86_400_000, Format::Month)[..3].to_owned()).collect();
+    let shown = |millis: i64| {
+        ["date", "time", "month", "year", "plain"]
+            .map(|name| format_time(millis, name.parse().unwrap()))
+    };
+    assert_eq!(
+        shown(1_795_255_500_000),
+        ["2026-11-21", "2026-11-21 10:05", "Nov 2026", "2026", "2026-11-21 10:05:00"]
+    );
+    assert_eq!(
+        shown(-1),
+        ["1969-12-31", "1969-12-31 23:59", "Dec 1969", "1969", "1969-12-31 23:59:59.999"]
+    );
+    assert_eq!(format_time(-63_500_000_000_000, Format::Month), "Oct 44 BC");
+    let months: Vec<_> = (0..12)
+        .map(|month| format_time(month * 2_629_800_000 + 86_400_000, Format::Month)[..3].to_owned())
+        .collect();
     assert_eq!(months.join(" "), "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec");
-    let _ = human_time(i64::MIN, Format::Time);
+    let _ = format_time(i64::MIN, Format::Time);
 }
 
 #[test]
@@ -343,15 +498,22 @@ fn cells_are_shown_exactly_however_large_they_are() {
         let schema = statement.stream_arrow([]).unwrap().get_schema();
         let batch = RecordBatch::from(&statement.step().unwrap().unwrap());
         let column = &columns(&fields(&schema, &statement), &batch)[0];
-        column.human(0, name.parse().unwrap()).map(std::borrow::Cow::into_owned).unwrap_or_default()
+        column
+            .format(0, name.parse().unwrap())
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default()
     };
     assert_eq!(shown("9007199254740993", "integer"), "9,007,199,254,740,993");
-    assert_eq!(shown("12345678901234567890123456.785::DECIMAL(38, 3)", "decimal"), "12,345,678,901,234,567,890,123,456.79");
-    assert_eq!(shown("-0.004::DECIMAL(9, 3)", "decimal"), "0.00");
+    assert_eq!(
+        shown("12345678901234567890123456.785::DECIMAL(38, 3)", "decimal"),
+        "12,345,678,901,234,567,890,123,456.79"
+    );
+    assert_eq!(shown("-0.004::DECIMAL(9, 3)", "decimal"), "−0.004");
+    assert_eq!(shown("0.000::DECIMAL(9, 3)", "decimal"), "0.00");
     assert_eq!(shown("1.5::DECIMAL(9, 1)", "decimal.3"), "1.500");
     assert_eq!(shown("2.5::DECIMAL(9, 1)", "integer"), "3");
-    assert_eq!(shown("0.1235::DECIMAL(9, 4)", "percent.1"), "12.4 %");
-    assert_eq!(shown("2::INT", "percent"), "200 %");
+    assert_eq!(shown("0.1235::DECIMAL(9, 4)", "percent.1"), "12.4%");
+    assert_eq!(shown("2::INT", "percent"), "200%");
     assert_eq!(shown("1234567.89::DECIMAL(9, 2)", "compact"), "1.23 M");
     assert_eq!(shown("2026::SMALLINT", "year"), "2026");
     assert_eq!(shown("3.0::DOUBLE", "plain"), "3");
@@ -359,17 +521,37 @@ fn cells_are_shown_exactly_however_large_they_are() {
     assert_eq!(shown("DATE '2026-11-21'", "plain"), "2026-11-21");
     assert_eq!(shown("DATE 'infinity'", "month"), "infinity");
     assert_eq!(shown("'text'", "month"), "text");
-    assert_eq!(shown("170141183460469231731687303715884105727::HUGEINT", "percent"), "170141183460469231731687303715884105727");
+    assert_eq!(
+        shown("170141183460469231731687303715884105727::HUGEINT", "percent"),
+        "170141183460469231731687303715884105727"
+    );
 }
 
 #[test]
 fn a_mistyped_format_is_named_and_the_right_one_suggested() {
     let error = "intege".parse::<Format>().unwrap_err().to_string();
-    assert!(error.starts_with(r#"unknown format "intege"; did you mean "integer"?; known are plain,"#), "{error}");
+    assert!(
+        error.starts_with(r#"unknown format "intege"; did you mean "integer"?; known are plain,"#),
+        "{error}"
+    );
     for wrong in ["", "decimal.", "decimal.99", "plain.2", "percent.x", "Integer"] {
         assert!(wrong.parse::<Format>().is_err(), "{wrong}");
     }
-    for right in ["plain", "integer", "decimal.3", "percent.0", "compact", "date", "time", "month", "year"] {
+    for right in [
+        "plain",
+        "integer",
+        "decimal.3",
+        "percent.0",
+        "compact",
+        "compact.2",
+        "scientific.2",
+        "date",
+        "time",
+        "second",
+        "millisecond",
+        "month",
+        "year",
+    ] {
         assert_eq!(right.parse::<Format>().unwrap().to_string(), right);
     }
 }

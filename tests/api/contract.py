@@ -1,7 +1,7 @@
-"""schemathesis asks the API everything that its OpenAPI document allows, and much that it does not: python contract.py path/to/materia
+"""Tests the API with schemathesis, with requests that its OpenAPI document allows and many that it does not: python contract.py path/to/materia
 
-Wants schemathesis. Its check that whatever fits the document is answered with success is left out: what a filter's value may be (a number that
-fits its column, a day that exists) is more than JSON Schema can say, and a wrong one is refused with a problem document.
+Requires schemathesis. Its check that every request that matches the document succeeds is disabled: JSON Schema cannot express the valid values of a
+filter (a number in the range of its column, a date that exists), and an invalid one is refused with a problem document.
 """
 
 import pathlib

@@ -1,7 +1,7 @@
 """Ten million rows through the site: python large.py path/to/materia [rows]
 
-Wants duckdb. Prints, for each format, how fast a download is against DuckDB's own COPY of the same table to a file of that format in the same
-run, and how much memory of the server grew meanwhile; then lets twenty downloads run side by side while exports are published.
+Requires duckdb. Prints, for each format, the speed of a download compared with DuckDB's own COPY of the same table to a file of that format in the same
+run, and the growth of the server's memory; then runs twenty concurrent downloads while exports are published.
 """
 
 import concurrent.futures
@@ -27,7 +27,7 @@ def make(path, run=1):
                 f"""CREATE TABLE serving.big AS SELECT i AS id, DATE '1960-01-01' + (i % 24000)::INTEGER AS day, 'country ' || (i % 200) AS country,
                     (hash(i) % 100000) / 1000.0 AS price, (hash(i + 1) % 1000000)::DECIMAL(18, 3) AS bags, i % 3 = 0 AS flag FROM range({ROWS}) AS t(i)"""
             )
-        # Every row carries the number of its export: a mixture would show.
+        # Every row has the number of its export, which reveals mixtures.
         connection.execute(f"CREATE TABLE serving.small AS SELECT i AS id, {run} AS run, 'text ' || i AS word FROM range({SMALL}) AS t(i)")
 
 
@@ -37,7 +37,7 @@ key = site.key()
 
 
 def memory():
-    """Resident memory of the server, in MB: now, and the most since it was last reset."""
+    """Returns the resident memory of the server in MB: current, and maximum since the last reset."""
     status = pathlib.Path(f"/proc/{site.server.pid}/status").read_text()
     told = dict(line.split(":", 1) for line in status.splitlines())
     return int(told["VmRSS"].split()[0]) / 1024, int(told["VmHWM"].split()[0]) / 1024
@@ -67,7 +67,7 @@ download("small", "csv")
 for format, options, least in [("csv", "FORMAT csv", 0.5), ("parquet", "FORMAT parquet", 0.5), ("jsonl", "FORMAT json", 0), ("arrow", None, 0)]:
 
     def is_fast():
-        # What DuckDB itself keeps of the file is there before.
+        # Fills DuckDB's own cache of the file first.
         download("big", "parquet") if format == "csv" else None
         pathlib.Path(f"/proc/{site.server.pid}/clear_refs").write_text("5")
         before = memory()[0]

@@ -1,4 +1,4 @@
-"""A site of its own for the checks in this folder: a served file, accounts, a key."""
+"""A separate site for the checks in this folder: a served file, accounts, a key."""
 
 import atexit
 import http.cookiejar
@@ -16,7 +16,7 @@ import urllib.request
 
 
 class Site:
-    """Serves `lakehouse` (a path, made by `make(connection)`), or the sample figures."""
+    """Serves `lakehouse` (a path, created by `make(connection)`), or the sample figures."""
 
     def __init__(self, materia, make=None, settings=""):
         self.materia = str(pathlib.Path(materia).resolve())
@@ -61,7 +61,7 @@ class Site:
             time.sleep(0.05)
 
     def key(self, email="pro@example.test"):
-        """Makes a key as the settings page does."""
+        """Creates a key as the settings page does."""
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
         opener.open(f"{self.base}/auth/dev-login?email={email}").read()
         form = urllib.parse.urlencode({"key-name": "checks", "days": "30"}).encode()
@@ -78,7 +78,7 @@ class Site:
 
 
 class Checks:
-    """Prints a line for each promise; `end` ends with 1 when one was broken."""
+    """Prints a line for each guarantee; `end` exits with 1 if one was violated."""
 
     def __init__(self):
         self.broken = 0

@@ -1,8 +1,8 @@
-// What the scripts that drive a browser share.
+// Shared helpers of the scripts that drive a browser.
 import { createServer } from 'node:net';
 import { chromium } from 'playwright-core';
 
-/** A port on which nobody listens. */
+/** Returns a free port. */
 export function freePort() {
   return new Promise((done) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
@@ -12,7 +12,7 @@ export function freePort() {
   });
 }
 
-/** Waits until `holds` gives something, at most so many milliseconds, and returns it. */
+/** Waits until `holds` returns a truthy value, up to a number of milliseconds, and returns it. */
 export async function eventually(what, holds, most = 20000) {
   const deadline = Date.now() + most;
   for (;;) {
@@ -23,8 +23,27 @@ export async function eventually(what, holds, most = 20000) {
   }
 }
 
-/** Chromium without a window, that asks nothing of the network by itself. CHROMIUM names it. */
+/** Starts headless Chromium without background network requests. CHROMIUM names it. */
 export function openBrowser() {
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args });
+}
+
+let broken = 0;
+
+/** Runs a check and prints a line for it; a check that throws has failed, and the others continue. */
+export async function promise(what, check) {
+  const begun = Date.now();
+  try {
+    await check();
+    console.log(`ok      ${what} (${Date.now() - begun} ms)`);
+  } catch (error) {
+    broken++;
+    console.log(`BROKEN  ${what}: ${error.message}`);
+  }
+}
+
+/** The number of violated guarantees so far. */
+export function brokenPromises() {
+  return broken;
 }

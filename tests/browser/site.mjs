@@ -1,13 +1,13 @@
 // The site in headless Chromium: node site.mjs path/to/materia
 //
-// Makes sample figures in a folder of its own, serves them, and does what customers do. Prints a line for each promise; ends with 1 when one is broken.
-// SHOTS=folder keeps screenshots to look at. CHROMIUM names the browser, /usr/bin/chromium by default.
+// Creates sample figures in a temporary folder, serves them, and acts like customers. Prints a line for each guarantee; exits with 1 if one is violated.
+// SHOTS=folder saves screenshots. CHROMIUM names the browser, /usr/bin/chromium by default.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { eventually, freePort, openBrowser } from './common.mjs';
+import { brokenPromises, eventually, freePort, openBrowser, promise } from './common.mjs';
 
 const materia = resolve(process.argv[2] ?? 'materia');
 const shots = process.env.SHOTS;
@@ -19,22 +19,12 @@ const base = `http://127.0.0.1:${port}`;
 const metrics = `127.0.0.1:${await freePort()}`;
 const env = { ...process.env, DEBUG: 'true', BASE_URL: base, ADMIN_EMAILS: 'admin@example.test', MATERIA_REQUESTS_PER_MINUTE: '0', MATERIA_METRICS: metrics, DATABASE_URL: `sqlite://${join(folder, 'accounts.db')}` };
 const run = (...args) => execFileSync(materia, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
-let broken = 0;
-
-async function promise(what, check) {
-  const begun = Date.now();
-  try {
-    await check();
-    console.log(`ok      ${what} (${Date.now() - begun} ms)`);
-  } catch (error) {
-    broken++;
-    console.log(`BROKEN  ${what}: ${error.message}`);
-  }
-}
 
 const assert = (holds, why) => { if (!holds) throw new Error(why); };
 
 run('demo', '.');
+// The browser that prints is the one of these tests; as root it has no sandbox.
+appendFileSync(join(folder, 'materia.toml'), `\n[web]\nchromium = [${JSON.stringify(process.env.CHROMIUM ?? '/usr/bin/chromium')}, "--no-sandbox"]\n`);
 run('export');
 run('users', 'seed');
 const server = spawn(materia, ['web', '--listen', `127.0.0.1:${port}`], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -66,7 +56,7 @@ try {
     await promise(`a double click on a link's button signs in, ${scripts} scripts, and the link leads on afterwards`, async () => {
       const own = await browser.newContext({ javaScriptEnabled });
       const tab = await own.newPage();
-      // Slow enough for the second click to come before the first answer.
+      // Slow enough for the second click to precede the first response.
       const network = await own.newCDPSession(tab);
       await network.send('Network.enable');
       await tab.goto(`${base}/auth/login`);
@@ -77,7 +67,8 @@ try {
       await tab.goto(link);
       await network.send('Network.emulateNetworkConditions', { offline: false, latency: 400, downloadThroughput: 50000, uploadThroughput: 50000 });
       await tab.locator('main button[type=submit]').first().dblclick({ delay: 60, noWaitAfter: true });
-      await tab.waitForURL((url) => !url.pathname.startsWith('/auth/'));
+      // The second click ends the first one's navigation, which waiting for a navigation reports as an error.
+      await eventually('the page that follows signing in', async () => !new URL(tab.url()).pathname.startsWith('/auth/'));
       await network.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
       await tab.goto(`${base}/settings`);
       assert((await tab.locator('main').innerText()).includes(`double-${scripts}@example.test`), 'nobody is signed in');
@@ -109,6 +100,37 @@ try {
     await other.close();
   });
 
+  await promise('a selection that cannot be loaded says so, leaves the former one, and is loaded when the network is back', async () => {
+    await page.goto(`${base}/dashboard/supply`);
+    const select = page.locator('.filters select').first();
+    const [address, before, shown] = [page.url(), await select.inputValue(), await page.locator('#panels').innerText()];
+    const values = await select.locator('option').evaluateAll((all) => all.map((one) => one.value));
+    const other = values.find((value) => value !== before);
+    await context.setOffline(true);
+    await select.selectOption(other);
+    await page.locator('#failed[role=alert]').waitFor();
+    assert((await select.inputValue()) === before && page.url() === address, 'the form or the address claims what is not shown');
+    assert((await page.locator('#panels').innerText()) === shown, 'the panels are gone');
+    await context.setOffline(false);
+    await eventually('the selection is loaded', async () => (await select.inputValue()) === other && page.url() !== address);
+    assert((await page.locator('#failed').count()) === 0, 'the notice stays');
+    complaints.length = 0;
+  });
+
+  await promise("a panel's menu opens by keyboard, copies the panel's link with its filters, and closes by Escape", async () => {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    const panel = page.locator('#panel-surplus');
+    await panel.locator('.menu summary').focus();
+    await page.keyboard.press('Enter');
+    const filters = new URL(page.url()).search;
+    assert((await panel.locator('.menu a').first().getAttribute('href')).includes(filters.slice(1)), 'the file has other filters');
+    await panel.locator('.menu [data-copy]').click();
+    await eventually('it says so', async () => (await panel.locator('.menu [data-copy]').innerText()) === 'Link copied');
+    assert((await page.evaluate(() => navigator.clipboard.readText())) === `${base}/dashboard/supply${filters}#panel-surplus`, 'another address');
+    await page.keyboard.press('Escape');
+    assert((await panel.locator('.menu[open]').count()) === 0, 'it stays open');
+  });
+
   await promise('back shows what was shown before', async () => {
     const address = page.url();
     const shown = await page.locator('#panels').innerText();
@@ -117,7 +139,7 @@ try {
     const current = await select.inputValue();
     await select.selectOption(values.find((value) => value !== current));
     await eventually('the address follows', async () => page.url() !== address);
-    // Otherwise what is on screen before going back would pass for what is shown after it, and the page be loaded in the next promise.
+    // Otherwise the screen before going back would be mistaken for the one after it, and the page would load during the next check.
     await eventually('something else is shown', async () => (await page.locator('#panels').innerText()) !== shown);
     await page.goBack();
     await eventually('what was shown is shown again', async () => page.url() === address && (await page.locator('#panels').innerText()) === shown);
@@ -156,6 +178,7 @@ try {
     const published = Date.now();
     await eventually('the page follows', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
     const took = Date.now() - published;
+    await page.locator('.toast[role=status]', { hasText: 'Updated just now' }).waitFor();
     assert(took < 2000, `it took ${took} ms`);
     await eventually('it has settled', () => page.evaluate(() => !document.querySelector('[aria-busy]')));
     const now = await page.evaluate(() => scrollY);
@@ -181,14 +204,51 @@ try {
     await eventually('the page catches up', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
   });
 
+  await promise('a keyboard alone saves a view, a favorite, an alert and a digest, and comes back to the view, without scripts', async () => {
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    const tab = await plain.newPage();
+    await tab.goto(`${base}/auth/dev-login?email=pro@example.test`);
+    const save = async () => {
+      await tab.goto(`${base}/dashboard/origins?years_from=2015`);
+      await tab.locator('.page-tools a:text("Save or follow")').press('Enter');
+      await tab.waitForURL(/home\/save/);
+    };
+    const done = (words) => tab.locator('.notice', { hasText: words }).waitFor();
+    await save();
+    await tab.locator('#name').focus();
+    await tab.keyboard.type('Since 2015');
+    await tab.keyboard.press('Tab');
+    await tab.keyboard.press('Space');
+    await tab.keyboard.press('Tab');
+    await tab.keyboard.press('Enter');
+    await done('The view was saved.');
+    await save();
+    await tab.locator('button:text("Add to favorites")').press('Enter');
+    await done('added to your favorites');
+    await save();
+    await tab.locator('#condition').selectOption('above');
+    await tab.locator('#figure').selectOption({ index: 1 });
+    await tab.locator('#threshold').focus();
+    await tab.keyboard.type('1,000');
+    await tab.keyboard.press('Enter');
+    await done('The alert was created.');
+    await save();
+    await tab.locator('button:text("Subscribe")').press('Enter');
+    await done('The digest was created.');
+    await tab.locator('header a:text("Dashboards")').press('Enter');
+    await tab.waitForURL(/\/dashboard\/origins\?years_from=2015$/);
+    await plain.close();
+  });
+
+  await page.goto(`${base}/dashboard/pulse`);
   const dashboards = await page.locator('.tabs a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
   const tables = ['/tables', '/tables/coffee_prices?arabica=gte.2&order=month.desc', '/tables/commodity_metrics', '/tables/coffee_prices/columns', '/tables/coffee_prices?month=gte.soon'];
-  const everybody = ['/', '/methodology', '/docs/api', '/legal/terms', '/auth/login', '/auth/signup', '/nowhere'];
+  const everybody = ['/', '/pricing', '/embed/pulse/prices', '/methodology', '/docs/api', '/legal/terms', '/auth/login', '/auth/signup', '/nowhere'];
   const visits = [
     ['nobody', null, everybody],
-    ['free', 'free@example.test', [...dashboards, ...tables, '/settings', '/admin/']],
-    ['pro', 'pro@example.test', [...dashboards, ...tables, '/settings']],
-    ['admin', 'admin@example.test', ['/admin/', '/admin/accounts', '/admin/exports', '/admin/mail', '/admin/audit', '/admin/traffic']],
+    ['free', 'free@example.test', [...dashboards, ...tables, '/settings', '/home', '/home/save?page=/dashboard/pulse', '/plans/starter', '/admin/']],
+    ['pro', 'pro@example.test', [...dashboards, ...tables, '/settings', '/home', '/home/save?page=/dashboard/origins', '/search?q=price']],
+    ['admin', 'admin@example.test', ['/admin/', '/admin/accounts', '/admin/requests', '/admin/exports', '/admin/mail', '/admin/audit', '/admin/traffic', '/admin/alerts', '/admin/usage']],
   ];
   for (const [who, email, paths] of visits) {
     for (const [width, height] of [[1440, 900], [375, 812]]) {
@@ -221,14 +281,117 @@ try {
     await page.selectOption('#filter-operator', 'in');
     await page.fill('#filter-value', 'Brazil, Vietnam');
     await page.click('form.ask button');
-    await page.click('.rows thead a:text("market_year")');
+    await page.click('.rows thead a:text("Market year")');
+    // The newest are first without asking, so the first click turns them round.
     assert(page.url().endsWith('?country_name=in.%28Brazil%2CVietnam%29&order=market_year'), page.url());
-    const countries = await page.locator('.rows tbody td:nth-child(2)').allInnerTexts();
+    const countries = await page.locator('.rows tbody td:nth-child(3)').allInnerTexts();
     assert(countries.length === 50 && countries.every((name) => ['Brazil', 'Vietnam'].includes(name)), countries.join());
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('.formats a:text("CSV")')]);
     assert(/^commodity_metrics-\d{4}-\d\d-\d\d\.csv$/.test(download.suggestedFilename()), download.suggestedFilename());
     const lines = readFileSync(await download.path(), 'utf8').trim().split('\r\n');
     assert(lines.length > 100 && lines.slice(1).every((line) => /Brazil|Vietnam/.test(line)), `${lines.length} lines`);
+  });
+
+  for (const [scripts, javaScriptEnabled] of [['with', true], ['without', false]]) {
+    await promise(`values are suggested, a row and a column open, and numbers are raw on demand, ${scripts} scripts`, async () => {
+      const own = await browser.newContext({ javaScriptEnabled });
+      const tab = await own.newPage();
+      await tab.goto(`${base}/auth/dev-login?email=pro@example.test`);
+      await tab.goto(`${base}/tables/commodity_metrics`);
+      if (javaScriptEnabled) await tab.selectOption('#filter-column', 'country_name');
+      const suggested = await tab.locator('#filter-values option').evaluateAll((all) => all.map((one) => [one.value, one.dataset.column]));
+      assert(suggested.some(([value]) => value === 'Brazil'), suggested.join());
+      if (javaScriptEnabled) assert(suggested.every(([, column]) => column === 'country_name'), 'values of other columns');
+      const readable = await tab.locator('.rows tbody').innerText();
+      await tab.click('.tools a:text("Raw numbers")');
+      assert((await tab.locator('.rows tbody').innerText()) !== readable, 'the same numbers');
+      await tab.click('.rows tbody tr:nth-child(2) .row-link');
+      assert((await tab.locator('.record tbody tr').count()) > 5, 'the row has no columns');
+      await tab.click('a:text("Back to the rows")');
+      await tab.locator('.rows .chart-link').last().click();
+      assert(/\/columns\/[^/]+$/.test(tab.url()), tab.url());
+      assert((await tab.locator('main .plot svg:visible').count()) > 0, 'no chart');
+      await own.close();
+    });
+  }
+
+  for (const [scripts, javaScriptEnabled] of [['with', true], ['without', false]]) {
+    await promise(`the API's page shows one language at a time, ${scripts} scripts`, async () => {
+      const own = await browser.newContext({ javaScriptEnabled });
+      const tab = await own.newPage();
+      await tab.goto(`${base}/docs/api`);
+      assert((await tab.locator('.language:visible').count()) === 1, 'all at once');
+      await tab.locator('.languages label', { hasText: 'JavaScript' }).click();
+      const code = await tab.locator('.language:visible pre').innerText();
+      assert(code.includes('fetch(') && code.includes('BEANFLOWS_KEY'), code);
+      assert((await tab.locator('.language .button:visible').count()) === (javaScriptEnabled ? 1 : 0), 'a copy button that cannot copy');
+      await own.close();
+    });
+  }
+
+  await promise('a dashboard comes down as PDF with its filters, and visitors without an account do not get one', async () => {
+    await page.goto(`${base}/auth/dev-login?email=pro@example.test`);
+    await page.goto(`${base}/dashboard/pulse?years_from=2015`);
+    const address = await page.locator('a:text("Download PDF")').getAttribute('href');
+    assert(address.startsWith('/dashboard/pulse/report.pdf?') && address.includes('years_from=2015'), address);
+    const [download] = await Promise.all([page.waitForEvent('download', { timeout: 30000 }), page.click('a:text("Download PDF")')]);
+    assert(/^pulse-\d{4}-\d\d-\d\d\.pdf$/.test(download.suggestedFilename()), download.suggestedFilename());
+    const pdf = readFileSync(await download.path());
+    assert(pdf.subarray(0, 5).toString() === '%PDF-' && pdf.length > 20000, `${pdf.length} bytes`);
+    const visitor = await fetch(base + address, { redirect: 'manual' });
+    assert(visitor.status === 303, `a visitor gets ${visitor.status}`);
+  });
+
+  await promise('an email ends with one click, without signing in and without scripts', async () => {
+    await page.goto(`${base}/auth/dev-login?email=pro@example.test`);
+    await page.goto(`${base}/home/save?page=/dashboard/pulse`);
+    await page.selectOption('#condition', 'updated');
+    await page.locator('button:text("Create alert")').click();
+    await page.locator('.notice', { hasText: 'The alert was created.' }).waitFor();
+    run('demo', '.', '--refresh');
+    run('export');
+    const own = await browser.newContext({ javaScriptEnabled: false });
+    const tab = await own.newPage();
+    const links = tab.locator('main a[href*="/unsubscribe/alert/"]');
+    await eventually('the email arrives', async () => { await tab.goto(`${base}/dev/mailbox`); return (await links.count()) > 0; });
+    const address = await links.first().getAttribute('href');
+    await tab.goto(address);
+    assert((await tab.locator('main').innerText()).includes('Pulse'), 'it does not say which alert');
+    await tab.click('main button');
+    assert((await tab.locator('main').innerText()).includes('You will no longer receive'), 'no confirmation');
+    const byMail = (path) => fetch(path, { method: 'POST', body: 'List-Unsubscribe=One-Click', headers: { 'content-type': 'application/x-www-form-urlencoded' } });
+    assert((await byMail(address)).status === 200, 'a mail program gets an error');
+    assert((await byMail(address.slice(0, -1))).status === 404, 'a part of an address is enough');
+    await own.close();
+  });
+
+  await promise('search opens by / and Ctrl-K, finds panels and columns while typing, and leads there by keyboard; ? lists the shortcuts', async () => {
+    await page.goto(`${base}/dashboard/pulse`);
+    await page.keyboard.press('?');
+    await page.locator('dialog[open]', { hasText: 'Keyboard shortcuts' }).waitFor();
+    await page.keyboard.press('Escape');
+    assert((await page.locator('dialog[open]').count()) === 0, 'the shortcuts stay open');
+    for (const keys of ['/', 'Control+k']) {
+      await page.keyboard.press(keys);
+      await page.locator('dialog[open] input[type=search]').waitFor();
+      await page.keyboard.press('Escape');
+      await eventually('it closes', async () => (await page.locator('dialog[open]').count()) === 0);
+    }
+    await page.keyboard.press('/');
+    await page.keyboard.type('surplus');
+    await page.locator('dialog .hits a').first().waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/dashboard\/supply#panel-surplus$/);
+    await page.keyboard.press('Escape');
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    const tab = await plain.newPage();
+    await tab.goto(`${base}/auth/dev-login?email=pro@example.test`);
+    await tab.locator('[data-search]').press('Enter');
+    await tab.fill('#search', 'arabica price');
+    await tab.keyboard.press('Enter');
+    await tab.locator('.hits a').nth(1).waitFor();
+    await plain.close();
   });
 
   await promise('without scripts filters, figures and sign-out work', async () => {
@@ -265,7 +428,7 @@ try {
   server.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 }
-if (broken) {
+if (brokenPromises()) {
   console.log(log.split('\n').filter((line) => /"level":"(WARN|ERROR)"/.test(line)).slice(-20).join('\n'));
   process.exit(1);
 }

@@ -1,16 +1,23 @@
-//! The API with other people's clients: the scripts in `tests/api`. `MATERIA_TEST_API_PYTHON` names a Python that has what they want; `dev_run.sh test` sets it.
+//! The API with independent clients: the scripts in `tests/api`. `MATERIA_TEST_API_PYTHON` names a
+//! Python with their dependencies; `dev_run.sh test` sets it.
 
 use std::{path::Path, process::Command};
 
-/// Runs a script of `tests/api`, which prints a line for each promise and fails when one is broken.
+/// Runs a script of `tests/api`, which prints a line for each guarantee and fails if one is
+/// violated.
 fn script(name: &str, arguments: &[&str]) {
     let Some(python) = std::env::var_os("MATERIA_TEST_API_PYTHON") else {
         println!("skipped: MATERIA_TEST_API_PYTHON is not set");
         return;
     };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
+    let folder = Path::new(env!("REPOSITORY")).join("tests/api");
     let mut command = Command::new(python);
-    command.arg(name).arg(env!("CARGO_BIN_EXE_materia")).args(arguments).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+        .arg(name)
+        .arg(env!("CARGO_BIN_EXE_materia"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     let ran = command.output().unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout);
     println!("{printed}");

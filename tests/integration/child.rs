@@ -1,6 +1,7 @@
-//! Other processes of the tests: this same binary, started again with a part to play.
+//! Child processes of the tests: the same binary, started again with a role.
 //!
-//! A database lock belongs to a process, so that what happens between two processes can only be tried with two processes.
+//! A database lock belongs to a process, so that interactions of two processes can only be tested
+//! with two processes.
 
 use std::{
     env, fs,
@@ -16,54 +17,64 @@ use std::{
 };
 
 use materia::{
-    export::{self, Event, Job, Step, Watch},
-    reader::{Limits, Query, Reader, ReaderLimits},
+    export::{self, ExportEvent, ExportJob, Progress},
+    reader::{Query, QueryLimits, Reader, ReaderConfig},
     settings::Settings,
+    store::ExportStep,
 };
 
 use crate::support::{number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
-/// Before the name of a variable that the part is to know.
-const TOLD: &str = "MATERIA_TEST_TOLD_";
+/// Prefix of the variables that are passed to a role.
+const ENV_PREFIX: &str = "MATERIA_TEST_TOLD_";
 const READY: &str = "the part begins";
-const ASKED: &str = "questions asked: ";
+const QUERIES: &str = "queries: ";
 
-/// A running process with a part to play; it is killed when dropped.
+/// A child process with a role; killed on drop.
 pub(crate) struct Actor {
     pub(crate) process: Child,
-    /// What it says while it plays.
+    /// The output of its role.
     #[allow(dead_code, reason = "not every part says something")]
     pub(crate) stdout: BufReader<ChildStdout>,
 }
 
 impl Actor {
-    /// Starts this binary again in another part, and waits until it has begun.
+    /// Starts this binary with a role, and waits until the role has begun.
     pub(crate) fn start(part: &str, argument: &Path) -> Self {
         Self::begin(&mut Command::new(env::current_exe().unwrap()), part, argument)
     }
 
-    /// As [`Actor::start`], told these variables besides.
+    /// Works like [`Actor::start`], with additional environment variables.
     pub(crate) fn start_told(part: &str, argument: &Path, variables: &[(String, String)]) -> Self {
-        let told = variables.iter().map(|(name, value)| (format!("{TOLD}{name}"), value));
-        Self::begin(Command::new(env::current_exe().unwrap()).envs(told), part, argument)
+        let environment =
+            variables.iter().map(|(name, value)| (format!("{ENV_PREFIX}{name}"), value));
+        Self::begin(Command::new(env::current_exe().unwrap()).envs(environment), part, argument)
     }
 
-    /// As [`Actor::start`], as a user without rights, from a copy in `folder`: that user may not look into the build's own.
+    /// Works like [`Actor::start`], as an unprivileged user, from a copy in `folder`, since that
+    /// user may not read the build folder.
     pub(crate) fn start_as_nobody(part: &str, argument: &Path, folder: &Path) -> Self {
         const NOBODY: u32 = 65_534;
         let copy = folder.join("another_process");
         fs::copy(env::current_exe().unwrap(), &copy).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()) {
+        for entry in fs::read_dir(Path::new(env!("CARGO_BIN_EXE_materia")).parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
             if entry.extension().is_some_and(|end| end == "so" || end == "dylib") {
                 fs::copy(&entry, folder.join(entry.file_name().unwrap())).unwrap();
             }
         }
-        Self::begin(Command::new(copy).uid(NOBODY).gid(NOBODY).env_remove("LD_LIBRARY_PATH"), part, argument)
+        Self::begin(
+            Command::new(copy).uid(NOBODY).gid(NOBODY).env_remove("LD_LIBRARY_PATH"),
+            part,
+            argument,
+        )
     }
 
-    /// Says one line to the process and returns the line it answers.
+    /// Sends a line to the process and returns the line with which it replies.
     pub(crate) fn tell(&mut self, line: &str) -> String {
         writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
         let mut answer = String::new();
@@ -84,7 +95,10 @@ impl Actor {
         let mut line = String::new();
         while !line.contains(READY) {
             line.clear();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "the part {part} ended before it began");
+            assert!(
+                stdout.read_line(&mut line).unwrap() > 0,
+                "the part {part} ended before it began"
+            );
         }
         Self { process, stdout }
     }
@@ -94,26 +108,26 @@ impl Actor {
         assert!(self.has_died(), "it lives to tell");
     }
 
-    /// Waits until the process is gone, and tells whether it killed itself before it was done.
+    /// Waits until the process has ended, and returns whether it killed itself before it was done.
     pub(crate) fn has_died(mut self) -> bool {
-        let mut said = String::new();
-        self.stdout.read_to_string(&mut said).unwrap();
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).unwrap();
         let status = self.process.wait().unwrap();
-        assert!(status.success() || status.signal() == Some(9), "{status}: {said}");
+        assert!(status.success() || status.signal() == Some(9), "{status}: {text}");
         status.signal() == Some(9)
     }
 
-    /// Ends a reader and returns how often it asked.
-    pub(crate) fn asked(mut self) -> u64 {
+    /// Stops a reader and returns its number of queries.
+    pub(crate) fn count_queries(mut self) -> u64 {
         drop(self.process.stdin.take());
-        let mut said = String::new();
-        self.stdout.read_to_string(&mut said).unwrap();
-        assert!(self.process.wait().unwrap().success(), "{said}");
-        let asked = said.split_once(ASKED).unwrap().1;
-        asked.split_whitespace().next().unwrap().parse().unwrap()
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{text}");
+        let count = text.split_once(QUERIES).unwrap().1;
+        count.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Asks the process to end its part, and waits until it is gone.
+    /// Asks the process to end its role, and waits until it has ended.
     pub(crate) fn end(mut self) {
         drop(self.process.stdin.take());
         self.process.wait().unwrap();
@@ -127,7 +141,7 @@ impl Drop for Actor {
     }
 }
 
-/// Not a test: the other process's `main`.
+/// Not a test, but the `main` of child processes.
 #[test]
 #[ignore = "plays a part in other tests"]
 fn part_of_another_process() {
@@ -144,28 +158,40 @@ fn part_of_another_process() {
         ("dying writer", _) => die_writing(argument),
         ("reader", _) => read_again_and_again(argument),
         ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
-        ("full export", moment) => drop(export::export(&Job { full: true, ..job(argument) }, &mut KilledAt::moment(moment))),
+        ("export that waits", moment) => {
+            drop(export::export(&job(argument), &mut StoppedAt(KilledAt::moment(moment).moment)));
+        }
+        ("full export", moment) => drop(export::export(
+            &ExportJob { full: true, ..job(argument) },
+            &mut KilledAt::moment(moment),
+        )),
         ("rollback", moment) => {
-            let Job { target, wait, cancel, .. } = job(argument);
+            let ExportJob { target, wait, cancel, .. } = job(argument);
             drop(export::rollback(&target, None, wait, &cancel, &mut KilledAt::moment(moment)));
         }
         ("release", moment) => {
-            let Job { target, wait, cancel, .. } = job(argument);
+            let ExportJob { target, wait, cancel, .. } = job(argument);
             drop(export::release(&target, wait, &cancel, &mut KilledAt::moment(moment)));
         }
         (other, _) => panic!("no part is called {other}"),
     }
 }
 
-/// What `materia` without flags would do in `folder`.
-fn job(folder: &Path) -> Job {
+/// Returns the job of `materia export` without flags in `folder`.
+fn job(folder: &Path) -> ExportJob {
     let lakehouse = folder.join("lakehouse.duckdb").to_str().unwrap().to_owned();
-    let lookup = |name: &str| if name == "DUCKDB_PATH" { Some(lakehouse.clone()) } else { env::var(format!("{TOLD}{name}")).ok() };
-    Job::new(&Settings::load(None, &lookup).unwrap()).unwrap()
+    let lookup = |name: &str| {
+        if name == "DUCKDB_PATH" {
+            Some(lakehouse.clone())
+        } else {
+            env::var(format!("{ENV_PREFIX}{name}")).ok()
+        }
+    };
+    ExportJob::new(&Settings::load(None, &lookup).unwrap()).unwrap()
 }
 
-/// Kills its own process as soon as a moment is announced: the name of a step or of a table, or so many microseconds later (`commit + 500`). There is no
-/// cleaning up after SIGKILL.
+/// Kills its own process as soon as a moment is announced: the name of a step or table, or that
+/// many microseconds later (`commit + 500`). SIGKILL leaves no chance to clean up.
 struct KilledAt {
     moment: String,
     later: Duration,
@@ -179,14 +205,17 @@ impl KilledAt {
     }
 }
 
-impl Watch for KilledAt {
-    fn event(&mut self, event: &Event<'_>) {
+impl Progress for KilledAt {
+    fn event(&mut self, event: &ExportEvent<'_>) {
         let now = match event {
-            Event::Step { step } => name_of(*step),
-            Event::TableBegins { table, .. } => (*table).to_owned(),
+            ExportEvent::Step { step } => name_of(*step),
+            ExportEvent::TableBegins { table, .. } => (*table).to_owned(),
             _ => return,
         };
-        let kill = || rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+        let kill = || {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                .unwrap();
+        };
         let later = self.later;
         if now == self.moment && later.is_zero() {
             kill();
@@ -199,24 +228,41 @@ impl Watch for KilledAt {
     }
 }
 
-/// A step as machines spell it: `sync_folder`.
-pub(crate) fn name_of(step: Step) -> String {
+/// Stops its own process when a step is announced; another process then continues it.
+struct StoppedAt(String);
+
+impl Progress for StoppedAt {
+    fn event(&mut self, event: &ExportEvent<'_>) {
+        if matches!(event, ExportEvent::Step { step } if name_of(*step) == self.0) {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)
+                .unwrap();
+        }
+    }
+}
+
+/// Returns the machine-readable name of a step: `sync_folder`.
+pub(crate) fn name_of(step: ExportStep) -> String {
     serde_json::to_value(step).unwrap().as_str().unwrap().to_owned()
 }
 
-/// Commits an order of its own, begins to add more, and waits to be killed: what it committed is in the log only.
+/// Commits an order, begins to add more, and waits to be killed: the committed one is only in the
+/// log.
 fn die_writing(lakehouse: &Path) {
     let connection = duckdb::Connection::open(lakehouse).unwrap();
-    let committed = "SET checkpoint_threshold = '1TB'; INSERT INTO serving.numbers VALUES (5000, 0)";
+    let committed =
+        "SET checkpoint_threshold = '1TB'; INSERT INTO serving.numbers VALUES (5000, 0)";
     connection.execute_batch(committed).unwrap();
-    connection.execute_batch("BEGIN; INSERT INTO serving.numbers SELECT i, 1 FROM range(6000, 7000) t(i)").unwrap();
+    connection
+        .execute_batch("BEGIN; INSERT INTO serving.numbers SELECT i, 1 FROM range(6000, 7000) t(i)")
+        .unwrap();
     hold(&connection);
 }
 
-/// Opens the served file of [`crate::support::Site::runs`] anew for each question, until standard input ends, and tells how often.
+/// Opens the served file of [`crate::support::Site::runs`] for every query, until standard input
+/// ends, and prints the number of queries.
 fn read_again_and_again(served: &Path) {
     let asked_to_end = Arc::new(AtomicBool::new(false));
-    let (mut asked, end) = (0, asked_to_end.clone());
+    let (mut queries, end) = (0, asked_to_end.clone());
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         end.store(true, Ordering::SeqCst);
@@ -225,28 +271,39 @@ fn read_again_and_again(served: &Path) {
     println!("{READY}");
     while !asked_to_end.load(Ordering::SeqCst) {
         whole_run(served);
-        let of_one_run = "SELECT count(*) FROM serving.orders o JOIN serving.customers c USING (id, run)";
-        assert_eq!(number(served, of_one_run), number(served, "SELECT count(*) FROM serving.customers"));
-        asked += 1;
+        let of_one_run =
+            "SELECT count(*) FROM serving.orders o JOIN serving.customers c USING (id, run)";
+        assert_eq!(
+            number(served, of_one_run),
+            number(served, "SELECT count(*) FROM serving.customers")
+        );
+        queries += 1;
     }
-    println!("{ASKED}{asked}");
+    println!("{QUERIES}{queries}");
 }
 
-/// Keeps a connection, and so DuckDB's lock on its file, until standard input ends.
+/// Keeps a connection open, and with it DuckDB's lock on the file, until standard input ends.
 fn hold(connection: &duckdb::Connection) {
     println!("{READY}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     let _ = connection;
 }
 
-/// Opens a reader on the served file and answers each line of standard input with a count of `numbers` and what is wrong.
+/// Opens a reader on the served file and replies to each line of standard input with the number of
+/// rows in `numbers` and the current problem.
 fn answer_each_line(served: &Path) {
-    let reader = Reader::open(served, "serving", ReaderLimits::small()).unwrap();
+    let reader = Reader::open_file(served, "serving", ReaderConfig::small()).unwrap();
     println!("{READY}");
     for _ in std::io::stdin().lines() {
-        let answer = reader.pin().and_then(|pin| pin.ask_blocking(Query::new("SELECT count(*) FROM numbers"), Limits::page()));
+        let answer = reader.pin().and_then(|pin| {
+            pin.query_blocking(Query::new("SELECT count(*) FROM numbers"), QueryLimits::for_page())
+        });
         let count = answer.map_or(-1, |answer| crate::reader::int(&answer));
-        let problem = reader.state().problem.map(|problem| problem.reason.replace('\n', " ")).unwrap_or_default();
+        let problem = reader
+            .state()
+            .problem
+            .map(|problem| problem.reason.replace('\n', " "))
+            .unwrap_or_default();
         println!("{count} rows; {problem}");
     }
 }

@@ -10,7 +10,9 @@ fn an_export_serves_every_table_and_view_with_the_values_of_the_lakehouse() {
     let Some(site) = Site::sqlmesh() else { return };
     site.ok(&["export"]);
     let connection = reading(&site.served());
-    connection.execute_batch(&format!("ATTACH '{}' AS lakehouse (READ_ONLY)", site.lakehouse().display())).unwrap();
+    connection
+        .execute_batch(&format!("ATTACH '{}' AS lakehouse (READ_ONLY)", site.lakehouse().display()))
+        .unwrap();
     let expected = [
         ("coffee_prices", 784),
         ("commodity_metrics", 4103),
@@ -23,7 +25,9 @@ fn an_export_serves_every_table_and_view_with_the_values_of_the_lakehouse() {
         let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(count(&format!("SELECT count(*) FROM serving.{table}")), rows, "{table}");
         for (left, right) in [("analytics", "lakehouse"), ("lakehouse", "analytics")] {
-            let difference = format!("SELECT count(*) FROM (FROM {left}.serving.{table} EXCEPT ALL FROM {right}.serving.{table})");
+            let difference = format!(
+                "SELECT count(*) FROM (FROM {left}.serving.{table} EXCEPT ALL FROM {right}.serving.{table})"
+            );
             assert_eq!(count(&difference), 0, "{table}: in {left} and not in {right}");
         }
     }
@@ -37,7 +41,15 @@ fn an_export_serves_every_table_and_view_with_the_values_of_the_lakehouse() {
 fn an_export_leaves_nothing_behind_but_the_served_file_its_generation_and_the_history() {
     let site = Site::small();
     site.ok(&["export"]);
-    assert_eq!(site.names(), ["analytics.duckdb", "analytics.generations", "analytics.history.jsonl", "lakehouse.duckdb"]);
+    assert_eq!(
+        site.names(),
+        [
+            "analytics.duckdb",
+            "analytics.generations",
+            "analytics.history.jsonl",
+            "lakehouse.duckdb"
+        ]
+    );
 }
 
 #[test]

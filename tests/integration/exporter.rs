@@ -1,4 +1,4 @@
-//! The real command, at work beside the test.
+//! The real command as a process that runs concurrently with the test.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::support::{Ran, Site};
 
-/// A view that takes longer to copy than anybody waits.
-pub(crate) const ENDLESS: &str = "SELECT count(*) AS n FROM range(3000000) a(i), range(3000000) b(j) WHERE i * j % 7 = 3";
+/// A view that takes longer to copy than any test waits.
+pub(crate) const ENDLESS: &str =
+    "SELECT count(*) AS n FROM range(3000000) a(i), range(3000000) b(j) WHERE i * j % 7 = 3";
 
-/// An export that runs; it is killed when dropped.
+/// A running export; killed on drop.
 pub(crate) struct Exporter {
     pub(crate) process: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -23,7 +24,8 @@ pub(crate) struct Exporter {
 impl Exporter {
     pub(crate) fn start(site: &Site, args: &[&str]) -> Self {
         let args = [&["export", "--json", "--full"], args].concat();
-        let mut process = site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = process.stdout.take().map(BufReader::new);
         Self { process, stdout }
     }
@@ -33,7 +35,10 @@ impl Exporter {
         let mut line = String::new();
         while !words.iter().all(|word| line.contains(word)) {
             line.clear();
-            assert!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap() > 0, "the export ended before it said {words:?}");
+            assert!(
+                self.stdout.as_mut().unwrap().read_line(&mut line).unwrap() > 0,
+                "the export ended before it said {words:?}"
+            );
         }
         line
     }
@@ -42,7 +47,7 @@ impl Exporter {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
-    /// Waits for the end, so long at most, and returns it with the attempt's record.
+    /// Waits for the end, up to `most`, and returns the exit status with the attempt's record.
     pub(crate) fn end(mut self, most: Duration) -> (Ran, Value) {
         let stdout = self.stdout.take().unwrap();
         let events = std::thread::spawn(|| stdout.lines().map_while(Result::ok).last());
@@ -57,14 +62,16 @@ impl Exporter {
         let mut stderr = String::new();
         self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let stdout = events.join().unwrap().unwrap_or_default();
-        let record = serde_json::from_str::<Value>(&stdout).map(|mut last| last["record"].take()).unwrap_or_default();
+        let record = serde_json::from_str::<Value>(&stdout)
+            .map(|mut last| last["record"].take())
+            .unwrap_or_default();
         (Ran { code: status.code().unwrap_or(-1), stdout, stderr }, record)
     }
 
-    /// Asks it to stop and expects that it does.
+    /// Sends the signal to stop and expects the process to end.
     pub(crate) fn stop(self) {
         self.signal(Signal::TERM);
-        assert_eq!(self.end(Duration::from_secs(10)).0.code, 143);
+        assert_eq!(self.end(Duration::from_mins(1)).0.code, 143);
     }
 }
 

@@ -1,4 +1,4 @@
-//! BeanFlows' extracts, against a local stand-in for the official sources.
+//! BeanFlows' extracts, against a local substitute for the official sources.
 
 use std::{
     fs,
@@ -7,7 +7,8 @@ use std::{
 
 use crate::support::{Ran, Site};
 
-/// A web server on this machine with the files of a folder, each with a tag of its content; it tells what was asked for.
+/// A local web server for the files of a folder, each with an entity tag of its content; it records
+/// requests.
 struct Source {
     process: Child,
     address: String,
@@ -39,9 +40,18 @@ server.serve_forever()
 "#;
         fs::create_dir_all(site.path("source")).unwrap();
         let mut server = std::process::Command::new("python3");
-        let mut process = server.args(["-c", SERVER]).current_dir(site.folder()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = server
+            .args(["-c", SERVER])
+            .current_dir(site.folder())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut port = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(process.stdout.take().unwrap()), &mut port).unwrap();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(process.stdout.take().unwrap()),
+            &mut port,
+        )
+        .unwrap();
         Self { process, address: format!("http://127.0.0.1:{}", port.trim()) }
     }
 }
@@ -53,7 +63,7 @@ impl Drop for Source {
     }
 }
 
-/// Makes the archive and the workbook as the official sources publish them.
+/// Creates the archive and the workbook in the format of the official sources.
 fn publish_sources(site: &Site, arabica: &str) {
     const PUBLISH: &str = r#"
 import sys, zipfile
@@ -74,7 +84,14 @@ with zipfile.ZipFile("source/CMO-Historical-Data-Monthly.xlsx", "w") as book:
 open("source/cot.csv", "w").write('"id","report_date_as_yyyy_mm_dd","open_interest_all","prod_merc_positions_long","prod_merc_positions_short","swap_positions_long_all","swap__positions_short_all","m_money_positions_long_all","m_money_positions_short_all","other_rept_positions_long","other_rept_positions_short"\n"b","2026-11-10T00:00:00.000","200000","50","60","70","80","90","100","110","120"\n"a","2026-11-03T00:00:00.000","190000","1","2","3","4","5","6","7","8"\n')
 "#;
     let mut publish = std::process::Command::new("python3");
-    assert!(publish.args(["-c", PUBLISH, arabica]).current_dir(site.folder()).status().unwrap().success());
+    assert!(
+        publish
+            .args(["-c", PUBLISH, arabica])
+            .current_dir(site.folder())
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -82,15 +99,30 @@ fn official_files_land_once_in_the_models_layout_and_again_only_when_they_change
     let site = Site::empty();
     let source = Source::serve(&site);
     publish_sources(&site, "8.1");
-    fs::write(site.path("source/page"), format!("<a href=\"{}/doc/2026/CMO-Historical-Data-Monthly.xlsx\">", source.address)).unwrap();
+    fs::write(
+        site.path("source/page"),
+        format!("<a href=\"{}/doc/2026/CMO-Historical-Data-Monthly.xlsx\">", source.address),
+    )
+    .unwrap();
     fs::create_dir_all(site.path("source/doc/2026")).unwrap();
     let book = "source/doc/2026/CMO-Historical-Data-Monthly.xlsx";
     fs::rename(site.path("source/CMO-Historical-Data-Monthly.xlsx"), site.path(book)).unwrap();
     let extract = |name: &str| {
-        let mut command = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/infra/beanflows/extract.sh"));
+        let mut command =
+            std::process::Command::new(concat!(env!("REPOSITORY"), "/infra/beanflows/extract.sh"));
         let at = |path: &str| format!("{}/{path}", source.address);
-        command.arg(name).env("LANDING", site.path("landing")).env("PSD_URL", at("psd.zip")).env("PRICES_PAGE", at("page"));
-        Ran::of(&command.env("COT_URL", at("cot.csv?cftc_contract_market_code=083731")).env_remove("PRICES_URL").output().unwrap())
+        command
+            .arg(name)
+            .env("LANDING", site.path("landing"))
+            .env("PSD_URL", at("psd.zip"))
+            .env("PRICES_PAGE", at("page"));
+        Ran::of(
+            &command
+                .env("COT_URL", at("cot.csv?cftc_contract_market_code=083731"))
+                .env_remove("PRICES_URL")
+                .output()
+                .unwrap(),
+        )
     };
     let landed = |name: &str| {
         let names = crate::support::names(&site.path("landing"));
@@ -102,7 +134,10 @@ fn official_files_land_once_in_the_models_layout_and_again_only_when_they_change
         assert!(ran.code == 0 && ran.stdout.contains("landed"), "{ran:#?}");
     }
     assert!(landed("usda_psd_coffee").starts_with("Commodity_Code,"));
-    assert_eq!(landed("worldbank_pinksheet"), "month,arabica_usd_per_kg,robusta_usd_per_kg\n2025M04,8.1,5.4\n");
+    assert_eq!(
+        landed("worldbank_pinksheet"),
+        "month,arabica_usd_per_kg,robusta_usd_per_kg\n2025M04,8.1,5.4\n"
+    );
     assert_eq!(
         landed("cot_coffee"),
         "date,oi,mm_long,mm_short,pm_long,pm_short,sd_long,sd_short,other_long,other_short,mm_net,pm_net,sd_net,other_net\n\
@@ -113,16 +148,16 @@ fn official_files_land_once_in_the_models_layout_and_again_only_when_they_change
         let ran = extract(name);
         assert!(ran.code == 0 && ran.stdout.contains("unchanged at the source"), "{ran:#?}");
     }
-    let asked = fs::read_to_string(site.path("asked")).unwrap();
-    assert_eq!(asked.lines().filter(|line| line.starts_with("304 ")).count(), 3, "{asked}");
+    let requested = fs::read_to_string(site.path("asked")).unwrap();
+    assert_eq!(requested.lines().filter(|line| line.starts_with("304 ")).count(), 3, "{requested}");
 
-    // A page about maintenance, with status 200, is not landed; nor is it taken for the newest version.
+    // A maintenance page with status 200 is not landed, and not considered the newest version.
     let before = crate::support::names(&site.path("landing"));
     let workbook = fs::read(site.path(book)).unwrap();
     for (name, file) in [("psd", "source/psd.zip"), ("cot", "source/cot.csv"), ("prices", book)] {
         fs::write(site.path(file), "<html>back soon</html>").unwrap();
         let ran = extract(name);
-        assert!(ran.code != 0 && ran.stderr.contains("is not what was expected"), "{ran:#?}");
+        assert!(ran.code != 0 && ran.stderr.contains("is not as expected"), "{ran:#?}");
     }
     fs::remove_file(site.path("source/cot.csv")).unwrap();
     let ran = extract("cot");
@@ -135,15 +170,67 @@ fn official_files_land_once_in_the_models_layout_and_again_only_when_they_change
     assert!(extract("prices").stdout.contains("landed"));
     assert!(landed("worldbank_pinksheet").contains("2025M04,8.2,5.4"));
     fs::write(site.path("landing/SAMPLE.md"), "").unwrap();
-    assert!(extract("psd").stderr.contains("holds sample figures"));
+    assert!(extract("psd").stderr.contains("contains sample figures"));
+}
+
+#[test]
+fn rain_lands_as_sums_of_full_months_of_one_model() {
+    let site = Site::empty();
+    let landing = concat!(env!("REPOSITORY"), "/infra/beanflows/landing.py");
+    let run = |arguments: &[&str]| {
+        let mut python = std::process::Command::new("python3");
+        Ran::of(&python.arg(landing).args(arguments).current_dir(site.folder()).output().unwrap())
+    };
+    let url = run(&["rain-url"]).stdout;
+    assert!(url.contains("models=era5") && url.contains("start_date=1991-01-01"), "{url}");
+    let regions = url.split("latitude=").nth(1).unwrap().split('&').next().unwrap().split(',');
+    let days: Vec<String> = (1..=31)
+        .map(|day| format!("\"2026-01-{day:02}\""))
+        .chain(["\"2026-02-01\"".to_owned()])
+        .collect();
+    let fell = vec!["1.5"; 32].join(",");
+    let place = format!(
+        "{{\"daily\": {{\"time\": [{}], \"precipitation_sum\": [{fell}]}}}}",
+        days.join(",")
+    );
+    let all = vec![place; regions.count()];
+    fs::write(site.path("raw"), format!("[{}]", all.join(","))).unwrap();
+    assert_eq!(run(&["rain", "raw", "landed"]).code, 0);
+    let landed = fs::read_to_string(site.path("landed")).unwrap();
+    assert!(
+        landed.starts_with(
+            "origin,region,month,precip_mm\nbrazil,Cerrado,2026-01,46.5\nbrazil,Espírito Santo,"
+        ),
+        "{landed}"
+    );
+    assert!(!landed.contains("2026-02"), "a month that is not over: {landed}");
+    fs::write(site.path("raw"), "{\"error\": true}").unwrap();
+    assert!(run(&["rain", "raw", "landed"]).stderr.contains("expected 27 regions, found 1"));
 }
 
 #[test]
 fn beanflows_pipelines_run_from_the_sources_to_the_export() {
     let site = Site::empty();
-    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/beanflows/materia.toml");
-    let listed = site.ok(&["pipeline", "list", "--json", "--config", settings, "--to", "analytics.duckdb"]).stdout;
-    let name = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
+    let settings = concat!(env!("REPOSITORY"), "/infra/beanflows/materia.toml");
+    let listed = site
+        .ok(&["pipeline", "list", "--json", "--config", settings, "--to", "analytics.duckdb"])
+        .stdout;
+    let name = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let names: Vec<_> = listed.lines().map(name).collect();
-    assert_eq!(names, ["extract_cot", "extract_prices", "extract_psd", "transform", "export_serving"]);
+    assert_eq!(
+        names,
+        [
+            "extract_cot",
+            "extract_prices",
+            "extract_psd",
+            "extract_rain",
+            "transform",
+            "export_serving"
+        ]
+    );
 }

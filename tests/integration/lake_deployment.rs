@@ -1,15 +1,15 @@
-//! A lake as it is run: its catalog and the accounts in PostgreSQL, its data on an S3 server, each behind a wire that can be cut, and the real command
-//! for any number of servers and for exports.
+//! A lake in a production setup: its catalog and the accounts in PostgreSQL, its data on an S3
+//! server, each behind a proxy that can be cut, with the real command for servers and exports.
 
 use std::{net::SocketAddr, path::PathBuf, process::Command};
 
 use crate::{
     lake::extensions,
-    postgres::{PASSWORD, Postgres},
+    postgres_server::{PASSWORD, Postgres},
     s3::{BUCKET, KEY_ID, S3, SECRET},
     servers::Server,
     support::{Ran, Site},
-    wire::Wire,
+    tcp_proxy::Wire,
 };
 
 pub(crate) struct Deployment {
@@ -20,14 +20,15 @@ pub(crate) struct Deployment {
     catalog: String,
     accounts: String,
     extensions: PathBuf,
-    // Behind the wires.
+    // The servers behind the proxies.
     _servers: (Postgres, S3),
 }
 
-/// A dashboard for everybody: which run each relation is of, asked so that no statistics of the catalog can answer. What a page shows of one
-/// generation agrees, or two were mixed.
+/// A public dashboard that shows the run of each relation, with queries that the catalog's
+/// statistics cannot satisfy. All values on a page must agree, or two generations were mixed.
 const DASHBOARD: &str = r#"
 title = "Runs"
+public = true
 
 # Changes nothing, and makes each question one that nobody has asked.
 [[filter]]
@@ -55,7 +56,8 @@ y = "run"
 "#;
 
 impl Deployment {
-    /// With the relations of [`Site::runs`], run 1, published; nothing, with the reason printed, where something that it wants is missing.
+    /// Starts a deployment that serves run 1 of [`Site::runs`]; prints a reason and returns `None`
+    /// if a dependency is missing.
     pub(crate) fn start() -> Option<Self> {
         let (extensions, postgres, storage) = (extensions()?, Postgres::start()?, S3::start()?);
         let site = Site::runs();
@@ -79,7 +81,7 @@ impl Deployment {
         Some(deployment)
     }
 
-    /// The command with the settings of every machine.
+    /// Returns the command with the settings of every machine.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.site.command(args);
         let catalog = format!(
@@ -87,13 +89,25 @@ impl Deployment {
             self.to_catalog.port(),
             self.catalog
         );
-        let accounts = format!("postgres://materia:{PASSWORD}@127.0.0.1:{}/{}", self.to_accounts.port(), self.accounts);
+        let accounts = format!(
+            "postgres://materia:{PASSWORD}@127.0.0.1:{}/{}",
+            self.to_accounts.port(),
+            self.accounts
+        );
         command.env("SERVING_DUCKDB_PATH", catalog).env("DATABASE_URL", accounts);
-        command.env("MATERIA_LAKE_DATA", format!("s3://{BUCKET}/data")).env("MATERIA_EXTENSIONS", &self.extensions);
-        command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "us-east-1");
+        command
+            .env("MATERIA_LAKE_DATA", format!("s3://{BUCKET}/data"))
+            .env("MATERIA_EXTENSIONS", &self.extensions);
+        command
+            .env("AWS_ACCESS_KEY_ID", KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_REGION", "us-east-1");
         command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.to_storage.port()));
         command.env("MATERIA_DASHBOARDS", self.site.path("dashboards"));
-        command.env("DEBUG", "true").env("ADMIN_EMAILS", "admin@example.test").env_remove("NOTIFY_SOCKET");
+        command
+            .env("DEBUG", "true")
+            .env("ADMIN_EMAILS", "admin@example.test")
+            .env_remove("NOTIFY_SOCKET");
         command
     }
 
@@ -101,14 +115,14 @@ impl Deployment {
         Ran::of(&self.command(args).output().unwrap())
     }
 
-    /// A server at this address.
+    /// Starts a server at this address.
     pub(crate) fn server(&self, address: SocketAddr) -> Server {
         let server = Server::of(self.command(&["web"]), address, &self.site.path("web.log"));
         server.answers();
         server
     }
 
-    /// Everything that servers have written.
+    /// Returns the output of all servers.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.site.path("web.log")).unwrap_or_default()
     }

@@ -1,6 +1,7 @@
-//! Three `materia web` on one PostgreSQL and one lake, while exports come one after the other and the servers are killed in turn.
+//! Three `materia web` servers on one PostgreSQL and one lake, with continuous exports, while the
+//! servers are killed one after the other.
 //!
-//! `MATERIA_TEST_LAKE_EXPORTS` says how many exports; a suite's run makes few.
+//! `MATERIA_TEST_LAKE_EXPORTS` is the number of exports, which is small by default.
 
 use std::{
     collections::BTreeMap,
@@ -20,36 +21,37 @@ use crate::{
     web::free_address,
 };
 
-/// How long a server is left in peace before the next one is killed.
+/// How long all servers run before the next one is killed.
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
-/// How long somebody who asks looks at what he got.
+/// Delay between a client's requests.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How many ask.
+/// Number of clients.
 const CLIENTS: usize = 6;
-/// After so many exports others ask: the API counts an account's calls of a day, and a server that is killed forgets what it had taken of them.
+/// Number of exports after which clients switch accounts: the API limits an account's calls per
+/// day, and a killed server loses the part of the quota that it had leased.
 const EXPORTS_OF_ONE: usize = 25;
 
 fn exports() -> i64 {
     std::env::var("MATERIA_TEST_LAKE_EXPORTS").map_or(12, |text| text.parse().unwrap())
 }
 
-/// A place where a server runs, or is just being killed and started again.
+/// The address of a server, which may be running, or just being killed and restarted.
 struct Place {
     address: SocketAddr,
     server: RwLock<Server>,
-    /// Even while it runs; one more from before it is killed until it runs again.
+    /// Even while the server runs; odd from before it is killed until it runs again.
     turn: AtomicU64,
-    /// The newest generation that was seen in this turn.
+    /// The newest generation that was seen in this run of the server.
     newest: Mutex<(u64, String)>,
 }
 
-/// What clients have seen.
+/// The observations of clients.
 #[derive(Default)]
 struct Seen {
-    /// Of which run each generation is.
+    /// The run of each generation.
     runs: Mutex<BTreeMap<String, i64>>,
     answers: AtomicUsize,
-    /// Answers of a server while it was killed.
+    /// Responses that were cut off because the server was killed.
     cut: AtomicUsize,
     pages: AtomicUsize,
 }
@@ -57,7 +59,12 @@ struct Seen {
 impl Place {
     fn begin(deployment: &Deployment) -> Self {
         let address = free_address();
-        Self { address, server: RwLock::new(deployment.server(address)), turn: AtomicU64::new(0), newest: Mutex::default() }
+        Self {
+            address,
+            server: RwLock::new(deployment.server(address)),
+            turn: AtomicU64::new(0),
+            newest: Mutex::default(),
+        }
     }
 
     fn kill_and_start(&self, deployment: &Deployment) {
@@ -71,7 +78,7 @@ impl Place {
         Some(self.turn.load(Ordering::SeqCst)).filter(|turn| turn % 2 == 0)
     }
 
-    /// Asks, as long as the server is not being killed, and judges the answer.
+    /// Sends a request, unless the server is being killed, and validates the response.
     fn ask(&self, path: &str, credentials: &str, seen: &Seen) {
         let Some(turn) = self.stays() else { return };
         let before = self.newest.lock().unwrap().clone();
@@ -80,7 +87,8 @@ impl Place {
             seen.cut.fetch_add(1, Ordering::SeqCst);
             return;
         }
-        let answer = answer.unwrap_or_else(|| panic!("{path}: a server that stays dropped its answer"));
+        let answer =
+            answer.unwrap_or_else(|| panic!("{path}: a server that stays dropped its answer"));
         assert!(answer.status == 200 && answer.is_whole(), "{path}: {answer:?}");
         seen.answers.fetch_add(1, Ordering::SeqCst);
         let Some((generation, run)) = read(path, &answer) else { return };
@@ -109,13 +117,22 @@ fn request(address: SocketAddr, path: &str, credentials: &str) -> Option<Answer>
     Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
-/// The generation that an answer is of, and the run: of all its figures the same.
+/// Returns the generation of a response and its run, which must be the same in all its values.
 fn read(path: &str, answer: &Answer) -> Option<(String, i64)> {
     let between = |start: &str, end: &str| -> Vec<String> {
-        answer.body.split(start).skip(1).map(|rest| rest.split(end).next().unwrap().to_owned()).collect()
+        answer
+            .body
+            .split(start)
+            .skip(1)
+            .map(|rest| rest.split(end).next().unwrap().to_owned())
+            .collect()
     };
     let (generation, figures) = if path.starts_with("/api/") {
-        let runs = if path.contains("dashboards") { between("\"value\":", ".") } else { between("\"run\":", "}") };
+        let runs = if path.contains("dashboards") {
+            between("\"value\":", ".")
+        } else {
+            between("\"run\":", "}")
+        };
         (answer.header("x-materia-generation").unwrap().to_owned(), runs)
     } else if path == "/methodology" {
         return None;
@@ -123,16 +140,22 @@ fn read(path: &str, answer: &Answer) -> Option<(String, i64)> {
         (between("data-generation=\"", "\"").pop().unwrap(), between("<span class=\"value\">", "<"))
     };
     assert!(figures.len() >= 3, "{path}: {answer:?}");
-    let runs: Vec<i64> = figures.iter().map(|figure| figure.parse().unwrap_or_else(|_| panic!("{path}: {figures:?}"))).collect();
-    assert!(runs.iter().all(|run| *run == runs[0]), "{path}: mixed: {runs:?} in generation {generation}");
+    let runs: Vec<i64> = figures
+        .iter()
+        .map(|figure| figure.parse().unwrap_or_else(|_| panic!("{path}: {figures:?}")))
+        .collect();
+    assert!(
+        runs.iter().all(|run| *run == runs[0]),
+        "{path}: mixed: {runs:?} in generation {generation}"
+    );
     Some((generation, runs[0]))
 }
 
-/// A call that asks the lake.
+/// An API call that queries the lake.
 const CALL: &str = "/api/v1/tables/orders/rows?select=run&limit=3";
 
-/// What strangers, customers and programs ask.
-fn asked(cookie: &str, key: &str) -> Vec<(&'static str, String)> {
+/// Returns the requests of anonymous visitors, customers and programs.
+fn requests(cookie: &str, key: &str) -> Vec<(&'static str, String)> {
     let as_program = |path| (path, key.to_owned());
     vec![
         ("/", "Accept-Language: en".to_owned()),
@@ -145,7 +168,7 @@ fn asked(cookie: &str, key: &str) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_wrong_mixed_or_missing() {
+fn while_servers_are_killed_during_exports_the_others_answer_correctly() {
     let Some(deployment) = Deployment::start() else { return };
     let places = [(); 3].map(|()| Place::begin(&deployment));
     let customer = |number: usize| {
@@ -154,29 +177,31 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
         let promoted = deployment.run(&["users", "set-plan", &email, "pro"]);
         assert_eq!(promoted.code, 0, "{promoted:?}");
         let key = places[1].server.read().unwrap().make_key(&cookie);
-        asked(&cookie, &key)
+        requests(&cookie, &key)
     };
     let turns = 1 + usize::try_from(exports()).unwrap() / EXPORTS_OF_ONE;
     let customers: Vec<_> = (0..CLIENTS * turns).map(customer).collect();
     let exported = AtomicUsize::new(0);
     let (over, seen, kills) = (AtomicBool::new(false), Seen::default(), AtomicUsize::new(0));
-    // What was published: the run of each generation, and how soon each server that stayed had it.
+    // The published generations with their runs, and how soon each surviving server had them.
     let (mut published, mut waits) = (Vec::new(), Vec::new());
     scope(|scope| {
         let _end = End(&over);
         for number in 0..CLIENTS {
-            let (places, seen, over, customers, exported) = (&places, &seen, &over, &customers, &exported);
+            let (places, seen, over, customers, exported) =
+                (&places, &seen, &over, &customers, &exported);
             scope.spawn(move || {
                 let _end = End(over);
                 for turn in number.. {
                     if over.load(Ordering::SeqCst) {
                         return;
                     }
-                    let asked = &customers[number + CLIENTS * (exported.load(Ordering::SeqCst) / EXPORTS_OF_ONE)];
-                    let (path, credentials) = &asked[turn % asked.len()];
-                    // What nobody has asked yet takes longest: a new generation may come in between.
+                    let requests = &customers
+                        [number + CLIENTS * (exported.load(Ordering::SeqCst) / EXPORTS_OF_ONE)];
+                    let (path, credentials) = &requests[turn % requests.len()];
+                    // A first request takes longest: a new generation may be published meanwhile.
                     let path = path.replace("{}", &format!("{number}-{turn}"));
-                    places[turn / asked.len() % places.len()].ask(&path, credentials, seen);
+                    places[turn / requests.len() % places.len()].ask(&path, credentials, seen);
                     sleep(PAUSE);
                 }
             });
@@ -210,7 +235,9 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
             for place in places {
                 let Some(turn) = place.stays() else { continue };
                 let has_it = || {
-                    place.stays() != Some(turn) || request(place.address, "/ready", "").is_none_or(|told| told.body.contains(&generation))
+                    place.stays() != Some(turn)
+                        || request(place.address, "/ready", "")
+                            .is_none_or(|response| response.body.contains(&generation))
                 };
                 eventually("a server that stays follows", has_it);
                 if place.stays() == Some(turn) {
@@ -220,12 +247,17 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
             published.push((generation, run));
             exported.fetch_add(1, Ordering::SeqCst);
         }
-        eventually("each was killed", || over.load(Ordering::SeqCst) || kills.load(Ordering::SeqCst) >= 3);
+        eventually("each was killed", || {
+            over.load(Ordering::SeqCst) || kills.load(Ordering::SeqCst) >= 3
+        });
         over.store(true, Ordering::SeqCst);
     });
     let runs = seen.runs.lock().unwrap().clone();
     for (generation, run) in &published {
-        assert!(runs.get(generation).is_none_or(|seen| seen == run), "generation {generation} is run {run}, and was shown as {runs:?}");
+        assert!(
+            runs.get(generation).is_none_or(|seen| seen == run),
+            "generation {generation} is run {run}, and was shown as {runs:?}"
+        );
     }
     waits.sort();
     println!(
@@ -240,10 +272,15 @@ fn while_exports_come_and_servers_are_killed_in_turn_no_answer_of_the_others_is_
         waits[waits.len() / 2],
         waits[waits.len() - 1],
     );
-    assert!(runs.len() > published.len() / 2, "the load looked at {} of {} generations", runs.len(), published.len());
+    assert!(
+        runs.len() > published.len() / 2,
+        "the load looked at {} of {} generations",
+        runs.len(),
+        published.len()
+    );
 }
 
-/// Whoever fails ends the others.
+/// Ends all clients when one of them fails.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -256,12 +293,14 @@ impl Drop for End<'_> {
 
 fn generation(events: &str) -> String {
     let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
-    let found = [&last["generation"], &last["record"]["generation"]].into_iter().find_map(|id| id.as_str());
+    let found =
+        [&last["generation"], &last["record"]["generation"]].into_iter().find_map(|id| id.as_str());
     found.unwrap_or_else(|| panic!("{events}")).to_owned()
 }
 
 #[test]
-fn sessions_and_keys_made_at_one_server_are_good_at_all_and_their_end_is_seen_by_all_within_a_second() {
+fn sessions_and_keys_made_at_one_server_are_good_at_all_and_their_end_is_seen_by_all_within_a_second()
+ {
     let Some(deployment) = Deployment::start() else { return };
     let servers = [(); 3].map(|()| deployment.server(free_address()));
     for (at, server) in servers.iter().enumerate() {
@@ -274,16 +313,20 @@ fn sessions_and_keys_made_at_one_server_are_good_at_all_and_their_end_is_seen_by
             assert_eq!(call.status, 200, "{call:?}");
         }
         let settings = servers[(at + 2) % 3].get("/settings", &cookie).body;
-        let revoke = settings
-            .split("/settings/keys/")
-            .find_map(|rest| rest.split_once("/revoke\"").map(|(id, _)| id).filter(|id| !id.contains('<')));
-        let revoked = servers[(at + 2) % 3].post(&format!("/settings/keys/{}/revoke", revoke.unwrap()), &cookie, "");
+        let revoke = settings.split("/settings/keys/").find_map(|rest| {
+            rest.split_once("/revoke\"").map(|(id, _)| id).filter(|id| !id.contains('<'))
+        });
+        let revoked = servers[(at + 2) % 3].post(
+            &format!("/settings/keys/{}/revoke", revoke.unwrap()),
+            &cookie,
+            "",
+        );
         assert_eq!(revoked.status, 303, "{revoked:?}");
         assert_eq!(servers[(at + 1) % 3].post("/auth/logout", &cookie, "").status, 303);
         sleep(Duration::from_secs(1));
         for other in &servers {
             assert_eq!(request(other.address, CALL, &key).unwrap().status, 401);
-            assert_eq!(other.get("/dashboard/runs", &cookie).status, 303);
+            assert_eq!(other.get("/settings", &cookie).status, 303);
         }
     }
 }

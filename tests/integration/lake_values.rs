@@ -1,10 +1,11 @@
-//! What is exported is what readers get, value for value, whatever kind of target it is; what a lake would change is refused before anything is published.
+//! Readers get exactly the exported values, whatever the kind of target; values that a lake would
+//! alter are refused before anything is published.
 
 use duckdb::{Connection, arrow::util::display::array_value_to_string};
-use materia::reader::{Limits, Query, Reader, wait};
+use materia::reader::{Query, QueryLimits, Reader, block_on};
 
 use crate::{
-    lake_place::{Kind, Place, on_every_lake, on_every_target, texts},
+    lake_targets::{Kind, Place, on_every_lake, on_every_target, texts},
     reader::ask,
     support::reading,
 };
@@ -14,9 +15,12 @@ on_every_target!(
     names_comments_nullability_and_empty_tables_are_served_as_the_lakehouse_has_them,
     an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema_alone,
 );
-on_every_lake!(types_that_a_lake_would_change_are_refused_by_table_column_and_type);
+on_every_lake!(
+    types_that_a_lake_would_change_are_refused_by_table_column_and_type,
+    values_of_types_that_a_lake_lacks_are_kept_as_other_types_where_that_is_allowed,
+);
 
-/// Every type that all targets hold, with extremes, nothing, and nesting.
+/// Every type that all targets support, with extremes, nulls, and nesting.
 const VALUES: &str = "
     CREATE TABLE serving.plain AS SELECT * FROM (VALUES
         (TRUE, 127::TINYINT, (-32768)::SMALLINT, 2147483647, (-9223372036854775808)::BIGINT,
@@ -46,27 +50,43 @@ const VALUES: &str = "
     CREATE TABLE serving.many AS SELECT i AS id, i % 7 AS seven, 'text ' || i AS text, CASE WHEN i % 3 = 0 THEN i / 7 END AS some FROM range(20000) t(i);
     CREATE VIEW serving.looked_at AS SELECT seven, count(*) AS n, sum(id)::BIGINT AS total FROM lakehouse.serving.many GROUP BY seven;";
 
-/// Every row of a relation as text, in one order, with types: what two places that hold the same both say.
+/// Returns every row of a relation as text, in a fixed order, with types, for comparing two
+/// sources.
 fn rows(connection: &Connection, catalog: &str, table: &str) -> Vec<String> {
     let name = format!("{catalog}.serving.\"{}\"", table.replace('"', "\"\""));
-    let mut told = texts(connection, &format!("SELECT column_name || ' ' || column_type FROM (DESCRIBE {name})"));
-    // As text and as a hash: a text does not tell everything about a number.
-    told.extend(texts(connection, &format!("SELECT every::VARCHAR || hash(every) FROM (FROM {name}) every ORDER BY ALL")));
-    told
+    let mut rows = texts(
+        connection,
+        &format!("SELECT column_name || ' ' || column_type FROM (DESCRIBE {name})"),
+    );
+    // As text and as a hash, since text does not represent a number completely.
+    rows.extend(texts(
+        connection,
+        &format!("SELECT every::VARCHAR || hash(every) FROM (FROM {name}) every ORDER BY ALL"),
+    ));
+    rows
 }
 
-/// The same of a reader: what customers get.
+/// Returns the same from a reader, as customers get it.
 fn answered(reader: &Reader, table: &str) -> Vec<String> {
     let table = format!("\"{}\"", table.replace('"', "\"\""));
-    let sql = format!("SELECT every::VARCHAR || hash(every) AS row FROM (FROM {table}) every ORDER BY ALL");
-    let answer = wait(reader.pin().unwrap().ask(Query::new(&sql), Limits { rows: 1_000_000, bytes: 1 << 30, ..Limits::page() })).unwrap();
+    let sql = format!(
+        "SELECT every::VARCHAR || hash(every) AS row FROM (FROM {table}) every ORDER BY ALL"
+    );
+    let answer = block_on(reader.pin().unwrap().query(
+        Query::new(&sql),
+        QueryLimits { rows: 1_000_000, bytes: 1 << 30, ..QueryLimits::for_page() },
+    ))
+    .unwrap();
     let cells = |batch: &duckdb::arrow::record_batch::RecordBatch| -> Vec<String> {
-        (0..batch.num_rows()).map(|row| array_value_to_string(batch.column(0), row).unwrap()).collect()
+        (0..batch.num_rows())
+            .map(|row| array_value_to_string(batch.column(0), row).unwrap())
+            .collect()
     };
     answer.batches.iter().flat_map(cells).collect()
 }
 
-/// Compares every relation of the lakehouse with what an outsider and a reader get.
+/// Compares every relation of the lakehouse with the results of an independent client and of a
+/// reader.
 fn expect_same(place: &Place) {
     let outsider = place.outsider();
     let lakehouse = reading(&place.site.lakehouse());
@@ -74,7 +94,9 @@ fn expect_same(place: &Place) {
         let of = format!("WHERE database_name = '{catalog}' AND schema_name = 'serving'");
         texts(
             connection,
-            &format!("SELECT table_name FROM duckdb_tables() {of} UNION ALL SELECT view_name FROM duckdb_views() {of} ORDER BY ALL"),
+            &format!(
+                "SELECT table_name FROM duckdb_tables() {of} UNION ALL SELECT view_name FROM duckdb_views() {of} ORDER BY ALL"
+            ),
         )
     };
     let known = relations(&lakehouse, "lakehouse");
@@ -90,7 +112,14 @@ fn expect_same(place: &Place) {
 }
 
 fn columns(connection: &Connection, table: &str) -> usize {
-    texts(connection, &format!("SELECT column_name FROM (DESCRIBE lakehouse.serving.\"{}\")", table.replace('"', "\"\""))).len()
+    texts(
+        connection,
+        &format!(
+            "SELECT column_name FROM (DESCRIBE lakehouse.serving.\"{}\")",
+            table.replace('"', "\"\"")
+        ),
+    )
+    .len()
 }
 
 fn every_value_of_every_type_is_served_as_the_lakehouse_holds_it(place: &mut Place) {
@@ -99,7 +128,9 @@ fn every_value_of_every_type_is_served_as_the_lakehouse_holds_it(place: &mut Pla
     expect_same(place);
 }
 
-fn names_comments_nullability_and_empty_tables_are_served_as_the_lakehouse_has_them(place: &mut Place) {
+fn names_comments_nullability_and_empty_tables_are_served_as_the_lakehouse_has_them(
+    place: &mut Place,
+) {
     place.site.change(
         r#"CREATE TABLE serving."Größe / ""x"" %20 it's" ("Spalte ""1"", (a)" INTEGER NOT NULL, "select" VARCHAR, " " DATE);
            INSERT INTO serving."Größe / ""x"" %20 it's" VALUES (1, 'a', NULL), (2, NULL, DATE '2026-01-01');
@@ -114,7 +145,7 @@ Zeile 2; DROP TABLE x; --';
     );
     place.ok(&["export"]);
     expect_same(place);
-    let told = |connection: &Connection, catalog: &str| {
+    let catalog_entries = |connection: &Connection, catalog: &str| {
         let of = format!("WHERE database_name = '{catalog}' AND schema_name = 'serving'");
         texts(
             connection,
@@ -124,20 +155,25 @@ Zeile 2; DROP TABLE x; --';
             ),
         )
     };
-    let expected = told(&reading(&place.site.lakehouse()), "lakehouse");
-    assert_eq!(told(&place.outsider(), "served"), expected);
+    let expected = catalog_entries(&reading(&place.site.lakehouse()), "lakehouse");
+    assert_eq!(catalog_entries(&place.outsider(), "served"), expected);
     let reader = place.reader();
-    let catalog = wait(reader.pin().unwrap().catalog()).unwrap();
+    let catalog = block_on(reader.pin().unwrap().catalog()).unwrap();
     let table = catalog.tables.iter().find(|table| table.name.starts_with("Größe")).unwrap();
     assert_eq!((table.rows, table.comment.as_deref()), (2, Some("It's \"odd\"")));
-    assert_eq!(table.columns.iter().map(|column| column.nullable).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(
+        table.columns.iter().map(|column| column.nullable).collect::<Vec<_>>(),
+        [false, true, true]
+    );
     assert_eq!(table.columns[1].comment.as_deref(), Some("Zeile 1\nZeile 2; DROP TABLE x; --"));
     let empty = catalog.tables.iter().find(|table| table.name == "empty").unwrap();
     assert_eq!((empty.rows, empty.columns.len(), empty.columns[0].nullable), (0, 3, false));
     assert_eq!(ask(&reader.pin().unwrap(), "SELECT count(*) FROM nothing").unwrap().rows, 1);
 }
 
-fn an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema_alone(place: &mut Place) {
+fn an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema_alone(
+    place: &mut Place,
+) {
     if place.kind == Kind::File {
         place.site.change("CREATE SCHEMA marts; CREATE TABLE marts.theirs AS SELECT 1 AS a");
     } else {
@@ -151,13 +187,61 @@ fn an_export_into_a_place_that_holds_tables_already_replaces_those_of_its_schema
     }
 }
 
-/// A lake that somebody else made.
+/// A lake that another program created.
 pub(crate) fn make_lake(place: &Place) {
     let data = place.variable("MATERIA_LAKE_DATA").unwrap();
     let connection = Connection::open_in_memory().unwrap();
-    let extensions = materia::extensions::Extensions::new(crate::lake::extensions().unwrap());
+    let extensions = materia::extensions::ExtensionDir::new(crate::lake::extensions().unwrap());
     extensions.load(&connection, &materia::extensions::Extension::ALL).unwrap();
-    connection.execute_batch(&format!("{} ATTACH '{}' AS theirs (DATA_PATH '{data}/')", place.secrets(), place.address())).unwrap();
+    connection
+        .execute_batch(&format!(
+            "{} ATTACH '{}' AS theirs (DATA_PATH '{data}/')",
+            place.secrets(),
+            place.address()
+        ))
+        .unwrap();
+}
+
+fn values_of_types_that_a_lake_lacks_are_kept_as_other_types_where_that_is_allowed(
+    place: &mut Place,
+) {
+    place.site.change(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE serving.wide AS SELECT 99999999999999999999999999999999999999::HUGEINT AS total, INTERVAL '3 days' AS span, 'ok'::mood AS mood, [1::HUGEINT, NULL] AS list",
+    );
+    let ran = place.run(&["export", "--dry-run"]);
+    assert!(
+        ran.code == 1
+            && ran.stderr.contains("wide.total (HUGEINT)")
+            && ran.stderr.contains("casts = [\"lossless\", \"enum\", \"interval\"]"),
+        "{ran:#?}"
+    );
+    place.site.settings("[lake]\ncasts = ['lossless', 'enum', 'interval']");
+    let ran = place.ok(&["export", "--dry-run"]);
+    assert!(ran.stderr.contains("wide.total (HUGEINT) is stored as DECIMAL(38,0)"), "{ran:#?}");
+    place.ok(&["export"]);
+    let text = "SELECT concat_ws(' ', typeof(total), total, typeof(span), span, typeof(mood), mood, typeof(list), list) FROM served.serving.wide";
+    assert_eq!(
+        texts(&place.outsider(), text),
+        [
+            "DECIMAL(38,0) 99999999999999999999999999999999999999 VARCHAR 3 days VARCHAR ok DECIMAL(38,0)[] [1, NULL]"
+        ]
+    );
+    assert!(place.ok(&["export"]).stdout.starts_with("unchanged: "));
+    place.site.change("UPDATE serving.wide SET total = total + 1");
+    let ran = place.fails(&["export"], 1);
+    assert!(
+        ran.stderr.contains("wide") && ran.stderr.contains("a lake holds 38 digits"),
+        "{ran:#?}"
+    );
+    // Without the setting, what is served stays.
+    place.site.change("UPDATE serving.wide SET total = 1");
+    place.site.settings("lake.casts = 'lossless'");
+    let ran = place.fails(&["export"], 1);
+    assert!(!ran.stderr.contains("wide.total") && ran.stderr.contains("wide.span"), "{ran:#?}");
+    place.site.settings("lake.casts = 'everything'");
+    let ran = place.run(&["export"]);
+    assert!(ran.code == 2 && ran.stderr.contains("use lossless, enum or interval"), "{ran:#?}");
 }
 
 fn types_that_a_lake_would_change_are_refused_by_table_column_and_type(place: &mut Place) {
@@ -180,12 +264,17 @@ fn types_that_a_lake_would_change_are_refused_by_table_column_and_type(place: &m
     ] {
         assert!(ran.stderr.contains(column), "{column}: {ran:#?}");
     }
-    assert!(ran.stderr.contains("cast in the pipeline") && !ran.stderr.contains("fine"), "{ran:#?}");
-    // A file takes them all.
+    assert!(
+        ran.stderr.contains("cast in the pipeline") && !ran.stderr.contains("fine"),
+        "{ran:#?}"
+    );
+    // A file supports them all.
     let file = place.site.run(&["export", "--to", "file/analytics.duckdb"]);
     assert_eq!(file.code, 1, "{file:#?}");
     std::fs::create_dir(place.site.path("file")).unwrap();
     place.site.ok(&["export", "--to", "file/analytics.duckdb"]);
-    place.site.change("DROP TABLE serving.wide; DROP TABLE serving.within; DROP TABLE serving.moods");
+    place
+        .site
+        .change("DROP TABLE serving.wide; DROP TABLE serving.within; DROP TABLE serving.moods");
     place.ok(&["export"]);
 }

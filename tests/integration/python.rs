@@ -1,4 +1,5 @@
-//! An unrelated reader: Python with the DuckDB that SQLMesh installs. `MATERIA_TEST_PYTHON` names it; `dev_run.sh test` sets it.
+//! An independent reader: Python with the DuckDB that SQLMesh installs. `MATERIA_TEST_PYTHON` names
+//! it; `dev_run.sh test` sets it.
 
 use std::{env, process::Command};
 
@@ -28,7 +29,9 @@ fn the_duckdb_that_wrote_the_lakehouse_reads_the_export_and_finds_the_same_in_it
     };
     let Some(site) = Site::sqlmesh() else { return };
     site.ok(&["export"]);
-    let ran = Ran::of(&Command::new(python).args(["-c", COMPARE]).current_dir(site.folder()).output().unwrap());
+    let ran = Ran::of(
+        &Command::new(python).args(["-c", COMPARE]).current_dir(site.folder()).output().unwrap(),
+    );
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(
         ran.stdout.trim(),

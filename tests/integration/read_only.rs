@@ -1,4 +1,4 @@
-//! SQL from outside only reads, whatever form it has.
+//! SQL from outside only reads, whatever its form.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::{
     support::{Site, shared},
 };
 
-/// A served table with the name that the shared statements use.
+/// Creates a served table with the name that the shared statements use.
 fn published() -> Site {
     let site = Site::with(
         "CREATE SCHEMA serving;
@@ -23,7 +23,8 @@ fn is_refused(pin: &Pin, sql: &str) -> bool {
     matches!(ask(pin, sql), Err(ReaderError::Refused { .. }))
 }
 
-/// Statements that are more than a query: what may stand as a CTE's body in 2.0, and what may not yet.
+/// Statements that are more than a query: some that DuckDB 2.0 allows as the body of a CTE, and
+/// some that it may allow later.
 const ACTIONS: [&str; 14] = [
     "COPY (SELECT 1) TO '/FOLDER/written.csv'",
     "COPY (SELECT 1) TO '/FOLDER/analytics.duckdb' (USE_TMP_FILE false)",
@@ -41,7 +42,7 @@ const ACTIONS: [&str; 14] = [
     "VACUUM",
 ];
 
-/// Places in a query where another one stands.
+/// Positions in a query at which another query is allowed.
 const PLACES: [&str; 16] = [
     "WITH x AS (@) SELECT * FROM x",
     "WITH x AS MATERIALIZED (@) SELECT * FROM x",
@@ -62,7 +63,7 @@ const PLACES: [&str; 16] = [
 ];
 
 #[test]
-fn no_statement_that_acts_passes_wherever_in_a_query_it_stands() {
+fn no_statement_with_side_effects_passes_at_any_place_in_a_query() {
     let site = published();
     let pin = open(&site).pin().unwrap();
     let (names, before) = (site.names(), fs::read(site.served()).unwrap());
@@ -80,7 +81,7 @@ fn no_statement_that_acts_passes_wherever_in_a_query_it_stands() {
 }
 
 #[test]
-fn what_reads_files_runs_texts_or_tells_of_the_server_is_refused_wherever_it_stands() {
+fn functions_that_read_files_run_sql_or_reveal_the_server_are_refused_everywhere() {
     const CALLS: [&str; 22] = [
         "query('SELECT 1')",
         "QuErY('SELECT 1')",
@@ -174,7 +175,7 @@ fn what_analysts_write_is_answered() {
         "SELECT CASE WHEN arabica > 3 THEN 'high' ELSE 'low' END, arabica BETWEEN 1 AND 2, arabica IN (1, 2), NOT (arabica IS NULL) FROM coffee_prices",
         "SELECT list_transform([1, 2], lambda x: x + 1), [x * 2 FOR x IN [1, 2] IF x > 1], {'a': 1}.a, MAP {'k': 1}['k'], [1, 2, 3][2:3]",
         "SELECT strftime(month, '%Y-%m'), date_trunc('quarter', month), extract(isoyear FROM month), month::VARCHAR, TRY_CAST('x' AS INT) FROM coffee_prices",
-        "SELECT 'a' || 'b', 'abc' LIKE 'a%', 'abc' ILIKE 'A%', regexp_replace('a1', '[0-9]', ''), upper('a'), 'x'.upper(), coalesce(NULL, 1), nullif(1, 1)",
+        "SELECT 'a' || 'b', 'abc' LIKE 'a%', 'abc' ILIKE 'A%', regexp_replace('a1', '[0-9]', ''), upper('a'), ('x').upper(), coalesce(NULL, 1), nullif(1, 1)",
         "SELECT count(*) FILTER (arabica > 3), count(DISTINCT arabica), string_agg(arabica::VARCHAR, ',' ORDER BY month), arg_max(month, arabica) FROM coffee_prices",
         "SELECT * FROM range(3) t(i), generate_series(1, 2) s(j), unnest([1, 2]) u(k)",
         "SELECT unnest([1, 2]), unnest({'a': 1})",
@@ -201,20 +202,25 @@ fn what_analysts_write_is_answered() {
     let pin = open(&site).pin().unwrap();
     for sql in QUERIES {
         let answer = ask(&pin, sql);
-        // A value that is missing is another matter.
+        // A missing value is a different error.
         let needs_value = matches!(&answer, Err(ReaderError::Refused { reason }) if reason.contains("needs a value"));
         assert!(answer.is_ok() || needs_value, "{sql}: {answer:?}");
     }
-    let long = format!("SELECT {}", (0..300).map(|n| n.to_string()).collect::<Vec<_>>().join(" + "));
+    let long =
+        format!("SELECT {}", (0..300).map(|n| n.to_string()).collect::<Vec<_>>().join(" + "));
     assert!(ask(&pin, &long).is_ok());
-    let Err(ReaderError::Refused { reason }) = ask(&pin, "PIVOT coffee_prices ON month USING sum(arabica)") else { panic!("answered") };
+    let Err(ReaderError::Refused { reason }) =
+        ask(&pin, "PIVOT coffee_prices ON month USING sum(arabica)")
+    else {
+        panic!("answered")
+    };
     assert!(reason.contains("PIVOT needs the values"), "{reason}");
 }
 
-/// Statements of the attacks that were tried, in lists as Python writes them.
+/// The statements of attempted attacks, in lists written by Python.
 #[test]
 fn every_statement_of_the_attacks_is_refused_or_only_reads() {
-    // What they tell is of the served file alone.
+    // They reveal information about the served file only.
     const ANSWERED: [&str; 15] = [
         "SELECT * FROM pragma_database_size()",
         "SELECT * FROM pragma_storage_info('coffee_prices') LIMIT 1",
@@ -238,12 +244,23 @@ fn every_statement_of_the_attacks_is_refused_or_only_reads() {
     let mut tried = 0;
     for number in 1..=4 {
         let Some(file) = shared(&format!("cases/security/statements-{number}.txt")) else { return };
-        for line in fs::read_to_string(file).unwrap().lines().filter_map(|line| line.trim().strip_prefix('"')) {
-            let sql = line.trim_end_matches(',').trim_end_matches('"').replace("\\\"", "\"").replace("\\n", "\n");
+        for line in fs::read_to_string(file)
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix('"'))
+        {
+            let sql = line
+                .trim_end_matches(',')
+                .trim_end_matches('"')
+                .replace("\\\"", "\"")
+                .replace("\\n", "\n");
             let sql = sql.replace("/DATA", &site.folder().display().to_string());
             let answer = ask(&pin, &sql);
             let about_functions = sql.contains("duckdb_functions()");
-            assert!(answer.is_err() || ANSWERED.contains(&sql.as_str()) || about_functions, "{sql}: {answer:?}");
+            assert!(
+                answer.is_err() || ANSWERED.contains(&sql.as_str()) || about_functions,
+                "{sql}: {answer:?}"
+            );
             assert!(ask(&pin, "SELECT count(*) FROM coffee_prices").is_ok(), "after {sql}");
             tried += 1;
         }
@@ -254,7 +271,9 @@ fn every_statement_of_the_attacks_is_refused_or_only_reads() {
 
 #[test]
 fn no_text_overflows_the_stack_or_is_thought_about_for_ever() {
-    let nested = |begin: &str, inside: &str, end: &str, times: usize| begin.repeat(times) + inside + &end.repeat(times);
+    let nested = |begin: &str, inside: &str, end: &str, times: usize| {
+        begin.repeat(times) + inside + &end.repeat(times)
+    };
     let texts = [
         format!("SELECT * FROM {}", nested("(SELECT * FROM ", "coffee_prices", ")", 50_000)),
         format!("SELECT {}", nested("(SELECT ", "1", ")", 50_000)),
@@ -289,8 +308,8 @@ fn no_text_overflows_the_stack_or_is_thought_about_for_ever() {
     let ran = site.run(&["dashboards", "check"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     for number in 0..texts.len() {
-        let told = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(told.contains(&format!("d{number}.toml")), "nothing about d{number}: {told}");
+        let message = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(message.contains(&format!("d{number}.toml")), "nothing about d{number}: {message}");
     }
 }
 
@@ -303,9 +322,13 @@ fn a_served_file_that_brings_its_own_functions_cannot_replace_the_engines() {
          CREATE MACRO serving.abs(x) AS TABLE SELECT * FROM duckdb_settings(); CREATE MACRO serving.upper(x) AS current_setting('temp_directory');",
     );
     let pin = open(&site).pin().unwrap();
-    for sql in
-        ["SELECT upper('a')", "SELECT serving.upper('a')", "SELECT t.a.upper() FROM t", "FROM abs(1)", "SELECT * FROM serving.abs(1)"]
-    {
+    for sql in [
+        "SELECT upper('a')",
+        "SELECT serving.upper('a')",
+        "SELECT t.a.upper() FROM t",
+        "FROM abs(1)",
+        "SELECT * FROM serving.abs(1)",
+    ] {
         assert!(is_refused(&pin, sql), "{sql}: {:?}", ask(&pin, sql));
     }
     assert!(ask(&pin, "SELECT lower('A') FROM t").is_ok());

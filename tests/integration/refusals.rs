@@ -1,17 +1,19 @@
-//! Refusals show the way out, wrong usage leaves nothing behind, and nothing that is printed acts on a terminal.
+//! Refusals show how to proceed, incorrect usage leaves nothing behind, and printed text cannot
+//! control a terminal.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::support::{Ran, Site};
 
 /// Names that need quoting in a shell, in TOML or in both.
-const NAMES: [&str; 6] = ["orders", "my orders", "it's \"quoted\"", "a.b=c", "größe", "esc\u{1b}[31mred"];
+const NAMES: [&str; 6] =
+    ["orders", "my orders", "it's \"quoted\"", "a.b=c", "größe", "esc\u{1b}[31mred"];
 
 fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A table under each kind of change that a flag can allow.
+/// Creates a site with a table for each kind of change that a flag can allow.
 fn changed(name: &str, change: &str) -> Site {
     let table = format!("serving.{}", ident(name));
     let site = Site::with(&format!(
@@ -23,7 +25,12 @@ fn changed(name: &str, change: &str) -> Site {
     site
 }
 
-const CHANGES: [&str; 4] = ["DELETE FROM $T", "DELETE FROM $T WHERE id >= 127", "DROP TABLE $T", "ALTER TABLE $T DROP COLUMN note"];
+const CHANGES: [&str; 4] = [
+    "DELETE FROM $T",
+    "DELETE FROM $T WHERE id >= 127",
+    "DROP TABLE $T",
+    "ALTER TABLE $T DROP COLUMN note",
+];
 
 fn after<'a>(ran: &'a Ran, start: &str) -> &'a str {
     ran.stderr.split_once(start).unwrap_or_else(|| panic!("no {start:?} in {}", ran.stderr)).1
@@ -31,17 +38,23 @@ fn after<'a>(ran: &'a Ran, start: &str) -> &'a str {
 
 #[test]
 fn the_flag_that_a_refusal_prints_publishes_once() {
-    for (name, change) in NAMES.iter().flat_map(|name| CHANGES.iter().map(move |change| (name, change))) {
+    for (name, change) in
+        NAMES.iter().flat_map(|name| CHANGES.iter().map(move |change| (name, change)))
+    {
         let site = changed(name, change);
         let refused = site.run(&["export"]);
         assert_eq!(refused.code, 3, "{name} {change}: {refused:#?}");
         let command = after(&refused, "To allow it once: materia ").lines().next().unwrap();
         assert!(!command.contains("--force"), "{refused:#?}");
-        // By bash, as an operator pastes it.
+        // Run by bash, as when an operator pastes it.
         let mut shell = std::process::Command::new("bash");
         let line = format!("exec \"$0\" {command}");
-        let output =
-            shell.args(["-c", &line, env!("CARGO_BIN_EXE_materia")]).env("LC_ALL", "C.UTF-8").current_dir(site.folder()).output().unwrap();
+        let output = shell
+            .args(["-c", &line, env!("CARGO_BIN_EXE_materia")])
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(site.folder())
+            .output()
+            .unwrap();
         let ran = Ran::of(&output);
         assert_eq!(ran.code, 0, "{name} {change}: {command}: {ran:#?}");
         assert!(ran.stdout.contains("published "), "{ran:#?}");
@@ -50,7 +63,9 @@ fn the_flag_that_a_refusal_prints_publishes_once() {
 
 #[test]
 fn the_settings_that_a_refusal_prints_publish_from_then_on() {
-    for (name, change) in NAMES.iter().flat_map(|name| CHANGES.iter().map(move |change| (name, change))) {
+    for (name, change) in
+        NAMES.iter().flat_map(|name| CHANGES.iter().map(move |change| (name, change)))
+    {
         let site = changed(name, change);
         let refused = site.run(&["export"]);
         let lines: Vec<_> = after(&refused, "in materia.toml:\n").lines().map(str::trim).collect();
@@ -118,7 +133,11 @@ fn wrong_usage_in_an_empty_folder_is_exit_2_and_leaves_it_empty() {
     for args in [&["status"][..], &["history"]] {
         let site = Site::empty();
         let ran = site.run(args);
-        assert!(ran.code < 2 && site.listing().is_empty(), "{args:?}: {ran:#?} {:?}", site.listing());
+        assert!(
+            ran.code < 2 && site.listing().is_empty(),
+            "{args:?}: {ran:#?} {:?}",
+            site.listing()
+        );
     }
 }
 
@@ -126,7 +145,11 @@ fn wrong_usage_in_an_empty_folder_is_exit_2_and_leaves_it_empty() {
 fn wrong_limits_are_no_attempt_where_something_is_served() {
     let site = Site::small();
     site.ok(&["export"]);
-    for args in [&["export", "--memory-limit", "lots"][..], &["export", "--storage-version", "v9"], &["rollback", "zzz"]] {
+    for args in [
+        &["export", "--memory-limit", "lots"][..],
+        &["export", "--storage-version", "v9"],
+        &["rollback", "zzz"],
+    ] {
         let ran = site.run(args);
         assert_eq!((ran.code, site.history().len()), (2, 1), "{args:?}: {ran:#?}");
     }
@@ -143,8 +166,10 @@ fn nothing_that_is_printed_acts_on_a_terminal() {
     let shown = |args: &[&str]| {
         let ran = site.run(args);
         for text in [&ran.stdout, &ran.stderr] {
-            let acts =
-                |char: char| (char.is_control() && char != '\n') || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let acts = |char: char| {
+                (char.is_control() && char != '\n')
+                    || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            };
             assert!(!text.chars().any(acts), "{args:?}: {text:?}");
         }
         ran
@@ -153,11 +178,21 @@ fn nothing_that_is_printed_acts_on_a_terminal() {
     shown(&["export"]);
     let status = shown(&["status"]);
     assert!(status.stdout.contains("two␤lines"), "{status:#?}");
-    for args in [&["history"][..], &["history", "--json"], &["status", "--json"], &["dashboards", "check"], &["dashboards", "list"]] {
+    for args in [
+        &["history"][..],
+        &["history", "--json"],
+        &["status", "--json"],
+        &["dashboards", "check"],
+        &["dashboards", "list"],
+    ] {
         shown(args);
     }
-    site.change("DROP TABLE serving.\"two\nlines\u{202e}\"; DELETE FROM serving.\"esc\u{1b}[31mred\"");
-    for args in [&["export"][..], &["export", "--json"], &["history"], &["status"], &["status", "--json"]] {
+    site.change(
+        "DROP TABLE serving.\"two\nlines\u{202e}\"; DELETE FROM serving.\"esc\u{1b}[31mred\"",
+    );
+    for args in
+        [&["export"][..], &["export", "--json"], &["history"], &["status"], &["status", "--json"]]
+    {
         shown(args);
     }
 }
@@ -167,7 +202,10 @@ fn a_lakehouse_that_cannot_be_read_is_not_called_free() {
     let site = Site::empty();
     fs::write(site.lakehouse(), "not a database, and longer than a header").unwrap();
     let ran = site.run(&["status"]);
-    assert!(ran.stdout.contains("is not a DuckDB database") && !ran.stdout.contains("is free"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("is not a DuckDB database") && !ran.stdout.contains("is free"),
+        "{ran:#?}"
+    );
     fs::remove_file(site.lakehouse()).unwrap();
     fs::create_dir(site.lakehouse()).unwrap();
     let ran = site.run(&["status"]);
@@ -175,7 +213,7 @@ fn a_lakehouse_that_cannot_be_read_is_not_called_free() {
 }
 
 #[test]
-fn a_lakehouse_called_like_the_served_file_is_told_about_to() {
+fn a_lakehouse_named_like_the_served_file_gets_a_suggested_target() {
     let site = Site::small();
     fs::rename(site.lakehouse(), site.served()).unwrap();
     let ran = site.run(&["export", "--lakehouse", "analytics.duckdb"]);
@@ -193,7 +231,7 @@ fn the_first_published_file_is_as_readable_as_the_lakehouse_and_writable_by_nobo
 }
 
 #[test]
-fn an_export_that_names_what_it_comes_after_is_kept_apart_from_other_failures() {
+fn a_pipeline_that_the_export_does_not_wait_for_may_fail() {
     let site = Site::small();
     site.settings(
         "[pipelines.fill]\ncommand = ['true']\n[pipelines.other]\ncommand = ['sh', '-c', 'exit 7']\n[pipelines.export_serving]\nafter = ['fill']\n",

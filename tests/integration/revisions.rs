@@ -1,31 +1,35 @@
-//! Audits see values: a table is compared with the one served before, key by key.
+//! Audits of values: a table is compared with the previously served one, key by key.
 
 use std::fs;
 
 use crate::support::{Ran, Site, shared};
 
-/// 100 sales by shop and month, and what else a table may hold.
+/// 100 sales by shop and month, with columns of other types.
 const SALES: &str = "CREATE SCHEMA serving;
     CREATE TABLE serving.sales AS SELECT 'shop ' || (i % 5) AS shop, DATE '2024-01-01' + to_months((i // 5)::INTEGER) AS month,
         (100.0 + (i * 37) % 91)::DOUBLE AS amount, (1000 + (i * 53) % 97)::INTEGER AS visitors, 'note ' || (i % 50) AS note FROM range(100) t(i);";
 
-/// A place where `SALES` is served.
+/// Creates a site that serves `SALES`.
 fn sales() -> Site {
     let site = Site::with(SALES);
     site.ok(&["export"]);
     site
 }
 
-/// The figures of a table in the newest manifest, or nothing.
+/// Returns the figures of a table in the newest manifest, or null.
 fn revision(site: &Site, table: &str) -> serde_json::Value {
     let id = site.history().last().unwrap()["generation"].as_str().unwrap().to_owned();
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(site.path(&format!("analytics.generations/{id}.json"))).unwrap()).unwrap();
-    let found = manifest["revisions"].as_array().and_then(|tables| tables.iter().find(|found| found["table"] == table).cloned());
+    let manifest: serde_json::Value = serde_json::from_slice(
+        &fs::read(site.path(&format!("analytics.generations/{id}.json"))).unwrap(),
+    )
+    .unwrap();
+    let found = manifest["revisions"]
+        .as_array()
+        .and_then(|tables| tables.iter().find(|found| found["table"] == table).cloned());
     found.unwrap_or_default()
 }
 
-/// Changes what is served, which must be published without a word.
+/// Changes the lakehouse, and expects it to be published without a warning.
 fn assert_silent(site: &Site, sql: &str) {
     site.change(sql);
     let ran = site.ok(&["export"]);
@@ -33,7 +37,10 @@ fn assert_silent(site: &Site, sql: &str) {
 }
 
 fn warning(ran: &Ran) -> &str {
-    ran.stdout.lines().find(|line| line.starts_with("warning: ")).unwrap_or_else(|| panic!("no warning: {ran:#?}"))
+    ran.stdout
+        .lines()
+        .find(|line| line.starts_with("warning: "))
+        .unwrap_or_else(|| panic!("no warning: {ran:#?}"))
 }
 
 #[test]
@@ -44,7 +51,15 @@ fn values_that_are_a_thousand_times_as_large_are_refused() {
     let expected = "refused: sales has another scale than in the served generation: amount was multiplied by 1000, at most 5 is allowed; \
                     100 of 100 rows revised; largest: amount";
     assert!(ran.stderr.contains(expected), "{ran:#?}");
-    assert!(ran.stderr.contains("allow_revision = true under [export.tables.sales] in materia.toml"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("To allow it once: materia export --allow-revision sales"),
+        "{ran:#?}"
+    );
+    assert!(
+        ran.stderr.contains("[export.tables.sales]")
+            && ran.stderr.contains("allow_revision = true"),
+        "{ran:#?}"
+    );
     assert_eq!(site.history().pop().unwrap()["revisions"][0]["revised"], 100);
     site.settings("[export.tables.sales]\nallow_revision = true");
     site.ok(&["export"]);
@@ -52,11 +67,24 @@ fn values_that_are_a_thousand_times_as_large_are_refused() {
 }
 
 #[test]
+fn another_scale_is_allowed_once_by_the_flag_that_the_refusal_prints() {
+    let site = sales();
+    site.change("UPDATE serving.sales SET amount = amount * 1000");
+    site.ok(&["export", "--allow-revision", "sales"]);
+    site.change("UPDATE serving.sales SET amount = amount / 1000");
+    site.fails(&["export"], 3);
+}
+
+#[test]
 fn values_that_are_a_thousandth_or_nothing_are_refused_and_four_times_as_much_is_not() {
-    for (change, said) in [("amount / 1000", "divided by 1000"), ("0", "set to 0"), ("-amount * 6", "multiplied by 6")] {
+    for (change, message) in [
+        ("amount / 1000", "divided by 1000"),
+        ("0", "set to 0"),
+        ("-amount * 6", "multiplied by 6"),
+    ] {
         let site = sales();
         site.change(&format!("UPDATE serving.sales SET amount = {change}"));
-        assert!(site.fails(&["export"], 3).stderr.contains(said), "{change}");
+        assert!(site.fails(&["export"], 3).stderr.contains(message), "{change}");
     }
     let site = sales();
     site.change("UPDATE serving.sales SET amount = amount * 4");
@@ -70,14 +98,20 @@ fn the_thresholds_are_each_tables_own() {
     assert_silent(&site, "UPDATE serving.sales SET amount = amount * 1000");
     site.settings("[export.tables.sales]\nmax_ratio = 1.5\nmax_revised = 0.01");
     site.change("UPDATE serving.sales SET amount = amount * 2");
-    assert!(site.fails(&["export"], 3).stderr.contains("amount was multiplied by 2, at most 1.5 is allowed"));
+    assert!(
+        site.fails(&["export"], 3)
+            .stderr
+            .contains("amount was multiplied by 2, at most 1.5 is allowed")
+    );
     site.settings("[export.tables.sales]\nmax_revised = 0.01");
     site.change("UPDATE serving.sales SET amount = amount / 2; UPDATE serving.sales SET amount = amount + 1 WHERE note LIKE 'note 1%'");
     assert!(warning(&site.ok(&["export"])).contains("22 of 100 rows revised"));
-    for (wrong, said) in [("max_ratio = 0.5", "a factor above 1"), ("max_revised = 2", "a share from 0 to 1")] {
+    for (wrong, message) in
+        [("max_ratio = 0.5", "a factor above 1"), ("max_revised = 2", "a share from 0 to 1")]
+    {
         site.settings(&format!("[export.tables.sales]\n{wrong}"));
         let ran = site.run(&["export"]);
-        assert!(ran.code == 2 && ran.stderr.contains(said), "{ran:#?}");
+        assert!(ran.code == 2 && ran.stderr.contains(message), "{ran:#?}");
     }
 }
 
@@ -89,7 +123,10 @@ fn a_month_that_is_appended_rows_in_another_order_and_a_new_column_are_no_revisi
         "INSERT INTO serving.sales SELECT shop, DATE '2025-09-01', 5000, 2, 'new' FROM range(5) t(i), (SELECT 'shop ' || i AS shop)",
     );
     let found = revision(&site, "sales");
-    assert_eq!((&found["revised"], &found["added"], &found["key"]), (&0.into(), &5.into(), &serde_json::json!(["shop", "month"])));
+    assert_eq!(
+        (&found["revised"], &found["added"], &found["key"]),
+        (&0.into(), &5.into(), &serde_json::json!(["shop", "month"]))
+    );
     assert_silent(
         &site,
         "CREATE TABLE main.s AS FROM serving.sales ORDER BY amount, note; DROP TABLE serving.sales; CREATE TABLE serving.sales AS FROM main.s; DROP TABLE main.s",
@@ -100,7 +137,7 @@ fn a_month_that_is_appended_rows_in_another_order_and_a_new_column_are_no_revisi
 }
 
 #[test]
-fn a_few_revised_values_are_kept_with_what_they_were_and_warn_nobody() {
+fn a_few_revised_values_are_recorded_without_a_warning() {
     let site = sales();
     assert_silent(
         &site,
@@ -109,16 +146,21 @@ fn a_few_revised_values_are_kept_with_what_they_were_and_warn_nobody() {
     let found = revision(&site, "sales");
     assert_eq!((&found["common"], &found["revised"]), (&100.into(), &1.into()));
     assert_eq!(found["largest"].as_array().unwrap().len(), 1);
-    assert_eq!((&found["largest"][0]["key"], &found["largest"][0]["column"]), (&"shop 2 2024-03-01".into(), &"amount".into()));
+    assert_eq!(
+        (&found["largest"][0]["key"], &found["largest"][0]["column"]),
+        (&"shop 2 2024-03-01".into(), &"amount".into())
+    );
     let text = "sales: 1 of 100 rows revised; amount shop 2 2024-03-01: ";
     let history = site.ok(&["history", "-n", "1"]).stdout;
     assert!(history.contains(text), "{history}");
     let status = site.ok(&["status"]).stdout;
     assert!(
-        status.contains("revised against the generation before") && status.contains("1 of 100 rows revised; amount shop 2 2024-03-01: "),
+        status.contains("revised against the generation before")
+            && status.contains("1 of 100 rows revised; amount shop 2 2024-03-01: "),
         "{status}"
     );
-    let json: serde_json::Value = serde_json::from_str(&site.ok(&["status", "--json"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&site.ok(&["status", "--json"]).stdout).unwrap();
     assert_eq!(json["revisions"][0]["revised"], 1);
 }
 
@@ -126,15 +168,38 @@ fn a_few_revised_values_are_kept_with_what_they_were_and_warn_nobody() {
 fn the_panel_of_changes_says_how_many_rows_were_revised_and_shows_no_value() {
     let site = sales();
     fs::create_dir(site.path("boards")).unwrap();
-    fs::write(site.path("boards/d.toml"), "title = 'D'\n[[panel]]\ntitle = 'What changed'\nkind = 'changes'\n").unwrap();
+    fs::write(
+        site.path("boards/d.toml"),
+        "title = 'D'\n[[panel]]\ntitle = 'What changed'\nkind = 'changes'\n",
+    )
+    .unwrap();
     site.settings("[dashboards]\ndir = 'boards'");
     let before = site.ok(&["dashboards", "show", "d"]).stdout;
     assert!(!before.contains("Revised values"), "{before}");
     site.change("UPDATE serving.sales SET amount = 123.25 WHERE note = 'note 7'");
     site.ok(&["export"]);
     let panel = site.ok(&["dashboards", "show", "d"]).stdout;
-    assert!(panel.contains("Revised values") && panel.contains("same rows") && panel.contains("2 of 100 rows revised"), "{panel}");
+    assert!(
+        panel.contains("Revised values")
+            && panel.contains("same rows")
+            && panel.contains("2 of 100 rows revised"),
+        "{panel}"
+    );
     assert!(!panel.contains("123.25"), "{panel}");
+    // Its author can say that everybody who sees the panel may see the values.
+    fs::write(
+        site.path("boards/d.toml"),
+        "title = 'D'\n[[panel]]\ntitle = 'What changed'\nkind = 'changes'\nvalues = true\n",
+    )
+    .unwrap();
+    let panel = site.ok(&["dashboards", "show", "d"]).stdout;
+    assert!(panel.contains("2 of 100 rows revised; ") && panel.contains("→ 123.25"), "{panel}");
+    site.settings("[dashboards]\ndir = 'boards'\n[tables.sales]\nplan = 'pro'");
+    let checked = site.ok(&["dashboards", "check"]).stdout;
+    assert!(
+        checked.contains("shows revised values of the table sales to the plan free"),
+        "{checked}"
+    );
 }
 
 #[test]
@@ -144,13 +209,15 @@ fn the_manifest_keeps_the_ten_largest_revisions_and_the_history_fewer() {
     site.ok(&["export"]);
     let largest = revision(&site, "sales")["largest"].as_array().unwrap().clone();
     assert_eq!((largest.len(), &largest[0]["key"]), (10, &"shop 2 2024-02-01".into()));
-    assert_eq!(site.history().pop().unwrap()["revisions"][0]["largest"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        site.history().pop().unwrap()["revisions"][0]["largest"].as_array().unwrap().len(),
+        3
+    );
 }
 
 #[test]
 fn of_large_tables_only_what_differs_is_compared_and_what_is_estimated_is_said_to_be() {
-    let rows =
-        "CREATE SCHEMA serving; CREATE TABLE serving.t AS SELECT i AS id, (i % 1000 + 1)::DOUBLE AS value FROM range(1_500_000) r(i)";
+    let rows = "CREATE SCHEMA serving; CREATE TABLE serving.t AS SELECT i AS id, (i % 1000 + 1)::DOUBLE AS value FROM range(1_500_000) r(i)";
     let site = Site::with(rows);
     site.ok(&["export"]);
     assert_silent(
@@ -158,11 +225,16 @@ fn of_large_tables_only_what_differs_is_compared_and_what_is_estimated_is_said_t
         "UPDATE serving.t SET value = value + 1 WHERE id BETWEEN 5000 AND 5999; DELETE FROM serving.t WHERE id < 7; INSERT INTO serving.t VALUES (9000000, 1)",
     );
     let found = revision(&site, "t");
-    let figures = ["common", "revised", "added", "removed"].map(|name| found[name].as_u64().unwrap());
+    let figures =
+        ["common", "revised", "added", "removed"].map(|name| found[name].as_u64().unwrap());
     assert_eq!((figures, &found["sampled"]), ([1_499_993, 1000, 1, 7], &serde_json::Value::Null));
     site.change("UPDATE serving.t SET value = value * 100");
     let ran = site.fails(&["export"], 3);
-    assert!(ran.stderr.contains("value was multiplied by 100, ") && ran.stderr.contains("; estimated from "), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("value was multiplied by 100, ")
+            && ran.stderr.contains("; estimated from "),
+        "{ran:#?}"
+    );
     let revised = site.history().pop().unwrap()["revisions"][0]["revised"].as_u64().unwrap();
     assert!((1_450_000..=1_550_000).contains(&revised), "{revised}");
 }
@@ -172,8 +244,13 @@ fn labels_that_moved_are_named_with_the_shift_by_which_old_and_new_agree() {
     let site = sales();
     site.change("UPDATE serving.sales SET month = month + INTERVAL 1 month");
     let ran = site.ok(&["export"]);
-    assert!(warning(&ran).contains("agrees best when month is shifted one month forward (100 % of values equal, "), "{ran:#?}");
-    // Not of the key: a day of delivery, say.
+    assert!(
+        warning(&ran).contains(
+            "agrees best when month is shifted one month forward (100 % of values equal, "
+        ),
+        "{ran:#?}"
+    );
+    // Not part of the key: a delivery date, for example.
     let days = |by: i64| {
         format!(
             "CREATE SCHEMA serving; CREATE TABLE serving.t AS SELECT i AS id, DATE '2024-01-01' + (i * 7 + {by})::INTEGER AS delivered FROM range(50) r(i)"
@@ -184,7 +261,10 @@ fn labels_that_moved_are_named_with_the_shift_by_which_old_and_new_agree() {
     site.replace(&days(1));
     site.ok(&["export"]);
     let found = revision(&site, "t");
-    assert_eq!((&found["shift"]["column"], &found["shift"]["by"]), (&"delivered".into(), &"one day forward".into()));
+    assert_eq!(
+        (&found["shift"]["column"], &found["shift"]["by"]),
+        (&"delivered".into(), &"one day forward".into())
+    );
 }
 
 #[test]
@@ -199,9 +279,13 @@ fn what_has_no_key_is_said_once_and_is_no_warning() {
     site.replace(&rows(1000));
     assert!(site.ok(&["export"]).stdout.starts_with("published "));
     let id = site.history().pop().unwrap()["generation"].as_str().unwrap().to_owned();
-    let manifest = fs::read_to_string(site.path(&format!("analytics.generations/{id}.json"))).unwrap();
-    assert!(manifest.contains("no key was found to compare values by in t; key = [...] names one"), "{manifest}");
-    // Where it is declared and is none, that is worth a warning.
+    let manifest =
+        fs::read_to_string(site.path(&format!("analytics.generations/{id}.json"))).unwrap();
+    assert!(
+        manifest.contains("no key was found to compare values by in t; key = [...] names one"),
+        "{manifest}"
+    );
+    // A declared key that is not unique is worth a warning.
     site.settings("[export.tables.t]\nkey = ['name']");
     site.replace(&rows(3));
     assert!(warning(&site.ok(&["export"])).contains("cannot be compared by its key (name)"));
@@ -227,7 +311,7 @@ fn audits_in_sql_read_what_is_served_as_previous() {
     const AUDIT: &str = "[[export.audits]]\nname = 'amounts stay'\nsql = 'SELECT * FROM sales s JOIN previous.sales p USING (shop, month) WHERE s.amount <> p.amount'\n";
     let site = Site::with(SALES);
     site.settings(AUDIT);
-    // Nothing in it on a first export.
+    // It is empty in a first export.
     site.ok(&["export"]);
     site.ok(&["export"]);
     site.change("UPDATE serving.sales SET amount = 1 WHERE note = 'note 3'");
@@ -235,7 +319,7 @@ fn audits_in_sql_read_what_is_served_as_previous() {
     assert!(ran.stderr.contains("returned 2 rows (amounts stay)"), "{ran:#?}");
     site.settings("");
     site.ok(&["export"]);
-    // A table and a column that are not served yet; and one that is not in the lakehouse any more.
+    // A table and a column that are not served yet, and one that the lakehouse no longer has.
     site.settings(
         "[export.tables.sales]\nallow_lost = true\n[[export.audits]]\nname = 'new'\nsql = 'FROM more JOIN previous.more p USING (id) JOIN previous.sales s ON s.amount = more.id'",
     );
@@ -244,13 +328,17 @@ fn audits_in_sql_read_what_is_served_as_previous() {
     site.settings("[[export.audits]]\nname = 'new column'\nsql = 'FROM more m JOIN previous.more p USING (id) WHERE m.tax <> p.tax'");
     site.change("ALTER TABLE serving.more ADD COLUMN tax INTEGER DEFAULT 1");
     site.ok(&["export"]);
-    site.settings("[[export.audits]]\nname = 'writes'\nsql = 'DELETE FROM previous.more RETURNING *'");
+    site.settings(
+        "[[export.audits]]\nname = 'writes'\nsql = 'DELETE FROM previous.more RETURNING *'",
+    );
     assert_eq!(site.run(&["export"]).code, 3);
 }
 
-/// Coffee by country and year, as BeanFlows' models make it from USDA's file.
+/// Coffee by country and year, as BeanFlows' models compute it from USDA's file.
 fn coffee(from: &str, factor: u32) -> String {
-    let measure = |attribute: &str| format!("(sum(bags) FILTER (WHERE attribute = '{attribute}'))::DECIMAL(18,3)");
+    let measure = |attribute: &str| {
+        format!("(sum(bags) FILTER (WHERE attribute = '{attribute}'))::DECIMAL(18,3)")
+    };
     format!(
         "CREATE SCHEMA serving;
          CREATE TABLE serving.commodity_metrics AS WITH psd AS (SELECT trim(Country_Name) AS country_name, Market_Year::INTEGER AS market_year,
@@ -267,22 +355,44 @@ fn coffee(from: &str, factor: u32) -> String {
 
 #[test]
 fn a_vintage_whose_years_moved_warns_with_the_shift_and_a_slip_of_units_is_refused() {
-    let (Some(old), Some(new)) =
-        (shared("data/usda_psd_coffee_2022-12.csv.gz"), shared("data/usda_psd_coffee_long_2023-24_vintage.parquet"))
-    else {
+    let (Some(old), Some(new)) = (
+        shared("data/usda_psd_coffee_2022-12.csv.gz"),
+        shared("data/usda_psd_coffee_long_2023-24_vintage.parquet"),
+    ) else {
         return;
     };
-    let (old, new) = (format!("read_csv('{}', all_varchar = true)", old.display()), format!("'{}'", new.display()));
+    let (old, new) = (
+        format!("read_csv('{}', all_varchar = true)", old.display()),
+        format!("'{}'", new.display()),
+    );
     let site = Site::with(&coffee(&old, 1));
     site.ok(&["export"]);
     site.replace(&coffee(&new, 1));
     let ran = site.ok(&["export"]);
-    let warnings: Vec<_> = ran.stdout.lines().filter(|line| line.starts_with("warning: ")).collect();
-    assert!(warnings[0].contains("commodity_metrics has ") && warnings[0].contains(" rows revised"), "{ran:#?}");
-    assert!(warnings[0].contains("market_year is shifted one year back (98 % of values equal, 13 % unshifted)"), "{ran:#?}");
-    assert!(warnings[1].contains("global_balance has 64 of 64 rows revised") && warnings[1].contains("100 % of production"), "{ran:#?}");
+    let warnings: Vec<_> =
+        ran.stdout.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(
+        warnings[0].contains("commodity_metrics has ") && warnings[0].contains(" rows revised"),
+        "{ran:#?}"
+    );
+    assert!(
+        warnings[0].contains(
+            "market_year is shifted one year back (98 % of values equal, 13 % unshifted)"
+        ),
+        "{ran:#?}"
+    );
+    assert!(
+        warnings[1].contains("global_balance has 64 of 64 rows revised")
+            && warnings[1].contains("100 % of production"),
+        "{ran:#?}"
+    );
     assert!(warnings[1].contains("market_year is shifted one year back"), "{ran:#?}");
     site.replace(&coffee(&new, 1000));
     let ran = site.fails(&["export"], 3);
-    assert!(ran.stderr.contains("production, exports, domestic_consumption, ending_stocks were multiplied by 1000"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains(
+            "production, exports, domestic_consumption, ending_stocks were multiplied by 1000"
+        ),
+        "{ran:#?}"
+    );
 }

@@ -1,18 +1,19 @@
-//! A rollback lasts: what was rolled away from is not published again while the lakehouse holds it, or until somebody says so.
+//! A rollback lasts: the content that was rolled back is not published again while the lakehouse
+//! has it, or until it is released.
 
 use std::fs;
 
 use crate::{
     child::{Actor, name_of},
-    lake_place::{Place, on_every_target},
+    lake_targets::{Place, on_every_target},
     support::{Site, whole_run},
 };
-use materia::export::Step;
+use materia::store::ExportStep;
 
 on_every_target!(
-    what_was_rolled_away_from_is_held_until_the_lakehouse_holds_something_else,
-    a_held_generation_stays_until_it_is_released_whatever_comes,
-    every_content_that_was_rolled_away_from_is_held,
+    a_rolled_back_content_is_not_exported_again_until_the_lakehouse_changes,
+    a_rollback_with_hold_lasts_until_it_is_released,
+    every_content_that_was_rolled_back_is_not_exported_again,
     rolling_forward_again_ends_what_was_held,
 );
 
@@ -20,7 +21,7 @@ fn numbers(place: &Place) -> i64 {
     place.number("SELECT count(*) FROM serving.numbers")
 }
 
-/// Two generations, of 1,000 and of 1,001 rows.
+/// Publishes two generations, of 1,000 and of 1,001 rows.
 fn two(place: &mut Place) {
     place.tell("MATERIA_LAKE_GRACE", "0s");
     place.ok(&["export"]);
@@ -31,45 +32,69 @@ fn two(place: &mut Place) {
 fn expect_held(place: &Place, args: &[&str]) {
     let (served, kept) = (place.served(), place.kept());
     let ran = place.ok(args);
-    assert!(ran.stdout.starts_with("held: ") && ran.stdout.contains("materia release"), "{args:?}: {ran:#?}");
+    assert!(
+        ran.stdout.starts_with("held: ") && ran.stdout.contains("materia release"),
+        "{args:?}: {ran:#?}"
+    );
     let last = place.history().pop().unwrap();
     assert_eq!(last["outcome"], "held", "{last:#}");
     assert!(last["error"].as_str().unwrap().contains("materia release"), "{last:#}");
     assert_eq!((place.served(), place.kept()), (served, kept), "{args:?}");
 }
 
-fn what_was_rolled_away_from_is_held_until_the_lakehouse_holds_something_else(place: &mut Place) {
+fn a_rolled_back_content_is_not_exported_again_until_the_lakehouse_changes(place: &mut Place) {
     two(place);
     let newest = place.served();
     place.ok(&["rollback"]);
     let oldest = place.served();
-    for args in [&["export"][..], &["export", "--full"], &["export", "--force"], &["export", "--keep", "1"]] {
+    for args in
+        [&["export"][..], &["export", "--full"], &["export", "--force"], &["export", "--keep", "1"]]
+    {
         expect_held(place, args);
     }
+    let would = place.ok(&["export", "--dry-run"]).stdout;
+    assert!(
+        would.contains("held: nothing would be published; the lakehouse still contains"),
+        "{would}"
+    );
     assert_eq!(numbers(place), 1000);
     let status = place.status();
     assert_eq!(status["healthy"], true, "{status:#}");
     let older = &status["older_served"];
-    assert_eq!((older["served"].as_str(), older["newest"].as_str()), (Some(&*oldest), Some(&*newest)), "{status:#}");
-    assert!(older["by"].as_str().unwrap().starts_with("materia rollback") && older["since"].is_string(), "{status:#}");
-    let told = place.ok(&["status"]).stdout;
-    assert!(told.contains(&format!("generation {oldest} is served, older than the newest, {newest}, since ")), "{told}");
+    assert_eq!(
+        (older["served"].as_str(), older["newest"].as_str()),
+        (Some(&*oldest), Some(&*newest)),
+        "{status:#}"
+    );
+    assert!(
+        older["by"].as_str().unwrap().starts_with("materia rollback") && older["since"].is_string(),
+        "{status:#}"
+    );
+    let message = place.ok(&["status"]).stdout;
+    assert!(
+        message.contains(&format!(
+            "generation {oldest} is served, older than the newest, {newest}, since "
+        )),
+        "{message}"
+    );
     assert!(place.ok(&["alert"]).stdout.contains(&format!("new: generation {oldest} is served")));
-    // Written anew with the same rows it is what was rolled away from.
-    place.site.change("CREATE OR REPLACE TABLE serving.numbers AS FROM serving.numbers ORDER BY id");
+    // Written again with the same rows, it is still the content that was rolled back.
+    place
+        .site
+        .change("CREATE OR REPLACE TABLE serving.numbers AS FROM serving.numbers ORDER BY id");
     expect_held(place, &["export"]);
     place.site.change("INSERT INTO serving.numbers VALUES (1001, 0)");
     assert!(place.ok(&["export"]).stdout.starts_with("published"));
     assert_eq!(numbers(place), 1002);
     assert!(place.status()["older_served"].is_null());
     assert!(place.ok(&["alert"]).stdout.contains("recovered: over: generation"));
-    // It has held something else since: that it comes back is news.
+    // It has had other content since, so that the same content is published again.
     place.site.change("DELETE FROM serving.numbers WHERE id = 1001");
     assert!(place.ok(&["export"]).stdout.starts_with("published"));
     assert_eq!(numbers(place), 1001);
 }
 
-fn a_held_generation_stays_until_it_is_released_whatever_comes(place: &mut Place) {
+fn a_rollback_with_hold_lasts_until_it_is_released(place: &mut Place) {
     two(place);
     let ran = place.ok(&["rollback", "--hold"]);
     assert!(ran.stdout.contains("until `materia release`"), "{ran:#?}");
@@ -89,7 +114,7 @@ fn a_held_generation_stays_until_it_is_released_whatever_comes(place: &mut Place
     assert_eq!(numbers(place), 1002);
 }
 
-fn every_content_that_was_rolled_away_from_is_held(place: &mut Place) {
+fn every_content_that_was_rolled_back_is_not_exported_again(place: &mut Place) {
     two(place);
     place.site.change("INSERT INTO serving.numbers VALUES (1001, 0)");
     place.ok(&["export"]);
@@ -125,7 +150,8 @@ fn content_that_only_its_values_tell_is_held_too() {
     site.change("UPDATE serving.numbers SET value = -1 WHERE id = 3");
     site.ok(&["export"]);
     site.ok(&["rollback"]);
-    for args in [&["export"][..], &["export", "--full"], &["export", "--storage-version", "v1.2.0"]] {
+    for args in [&["export"][..], &["export", "--full"], &["export", "--storage-version", "v1.2.0"]]
+    {
         let ran = site.ok(args);
         assert!(ran.stdout.starts_with("held"), "{args:?}: {ran:#?}");
     }
@@ -136,17 +162,28 @@ fn content_that_only_its_values_tell_is_held_too() {
 
 #[test]
 fn a_rollback_killed_at_any_step_has_happened_and_lasts_or_has_not_happened() {
-    for step in [Step::Recover, Step::Manifest, Step::Link, Step::Rename, Step::SyncFolder, Step::Record] {
+    for step in [
+        ExportStep::Recover,
+        ExportStep::Manifest,
+        ExportStep::Link,
+        ExportStep::Rename,
+        ExportStep::SyncFolder,
+        ExportStep::Record,
+    ] {
         let (site, moment) = (Site::runs(), name_of(step));
         site.ok(&["export"]);
         site.begin_run(2);
         site.ok(&["export"]);
         Actor::start(&format!("rollback until {moment}"), site.folder()).die();
-        let swapped = matches!(step, Step::SyncFolder | Step::Record);
+        let swapped = matches!(step, ExportStep::SyncFolder | ExportStep::Record);
         let ran = site.ok(&["export"]);
-        assert!(ran.stdout.starts_with(if swapped { "held" } else { "unchanged" }), "{moment}: {ran:#?}");
+        assert!(
+            ran.stdout.starts_with(if swapped { "held" } else { "unchanged" }),
+            "{moment}: {ran:#?}"
+        );
         assert_eq!(whole_run(&site.served()), if swapped { 1 } else { 2 }, "{moment}");
-        let status: serde_json::Value = serde_json::from_str(&site.ok(&["status", "--json"]).stdout).unwrap();
+        let status: serde_json::Value =
+            serde_json::from_str(&site.ok(&["status", "--json"]).stdout).unwrap();
         assert_eq!(status["older_served"].is_null(), !swapped, "{moment}: {status:#}");
         site.begin_run(3);
         assert!(site.ok(&["export"]).stdout.starts_with("published"), "{moment}");
@@ -156,7 +193,7 @@ fn a_rollback_killed_at_any_step_has_happened_and_lasts_or_has_not_happened() {
 
 #[test]
 fn a_release_killed_at_any_step_has_released_or_has_not() {
-    for step in [Step::Recover, Step::Manifest, Step::Record] {
+    for step in [ExportStep::Recover, ExportStep::Manifest, ExportStep::Record] {
         let (site, moment) = (Site::runs(), name_of(step));
         site.ok(&["export"]);
         site.begin_run(2);
@@ -164,8 +201,11 @@ fn a_release_killed_at_any_step_has_released_or_has_not() {
         site.ok(&["rollback", "--hold"]);
         Actor::start(&format!("release until {moment}"), site.folder()).die();
         let ran = site.ok(&["export"]);
-        let released = step == Step::Record;
-        assert!(ran.stdout.starts_with(if released { "published" } else { "held" }), "{moment}: {ran:#?}");
+        let released = step == ExportStep::Record;
+        assert!(
+            ran.stdout.starts_with(if released { "published" } else { "held" }),
+            "{moment}: {ran:#?}"
+        );
         site.ok(&["release"]);
         site.ok(&["export"]);
         assert_eq!(whole_run(&site.served()), 2, "{moment}");

@@ -1,56 +1,61 @@
-//! An S3 server of the test's own: s3s-fs, which keeps objects as files in a folder, on a free port of this machine, gone with the process that began it.
-//! `MATERIA_TEST_S3` names the program; `dev_run.sh test` sets it.
+//! An S3 server for a test: s3s-fs, which stores objects as files in a folder, on a free local
+//! port, ended together with the process that started it. `MATERIA_TEST_S3` names the program;
+//! `dev_run.sh test` sets it.
 
 use std::{
     env,
     ffi::OsString,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
-/// What the tests look for where it must not be.
+/// Tests search for it where it must not appear.
 pub(crate) const SECRET: &str = "hunter2-of-the-storage";
-/// Whose secret it is.
+/// The key id of the secret.
 pub(crate) const KEY_ID: &str = "materia";
-/// The bucket that there is.
+/// The name of the bucket.
 pub(crate) const BUCKET: &str = "lake";
 
-/// Tells the server's id, and ends the server when nobody holds its input any more.
-const KEEPER: &str = r#"trap "" INT; "$@" >/dev/null 2>&1 </dev/null & echo $!; cat >/dev/null; kill -KILL $!; wait $!"#;
+/// Prints the server's process id, ends the server when its input is closed, and removes the folder
+/// unless the input was `stay`.
+const KEEPER: &str = r#"trap "" INT; folder=$1; shift; "$@" >/dev/null 2>&1 </dev/null & echo $!; told=$(cat); kill -KILL $!; wait $!
+[ "$told" = stay ] || rm -rf "$folder""#;
 
 /// A server.
 pub(crate) struct S3 {
     program: OsString,
-    folder: TempDir,
+    folder: PathBuf,
     port: u16,
     running: Option<(Child, String)>,
 }
 
 impl S3 {
-    /// Starts a new one with an empty bucket; nothing, with the reason printed, where there is no program.
+    /// Starts a new server with an empty bucket; prints a reason and returns `None` without the
+    /// program.
     pub(crate) fn start() -> Option<Self> {
         let Some(program) = env::var_os("MATERIA_TEST_S3") else {
-            println!("skipped: MATERIA_TEST_S3 does not name an S3 server (cargo install s3s-fs --features binary)");
+            println!(
+                "skipped: MATERIA_TEST_S3 does not name an S3 server (cargo install s3s-fs --features binary)"
+            );
             return None;
         };
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap().keep();
+        fs::create_dir(folder.join(BUCKET)).unwrap();
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut server = Self { program, folder, port, running: None };
         server.begin();
         Some(server)
     }
 
-    /// Lets it run again, with what it had stored.
+    /// Restarts it with the stored objects.
     pub(crate) fn begin(&mut self) {
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&self.program).args([
+        keeper.args(["-c", KEEPER, "keeper"]).arg(&self.folder).arg(&self.program).args([
             "--host",
             "127.0.0.1",
             "--access-key",
@@ -58,8 +63,13 @@ impl S3 {
             "--secret-key",
             SECRET,
         ]);
-        keeper.arg("--port").arg(self.port.to_string()).arg(self.folder.path());
-        let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        keeper.arg("--port").arg(self.port.to_string()).arg(&self.folder);
+        let mut keeper = keeper
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut id = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut id).unwrap();
         self.running = Some((keeper, id.trim().to_owned()));
@@ -70,15 +80,16 @@ impl S3 {
         }
     }
 
-    /// Ends it at once: it refuses.
+    /// Ends it, so that connections are refused.
     pub(crate) fn end(&mut self) {
         if let Some((mut keeper, _)) = self.running.take() {
-            drop(keeper.stdin.take());
+            keeper.stdin.take().unwrap().write_all(b"stay").unwrap();
             keeper.wait().unwrap();
         }
     }
 
-    /// Makes it stand still (`STOP`): it takes connections and never answers; or go on (`CONT`).
+    /// Suspends it (`STOP`), so that it accepts connections and never responds, or resumes it
+    /// (`CONT`).
     pub(crate) fn signal(&self, signal: &str) {
         let (_, id) = self.running.as_ref().unwrap();
         assert!(Command::new("kill").args([&format!("-{signal}"), id]).status().unwrap().success());
@@ -88,7 +99,8 @@ impl S3 {
         self.port
     }
 
-    /// The secret that lets a DuckDB in, at this port of this machine: the server's own, or that of a wire to it.
+    /// Returns the statement that gives a DuckDB access at this local port: the server's own, or
+    /// that of a proxy.
     pub(crate) fn secret(port: u16) -> String {
         format!(
             "CREATE SECRET storage (TYPE s3, KEY_ID '{KEY_ID}', SECRET '{SECRET}', ENDPOINT '127.0.0.1:{port}', REGION 'us-east-1', \
@@ -96,13 +108,20 @@ impl S3 {
         )
     }
 
-    /// The names of everything in the bucket, sorted.
+    /// Returns the folder of the bucket.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.folder.join(BUCKET)
+    }
+
+    /// Returns the names of all objects in the bucket, sorted.
     pub(crate) fn objects(&self) -> Vec<String> {
-        let bucket = self.folder.path().join(BUCKET);
+        let bucket = self.bucket();
         let (mut objects, mut folders) = (Vec::new(), vec![bucket.clone()]);
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                let name = |path: &PathBuf| path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned();
+                let name = |path: &PathBuf| {
+                    path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned()
+                };
                 if path.is_dir() { folders.push(path) } else { objects.push(name(&path)) }
             }
         }
@@ -114,5 +133,6 @@ impl S3 {
 impl Drop for S3 {
     fn drop(&mut self) {
         self.end();
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -4,25 +4,34 @@ use std::fs;
 
 use crate::support::{Ran, Site};
 
-/// What the command said on standard error, with single spaces.
-fn said(ran: &Ran) -> String {
+/// Returns the standard error of the command, with single spaces.
+fn message(ran: &Ran) -> String {
     ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn assert_says(ran: &Ran, expected: &[&str]) {
     for text in expected {
-        assert!(said(ran).contains(text), "{text:?} is not in {}", said(ran));
+        assert!(message(ran).contains(text), "{text:?} is not in {}", message(ran));
     }
 }
 
-/// The served tables with their schema.
+/// Returns the served tables with their schema.
 fn served(site: &Site) -> Vec<String> {
-    texts(site, "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'analytics' ORDER BY 1")
+    texts(
+        site,
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'analytics' ORDER BY 1",
+    )
 }
 
 fn texts(site: &Site, sql: &str) -> Vec<String> {
     let connection = crate::support::reading(&site.served());
-    connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    connection
+        .prepare(sql)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 fn two_schemas() -> Site {
@@ -35,10 +44,15 @@ fn two_schemas() -> Site {
 
 #[test]
 fn several_schemas_are_served_as_one() {
-    for args in [vec!["--schema", "marts,reports"], vec!["--schema", "marts", "--schema", "reports"]] {
+    for args in
+        [vec!["--schema", "marts,reports"], vec!["--schema", "marts", "--schema", "reports"]]
+    {
         let site = two_schemas();
         site.ok(&[vec!["export"], args].concat());
-        assert_eq!(served(&site), ["marts.customers", "marts.daily", "marts.hidden", "marts.orders"]);
+        assert_eq!(
+            served(&site),
+            ["marts.customers", "marts.daily", "marts.hidden", "marts.orders"]
+        );
         assert_eq!(site.number("SELECT a FROM marts.daily"), 11);
     }
     let site = two_schemas();
@@ -49,7 +63,8 @@ fn several_schemas_are_served_as_one() {
     assert!(site.ok(&["history"]).stdout.contains("schema serving"));
     let dry = site.ok(&["export", "--dry-run"]).stdout;
     assert!(
-        dry.contains("would export 2 tables of schema marts, reports from lakehouse.duckdb") && dry.contains("as schema serving"),
+        dry.contains("would export 2 tables of schema marts, reports from lakehouse.duckdb")
+            && dry.contains("as schema serving"),
         "{dry}"
     );
 }
@@ -69,10 +84,21 @@ fn unchanged_tables_of_several_schemas_are_recognised_and_a_changed_one_is_copie
 #[test]
 fn include_and_exclude_choose_by_globs_and_a_typing_error_is_noticed() {
     let site = two_schemas();
-    let ran = site.ok(&["export", "--schema", "marts,reports", "--include", "marts.*,dail?", "--exclude", "custmers"]);
+    let ran = site.ok(&[
+        "export",
+        "--schema",
+        "marts,reports",
+        "--include",
+        "marts.*,dail?",
+        "--exclude",
+        "custmers",
+    ]);
     assert_eq!(served(&site), ["marts.customers", "marts.daily", "marts.orders"]);
     assert_says(&ran, &["\"custmers\" matches nothing"]);
-    assert_says(&site.fails(&["export", "--schema", "marts", "--include", "none"], 1), &["include and exclude leave none of them"]);
+    assert_says(
+        &site.fails(&["export", "--schema", "marts", "--include", "none"], 1),
+        &["include and exclude select none of them"],
+    );
 }
 
 #[test]
@@ -100,7 +126,7 @@ fn what_dbt_leaves_behind_is_not_served_unless_it_is_named() {
     site.change("CREATE TABLE serving.prices__dbt_tmp AS SELECT 1 AS a; CREATE VIEW serving.prices__dbt_backup AS SELECT 1 AS a");
     let ran = site.ok(&["export"]);
     assert_eq!(served(&site), ["serving.prices"]);
-    assert_says(&ran, &["left out, dbt left it behind: serving.prices__dbt_backup and 1 more"]);
+    assert_says(&ran, &["excluded, a leftover of dbt: serving.prices__dbt_backup and 1 more"]);
     site.change("DROP TABLE serving.prices__dbt_tmp; DROP VIEW serving.prices__dbt_backup");
     site.ok(&["export", "--full"]);
     site.change("CREATE TABLE serving.other__dbt_tmp AS SELECT 1 AS a");
@@ -118,7 +144,13 @@ fn without_the_schema_the_error_lists_what_there_is_and_the_command_it_prints_wo
     assert_eq!(ran.code, 1);
     assert_says(
         &ran,
-        &["has no schema \"serving\"", "main, 1 table: raw", "mine, 1 table: a", "materia export --schema mine", "schema = \"mine\""],
+        &[
+            "has no schema \"serving\"",
+            "main, 1 table: raw",
+            "mine, 1 table: a",
+            "materia export --schema mine",
+            "schema = \"mine\"",
+        ],
     );
     site.ok(&["export", "--schema", "mine"]);
 }
@@ -130,8 +162,14 @@ fn another_schema_than_the_served_one_is_refused_unless_it_is_allowed() {
     );
     site.ok(&["export", "--schema", "marts"]);
     let ran = site.fails(&["export", "--schema", "marts__dev"], 1);
-    assert_says(&ran, &["the served file holds `marts`, this is `marts__dev`", "materia export --allow-schema-change --schema marts__dev"]);
-    // Under the same name it is still another one.
+    assert_says(
+        &ran,
+        &[
+            "the served file holds `marts`, this is `marts__dev`",
+            "materia export --allow-schema-change --schema marts__dev",
+        ],
+    );
+    // The schema is still a different one under the same name.
     let ran = site.fails(&["export", "--schema", "marts__dev", "--as", "marts"], 1);
     assert_says(&ran, &["the served file holds `marts`, this is `marts` from `marts__dev`"]);
     assert_eq!(site.run(&["export", "--schema", "marts__dev", "--dry-run"]).code, 1);
@@ -139,7 +177,7 @@ fn another_schema_than_the_served_one_is_refused_unless_it_is_allowed() {
     assert_eq!(site.number("SELECT a FROM marts__dev.t"), 2);
 }
 
-/// A lakehouse whose pipeline attached it under another name than its file's.
+/// Creates a lakehouse whose pipeline attached it under a name other than its file's.
 fn aliased() -> Site {
     let site = Site::empty();
     let connection = duckdb::Connection::open_in_memory().unwrap();
@@ -183,19 +221,33 @@ fn a_view_over_another_file_is_served_when_that_file_is_named() {
         .unwrap();
     let ran = site.run(&["export"]);
     assert_eq!(ran.code, 1);
-    assert_says(&ran, &["serving.v reads raw.main.events, and no file is attached as raw", "[export.attach] raw = \"raw.duckdb\""]);
+    assert_says(
+        &ran,
+        &[
+            "serving.v reads raw.main.events, and no file is attached as raw",
+            "[export.attach] raw = \"raw.duckdb\"",
+        ],
+    );
     fs::create_dir(site.path("etc")).unwrap();
-    fs::write(site.path("etc/materia.toml"), "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = '../events.duckdb'").unwrap();
+    fs::write(
+        site.path("etc/materia.toml"),
+        "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = '../events.duckdb'",
+    )
+    .unwrap();
     site.ok(&["--config", "etc/materia.toml", "export"]);
     assert_eq!(site.number("SELECT a FROM serving.v"), 5);
     assert!(!site.names().contains(&"_export.work".to_owned()));
-    // Somebody who is writing it is waited for, and named.
+    // An export waits for a process that is writing an attached file, and names it.
     let writer = duckdb::Connection::open(site.path("events.duckdb")).unwrap();
     let ran = site.fails(&["--config", "etc/materia.toml", "export", "--wait", "0s"], 1);
     assert_says(&ran, &["events.duckdb cannot be attached as raw", "held by", "(--wait)"]);
     drop(writer);
     site.ok(&["--config", "etc/materia.toml", "export"]);
-    fs::write(site.path("etc/materia.toml"), "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = 'none.duckdb'").unwrap();
+    fs::write(
+        site.path("etc/materia.toml"),
+        "lakehouse = '../lakehouse.duckdb'\n[export.attach]\nraw = 'none.duckdb'",
+    )
+    .unwrap();
     assert_says(
         &site.fails(&["--config", "etc/materia.toml", "export"], 1),
         &["none.duckdb cannot be attached as raw", "there is no such file"],
@@ -218,12 +270,18 @@ fn views_are_evaluated_in_utc_wherever_the_exporter_runs_unless_a_zone_is_set() 
         assert!(ran.status.success(), "{ran:?}");
         assert_eq!(read(&site), ["2024-03-31 00:30"], "{zone}");
     }
-    // Another zone copies what has not changed in the lakehouse.
+    // A different time zone copies tables that are unchanged in the lakehouse.
     let ran = site.ok(&["export", "--time-zone", "America/New_York"]);
     assert!(ran.stdout.starts_with("published"), "{ran:#?}");
     assert_eq!(read(&site), ["2024-03-30 20:30"]);
     let newest = site.kept().pop().unwrap();
     let manifest = fs::read_to_string(site.generation(&newest).with_extension("json")).unwrap();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&manifest).unwrap()["time_zone"], "America/New_York");
-    assert_says(&site.fails(&["export", "--time-zone", "Nowhere/City"], 1), &["time zone \"Nowhere/City\" (export.time_zone)"]);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&manifest).unwrap()["time_zone"],
+        "America/New_York"
+    );
+    assert_says(
+        &site.fails(&["export", "--time-zone", "Nowhere/City"], 1),
+        &["time zone \"Nowhere/City\" (export.time_zone)"],
+    );
 }

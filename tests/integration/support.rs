@@ -1,4 +1,4 @@
-//! What the tests share: a place of their own with a lakehouse in it, and the real command.
+//! Shared helpers of the tests: a temporary site with a lakehouse, and the real command.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub(crate) struct Site {
     folder: TempDir,
 }
 
-/// What the command printed and returned.
+/// The output and exit code of the command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -29,12 +29,13 @@ pub(crate) struct Ran {
 }
 
 impl Site {
-    /// An empty folder.
+    /// Creates an empty folder.
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A lakehouse with what `sql` makes, in the storage version that SQLMesh's DuckDB writes.
+    /// Creates a lakehouse with these statements, in the storage version that SQLMesh's DuckDB
+    /// writes.
     pub(crate) fn with(sql: &str) -> Self {
         let site = Self::empty();
         Self::make(&site.lakehouse(), sql);
@@ -50,7 +51,8 @@ impl Site {
         )
     }
 
-    /// A copy of the lakehouse that SQLMesh wrote, or `None`, with the reason printed, where the shared files are absent.
+    /// Returns a copy of the lakehouse that SQLMesh wrote, or prints a reason and returns `None` if
+    /// the shared files are missing.
     pub(crate) fn sqlmesh() -> Option<Self> {
         let original = shared("fixtures/lakehouse.duckdb")?;
         let site = Self::empty();
@@ -58,15 +60,15 @@ impl Site {
         Some(site)
     }
 
-    /// Three relations, a view among them, in which every row carries the number of the pipeline run that wrote it: where two runs
-    /// were mixed, [`whole_run`] finds it.
+    /// Three relations, including a view, in which every row contains the number of the pipeline
+    /// run that wrote it, so that [`whole_run`] detects mixed runs.
     pub(crate) fn runs() -> Self {
         let site = Self::empty();
         site.begin_run(1);
         site
     }
 
-    /// Replaces the lakehouse of [`Site::runs`] by what another pipeline run writes.
+    /// Replaces the lakehouse of [`Site::runs`] with the output of another pipeline run.
     pub(crate) fn begin_run(&self, run: i64) {
         let _ = fs::remove_file(self.lakehouse());
         Site::make(
@@ -100,13 +102,13 @@ impl Site {
         self.path("analytics.generations").join(format!("{id}.duckdb"))
     }
 
-    /// The ids of the kept generations, oldest first.
+    /// Returns the ids of the retained generations, oldest first.
     pub(crate) fn kept(&self) -> Vec<String> {
         let names = names(&self.path("analytics.generations"));
         names.iter().filter_map(|name| name.strip_suffix(".duckdb")).map(str::to_owned).collect()
     }
 
-    /// Keeps a copy of the newest generation under another id, as if it had been published then.
+    /// Retains a copy of the newest generation under another id, as if it had been published then.
     pub(crate) fn plant_generation(&self, id: &str) {
         let newest = self.kept().pop().unwrap();
         fs::copy(self.generation(&newest), self.generation(id)).unwrap();
@@ -115,14 +117,19 @@ impl Site {
         fs::write(manifest(id), text).unwrap();
     }
 
-    /// Makes a database file of storage version v1.0.0, or adds to one.
+    /// Creates a database file of storage version v1.0.0, or adds to one.
     pub(crate) fn make(path: &Path, sql: &str) {
         let connection = Connection::open_in_memory().unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let attach = format!("ATTACH '{}' AS \"{name}\" (STORAGE_VERSION 'v1.0.0'); USE \"{name}\".main;", path.display());
+        let attach = format!(
+            "ATTACH '{}' AS \"{name}\" (STORAGE_VERSION 'v1.0.0'); USE \"{name}\".main;",
+            path.display()
+        );
         connection.execute_batch(&attach).unwrap();
         connection.execute_batch(sql).unwrap();
-        connection.execute_batch(&format!("CHECKPOINT \"{name}\"; USE memory; DETACH \"{name}\";")).unwrap();
+        connection
+            .execute_batch(&format!("CHECKPOINT \"{name}\"; USE memory; DETACH \"{name}\";"))
+            .unwrap();
     }
 
     /// Changes the lakehouse, as a pipeline run does.
@@ -130,13 +137,29 @@ impl Site {
         Self::make(&self.lakehouse(), sql);
     }
 
-    /// The command in this folder, with no setting from outside.
+    /// Returns the command in this folder, without settings from the environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_materia"));
         command.args(args).current_dir(self.folder()).env("COLUMNS", "100");
-        let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("MATERIA_"));
-        let ours = ["DUCKDB_PATH", "SERVING_DUCKDB_PATH", "DATABASE_URL", "ADMIN_EMAILS", "DEBUG", "BASE_URL", "SMTP_URL", "MAIL_FROM"];
-        for variable in ours.into_iter().chain(["USER", "ALERT_WEBHOOK_URL", "HEARTBEAT_URL", "LANDING"]).map(Into::into).chain(settings) {
+        let settings = std::env::vars_os()
+            .map(|(name, _)| name)
+            .filter(|name| name.to_string_lossy().starts_with("MATERIA_"));
+        let ours = [
+            "DUCKDB_PATH",
+            "SERVING_DUCKDB_PATH",
+            "DATABASE_URL",
+            "ADMIN_EMAILS",
+            "DEBUG",
+            "BASE_URL",
+            "SMTP_URL",
+            "MAIL_FROM",
+        ];
+        for variable in ours
+            .into_iter()
+            .chain(["USER", "ALERT_WEBHOOK_URL", "HEARTBEAT_URL", "LANDING", "SUPERVISOR_LOCK"])
+            .map(Into::into)
+            .chain(settings)
+        {
             command.env_remove(variable);
         }
         command
@@ -154,25 +177,30 @@ impl Site {
         ran
     }
 
-    /// Runs the command and expects it to fail with `code`, the served file the same, one line of history more, and nothing left over.
+    /// Runs the command and expects it to fail with `code`, with the served file unchanged, one
+    /// more line in the history, and nothing left over.
     pub(crate) fn fails(&self, args: &[&str], code: i32) -> Ran {
-        let look = || (fs::read(self.served()).unwrap(), fs::metadata(self.served()).unwrap().ino(), self.listing());
+        let look = || {
+            (
+                fs::read(self.served()).unwrap(),
+                fs::metadata(self.served()).unwrap().ino(),
+                self.listing(),
+            )
+        };
         let (before, attempts) = (look(), self.history().len());
         let ran = self.run(args);
         assert_eq!(ran.code, code, "materia {args:?}: {ran:#?}");
         let after = look();
-        assert!(before.0 == after.0 && before.1 == after.1, "the served file was touched: {ran:#?}");
+        assert!(
+            before.0 == after.0 && before.1 == after.1,
+            "the served file was touched: {ran:#?}"
+        );
         assert_eq!(before.2, after.2, "left over: {ran:#?}");
-        let history = self.history();
-        assert_eq!(history.len(), attempts + 1, "{ran:#?}");
-        let record = history.last().unwrap();
-        assert_eq!(record["outcome"], if code == 3 { "refused" } else { "failed" });
-        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words(ran.stderr.split_once("materia: ").unwrap().1), words(record["error"].as_str().unwrap()), "{ran:#?}");
+        ran.assert_recorded(&self.history(), attempts);
         ran
     }
 
-    /// Makes a new lakehouse in the place of the old one.
+    /// Replaces the lakehouse with a new one.
     pub(crate) fn replace(&self, sql: &str) {
         let _ = fs::remove_file(self.lakehouse());
         Self::make(&self.lakehouse(), sql);
@@ -183,17 +211,18 @@ impl Site {
         fs::write(self.path("materia.toml"), text).unwrap();
     }
 
-    /// Asks the served file a question whose answer is one number, as an unrelated reader would.
+    /// Runs a query with one number as its result on the served file, as an independent reader
+    /// would.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         number(&self.served(), sql)
     }
 
-    /// The names in the folder, sorted.
+    /// Returns the names in the folder, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         names(self.folder())
     }
 
-    /// Everything in the folder and below, sorted.
+    /// Returns everything in the folder and below, sorted.
     pub(crate) fn listing(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut folders = vec![self.folder().to_path_buf()];
@@ -209,7 +238,7 @@ impl Site {
         found
     }
 
-    /// The history, oldest first.
+    /// Returns the history, oldest first.
     pub(crate) fn history(&self) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(self.path("analytics.history.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -224,20 +253,35 @@ impl Ran {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+
+    /// Asserts that this failed run added one attempt to the `attempts` of the history before it,
+    /// with the error that the command printed.
+    pub(crate) fn assert_recorded(&self, history: &[serde_json::Value], attempts: usize) {
+        assert_eq!(history.len(), attempts + 1, "{self:#?}");
+        let record = history.last().unwrap();
+        assert_eq!(record["outcome"], if self.code == 3 { "refused" } else { "failed" });
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            words(self.stderr.split_once("materia: ").unwrap().1),
+            words(record["error"].as_str().unwrap()),
+            "{self:#?}"
+        );
+    }
 }
 
-/// Opens a database read-only in an instance of its own and asks for one number.
+/// Runs a query with one number as its result on a database, read-only in a separate instance.
 pub(crate) fn number(path: &Path, sql: &str) -> i64 {
     reading(path).query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// A read-only connection to a database file.
+/// Opens a read-only connection to a database file.
 pub(crate) fn reading(path: &Path) -> Connection {
     let config = duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly).unwrap();
     Connection::open_with_flags(path, config).unwrap()
 }
 
-/// The one run that all relations of [`Site::runs`] come from. Panics where one is incomplete or from another run.
+/// Returns the run of all relations of [`Site::runs`]. Panics if one is incomplete or from another
+/// run.
 pub(crate) fn whole_run(path: &Path) -> i64 {
     let connection = reading(path);
     let read = |relation: &str| {
@@ -251,17 +295,18 @@ pub(crate) fn whole_run(path: &Path) -> i64 {
     run
 }
 
-/// The names in a folder, sorted; none where it does not exist.
+/// Returns the names in a folder, sorted; none if it does not exist.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-/// A file of the shared test data, or `None`, with the reason printed.
+/// Returns a file of the shared test data, or prints a reason and returns `None`.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    let path = Path::new(env!("REPOSITORY")).join("../shared").join(name);
     if path.exists() {
         return Some(path);
     }
@@ -269,21 +314,40 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Waits until a condition holds, and fails with what was waited for when it does not within half a minute.
+/// Waits up to a minute until a condition holds; panics with its description otherwise.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// The DuckDB that runs: the linked one, or another that `LD_LIBRARY_PATH` names.
-pub(crate) fn duckdb_version() -> String {
-    Connection::open_in_memory().unwrap().query_row("SELECT version()", [], |row| row.get(0)).unwrap()
+/// Asserts that something ends within a time at least once.
+///
+/// On a loaded machine any single attempt may be late; what is always too slow, late or blocked is
+/// so every time.
+pub(crate) fn at_best_within(limit: Duration, mut attempt: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let time = attempt();
+        if time < limit {
+            return;
+        }
+        times.push(time);
+    }
+    panic!("never within {limit:?}: {times:?}");
 }
 
-/// Whether a DuckDB runs that can do what a test asks; otherwise the reason is printed.
+/// Returns the version of the loaded DuckDB: the linked one, or another one in `LD_LIBRARY_PATH`.
+pub(crate) fn duckdb_version() -> String {
+    Connection::open_in_memory()
+        .unwrap()
+        .query_row("SELECT version()", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// Returns whether the loaded DuckDB supports a feature; otherwise prints a reason.
 pub(crate) fn is_on_duckdb_2(what: &str) -> bool {
     let version = duckdb_version();
     let is_older = version.starts_with("v1.");
@@ -293,7 +357,7 @@ pub(crate) fn is_on_duckdb_2(what: &str) -> bool {
     !is_older
 }
 
-/// Of these storage versions those that the DuckDB that runs can write.
+/// Returns the storage versions among these that the loaded DuckDB can write.
 pub(crate) fn writable(mut versions: Vec<&'static str>) -> Vec<&'static str> {
     let is_older = duckdb_version().starts_with("v1.");
     versions.retain(|version| !(is_older && version.starts_with("v2.")));

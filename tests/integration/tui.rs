@@ -3,16 +3,21 @@
 use std::{
     fs,
     io::{Read, Write},
-    thread,
     time::{Duration, Instant},
 };
 
 use portable_pty::PtySize;
 
 use crate::{
-    support::Site,
+    support::{Site, at_best_within},
     terminal::{Screen, size},
 };
+
+const CTRL_C: &str = "\u{3}";
+const CTRL_R: &str = "\u{12}";
+const F5: &str = "\u{1b}[15~";
+const ALT_2: &str = "\u{1b}2";
+const ALT_E: &str = "\u{1b}e";
 
 fn served() -> Site {
     let site = Site::small();
@@ -24,39 +29,26 @@ fn served() -> Site {
 fn an_operator_looks_around_and_leaves_the_terminal_as_it_was() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
-    screen.shows("nothing needs any");
+    screen.shows("all clear");
     screen.shows("2 tables, 1,003 rows");
-    screen.press("2");
-    screen.shows("numbers");
-    screen.press("/");
-    screen.press("num");
-    screen.shows("1 table, 1,000 rows");
-    screen.press("\r\r");
-    screen.shows("row 1 of 1,000");
-    screen.press("G");
+    screen.press("2", "numbers");
+    screen.press("/num", "1 table, 1,000 rows");
+    screen.press("\r\r", "row 1 of 1,000");
+    screen.press("G", "row 1,000 of 1,000");
     screen.shows("1498.5");
-    screen.press("5SELECT count(*) AS many FROM names;\r");
-    screen.shows("row 1 of 1 ");
-    screen.press("\u{1b}");
-    screen.shows("filter value");
-    screen.press("3");
-    screen.shows("published");
-    screen.press("4");
-    screen.shows("dashboard 1 of 1");
-    screen.press("?");
-    screen.shows("Everywhere");
-    screen.press("x6");
-    screen.shows("No log is configured");
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
-    // Asked queries are remembered for the next session.
+    screen.press("5SELECT count(*) AS many FROM names;\r", "row 1 of 1 ");
+    screen.press("\u{1b}", "filter value");
+    screen.press("3", "published");
+    screen.press("4", "dashboard 1/1");
+    screen.press("?", "Everywhere");
+    screen.press("x6", "No log is configured");
+    assert_eq!(screen.quit("q"), 0);
+    // Queries are kept in the history for the next session.
     let mut screen = Screen::start(&site, &[]);
-    screen.press("5");
-    screen.shows("SELECT ...");
-    screen.press("\u{10}");
-    screen.shows("SELECT count(*) AS many FROM names");
-    screen.press("\u{3}");
-    assert_eq!(screen.ends(), 0);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("5", "SELECT ...");
+    screen.press("\u{10}", "SELECT count(*) AS many FROM names");
+    assert_eq!(screen.quit("\u{3}"), 0);
 }
 
 #[test]
@@ -64,49 +56,43 @@ fn a_new_generation_of_another_process_is_on_screen_within_a_second() {
     let site = served();
     let screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
-    site.change("CREATE TABLE serving.more AS SELECT 1 AS one");
-    site.ok(&["export"]);
-    let took = screen.shows("3 tables, 1,004 rows");
-    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    let mut rows = 1_003;
+    at_best_within(Duration::from_secs(1), || {
+        site.change("INSERT INTO serving.numbers VALUES (-1, 0)");
+        site.ok(&["export"]);
+        rows += 1;
+        screen.shows(&format!("2 tables, 1,{:03} rows", rows - 1_000))
+    });
 }
 
 #[test]
-fn an_export_that_was_confirmed_is_run_and_told() {
+fn a_confirmed_export_runs_and_its_end_is_shown() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
     site.change("UPDATE serving.numbers SET value = value + 1");
-    screen.press("E");
-    screen.shows("actions are off");
-    screen.press("!E");
-    screen.shows("$ materia export");
+    screen.press("E", "actions are off");
+    screen.press("!E", "$ materia export");
     assert_eq!(site.history().len(), 1, "nothing before the answer");
-    screen.press("\r");
-    screen.shows("published 2");
+    screen.press("\r", "published 2");
     crate::support::eventually("the history of a second attempt", || site.history().len() == 2);
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
-fn a_pipeline_is_run_after_one_dialog_and_its_end_is_told() {
+fn a_pipeline_runs_after_one_dialog_and_its_end_is_shown() {
     let site = served();
     site.settings(
         "[pipelines.greet]\ncommand = ['sh', '-c', 'echo well met > greeting; echo greeted']\n[pipelines.sulk]\ncommand = ['false']",
     );
     let mut screen = Screen::start(&site, &["--allow-actions"]);
     screen.shows("2 tables, 1,003 rows");
-    screen.press("pgreet\r");
-    screen.shows("materia pipeline run greet");
-    screen.press("y");
-    screen.shows("greet: succeeded");
+    screen.press("pgreet\r", "materia pipeline run greet");
+    screen.press("y", "greet: succeeded");
     assert_eq!(fs::read_to_string(site.path("greeting")).unwrap(), "well met\n");
-    screen.press("psulk\r");
-    screen.shows("materia pipeline run sulk");
-    screen.press("y");
-    screen.shows("sulk: failed");
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
+    screen.press("psulk\r", "materia pipeline run sulk");
+    screen.press("y", "sulk: failed");
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
@@ -117,19 +103,15 @@ fn an_older_generation_is_served_again_after_one_dialog() {
     site.ok(&["export"]);
     let mut screen = Screen::start(&site, &["--allow-actions"]);
     screen.shows("3 tables, 1,004 rows");
-    screen.press("3");
-    screen.shows("2 attempts");
-    screen.press("jR");
-    screen.shows(&format!("$ materia rollback {first}"));
-    screen.press("\r1");
-    screen.shows("2 tables, 1,003 rows");
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
+    screen.press("3", "2 attempts");
+    screen.press("jR", &format!("$ materia rollback {first}"));
+    screen.press("\r1", "2 tables, 1,003 rows");
+    assert_eq!(screen.quit("q"), 0);
     assert_eq!(site.number("SELECT count(*) FROM duckdb_tables()"), 2);
 }
 
 #[test]
-fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
+fn missing_or_broken_files_are_reported_and_recovery_needs_no_restart() {
     let site = Site::small();
     site.settings("serving = 'analytics.duckdb'\nkep = 3\n");
     let screen = Screen::start(&site, &[]);
@@ -138,14 +120,14 @@ fn what_is_missing_or_broken_is_told_and_recovers_by_itself() {
     screen.shows("nothing is served");
     site.ok(&["export"]);
     screen.shows("2 tables, 1,003 rows");
-    screen.shows("nothing needs any");
+    screen.shows("all clear");
     let generation = site.kept().pop().unwrap();
     fs::remove_file(site.served()).unwrap();
     fs::write(site.served(), b"not a database").unwrap();
     screen.shows("Needs attention");
     fs::remove_file(site.served()).unwrap();
     fs::hard_link(site.generation(&generation), site.served()).unwrap();
-    screen.shows("nothing needs any");
+    screen.shows("all clear");
     let history = fs::read_to_string(site.path("analytics.history.jsonl")).unwrap();
     fs::write(site.path("analytics.history.jsonl"), format!("{history}nonsense\n")).unwrap();
     screen.shows("1 line of the history cannot be read");
@@ -158,7 +140,13 @@ fn a_signal_ends_it_and_restores_the_terminal() {
         let screen = Screen::start(&site, &[]);
         screen.shows("2 tables, 1,003 rows");
         let pid = screen.child.process_id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-s", signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         assert_eq!(screen.ends(), 0, "{signal}");
     }
 }
@@ -168,38 +156,41 @@ fn suspended_it_gives_the_terminal_back_and_returns_where_it_was() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
-    screen.press("2");
-    screen.shows("2 tables,");
+    screen.press("2", "numbers");
     let pid = screen.child.process_id().unwrap().to_string();
-    screen.press("\u{1a}");
-    let state = || {
+    let is_stopped = || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
     };
-    crate::support::eventually("it is stopped", || state() == 'T');
-    crate::support::eventually("the terminal is given back", || !screen.shown.lock().unwrap().parser.screen().alternate_screen());
-    assert!(std::process::Command::new("kill").args(["-s", "CONT", &pid]).status().unwrap().success());
-    crate::support::eventually("it draws again", || screen.shown.lock().unwrap().parser.screen().alternate_screen());
+    screen.press_until("\u{1a}", "it is stopped", |_| is_stopped());
+    let is_entered =
+        |screen: &Screen| screen.shown.lock().unwrap().parser.screen().alternate_screen();
+    crate::support::eventually("the terminal is given back", || !is_entered(&screen));
+    assert!(!screen.text().contains("numbers"));
+    assert!(
+        std::process::Command::new("kill").args(["-s", "CONT", &pid]).status().unwrap().success()
+    );
+    crate::support::eventually("it draws again", || is_entered(&screen));
     screen.shows("numbers");
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
 fn nothing_is_sent_while_nothing_changes_and_little_when_little_does() {
     let site = served();
-    // An hour old: the age is told in minutes.
+    // An hour old: the age is shown in minutes.
     let manifest = site.generation(&site.kept().pop().unwrap()).with_extension("json");
-    let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    let mut text: serde_json::Value =
+        serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
     let at: jiff::Timestamp = text["exported_at"].as_str().unwrap().parse().unwrap();
     text["exported_at"] = (at - jiff::SignedDuration::from_secs(3_600 + 5)).to_string().into();
     fs::write(&manifest, text.to_string()).unwrap();
     let mut screen = Screen::start(&site, &[]);
-    screen.shows("nothing needs any");
-    screen.shows("1 h ago");
-    screen.press("2");
+    screen.shows("all clear");
+    screen.shows("1 h old");
+    screen.press("2", "Cols");
     screen.shows("kB");
-    // Until it is at rest: nothing for a while.
+    // Waits until it is idle: no output for a while.
     let mut bytes = (screen.bytes(), Instant::now());
     crate::support::eventually("it is at rest", || {
         if screen.bytes() != bytes.0 {
@@ -208,9 +199,10 @@ fn nothing_is_sent_while_nothing_changes_and_little_when_little_does() {
         bytes.1.elapsed() > Duration::from_millis(600)
     });
     let before = screen.bytes();
-    screen.press("j");
-    crate::support::eventually("a line is chosen", || screen.bytes() > before);
-    thread::sleep(Duration::from_millis(50));
+    screen.press_until("j", "the second line is selected", |screen| {
+        let written = screen.shown.lock().unwrap();
+        written.parser.screen().cell(3, 5).unwrap().bgcolor() != vt100::Color::Default
+    });
     let sent = screen.bytes() - before;
     assert!(sent < 1_000, "{sent} bytes for one line down");
 }
@@ -219,41 +211,147 @@ fn nothing_is_sent_while_nothing_changes_and_little_when_little_does() {
 fn without_colours_none_are_sent() {
     let site = served();
     let mut screen = Screen::start_with(&site, &[], &[("NO_COLOR", "1")]);
-    screen.shows("nothing needs any");
-    screen.press("2");
-    screen.shows("numbers");
-    screen.press("q");
-    let raw = String::from_utf8_lossy(&screen.shown.lock().unwrap().raw).into_owned();
+    screen.shows("all clear");
+    screen.press("2", "numbers");
+    let shown = screen.shown.clone();
+    assert_eq!(screen.quit("q"), 0);
+    let raw = String::from_utf8_lossy(&shown.lock().unwrap().raw).into_owned();
     assert!(!raw.contains("38;5;") && !raw.contains("38;2;") && !raw.contains("48;"), "{raw:?}");
-    screen.ends();
+}
+
+#[test]
+fn a_column_is_counted_by_values_and_ranges() {
+    let site = Site::with(
+        "CREATE SCHEMA serving;
+         CREATE TABLE serving.sales AS SELECT i AS id, (i % 16) * 2.5 AS price, CASE WHEN i % 4 = 0 THEN NULL WHEN i % 8 = 1 THEN 'tea' ELSE 'coffee' END AS kind, DATE '2026-01-01' + (i % 160)::INT AS day FROM range(1600) t(i);",
+    );
+    site.ok(&["export"]);
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("1 table, 1,600 rows");
+    screen.press("2", "sales");
+    screen.press("\r", "row 1 of 1,600");
+    screen.press("lt", "1,600 rows, 0 missing, 16 distinct");
+    screen.shows("mean 18.75, median ~");
+    screen.shows("37.5");
+    screen.press_until("q", "it is closed", |screen| !screen.text().contains("distinct"));
+    screen.press("lt", "1,600 rows, 400 missing, 2 distinct");
+    screen.shows("1,000");
+    screen.press("j\r", "row 1 of 400");
+    screen.press("x", "row 1 of 1,600");
+    screen.press("lt", "160 distinct");
+    screen.shows("2026-05-30");
+    assert_eq!(screen.quit(CTRL_C), 0);
+}
+
+#[test]
+fn the_terminals_reply_about_its_background_is_not_taken_for_input() {
+    let site = served();
+    let mut screen = Screen::start_themed(&site, &[], &[]);
+    screen.shows("all clear");
+    assert!(screen.has_written("\u{1b}]11;?\u{1b}\\"));
+    // The colors of dim text on a dark and on a light background.
+    assert!(screen.has_written("38;5;245"));
+    screen.press_until("\u{1b}]11;rgb:fafa/fafa/f0f0\u{1b}\\", "it is light", |screen| {
+        screen.has_written("38;5;242")
+    });
+    // Each character of the response means something as a key.
+    assert!(screen.text().contains("all clear"), "{}", screen.text());
+    screen.press("2", "numbers");
+    assert_eq!(screen.quit("q"), 0);
+    // Where the background is known, nothing is asked.
+    for (arguments, variables) in [
+        (&["--theme", "light"][..], &[][..]),
+        (&[], &[("COLORFGBG", "0;15")]),
+        (&[], &[("TERM", "linux")]),
+    ] {
+        let screen = Screen::start_themed(&site, arguments, variables);
+        screen.shows("all clear");
+        assert!(!screen.has_written("\u{1b}]11"), "{arguments:?} {variables:?}");
+        assert_eq!(screen.quit("q"), 0);
+    }
+}
+
+#[test]
+fn colors_and_keys_of_the_settings_are_used() {
+    let site = served();
+    let printed = site.ok(&["tui", "--print-theme", "--theme", "light"]).stdout;
+    let (before, after) = printed.split_once("good = \"#2e7d32\"").unwrap();
+    fs::write(site.path("mine.toml"), format!("{before}good = 201{after}")).unwrap();
+    site.settings(
+        "[tui]\ntheme = 'mine.toml'\n[tui.keys]\n'global.tables' = ['2', 'T']\n'global.quit' = 'Q'",
+    );
+    let mut screen = Screen::start_themed(&site, &[], &[]);
+    screen.shows("all clear");
+    assert!(screen.has_written("38;5;201") && screen.has_written("38;5;242"));
+    screen.press("T", "numbers");
+    screen.press("?", "Everywhere");
+    assert_eq!(screen.quit("xQ"), 0);
+    assert!(site.ok(&["tui", "--print-keys"]).stdout.contains("| `2` `T` | global.tables |"));
+    site.settings("[tui]\ntheme = 'none.toml'");
+    let ran = site.run(&["tui"]);
+    assert!(ran.code == 2 && ran.stderr.contains("theme none.toml: No such file"), "{ran:?}");
+    site.settings("[tui.keys]\n'global.tabels' = 'T'");
+    let ran = site.run(&["tui", "--print-keys"]);
+    assert!(ran.stderr.contains("did you mean \"global.tables\"?"), "{ran:?}");
+}
+
+#[test]
+fn the_rows_that_failed_an_audit_are_read_from_the_refused_file() {
+    let site = served();
+    site.settings(
+        "[export]\nkeep_refused = true\n[[export.audits]]\nname = 'no negative values'\nsql = 'SELECT id, value FROM numbers WHERE value < 0'",
+    );
+    site.change("UPDATE serving.numbers SET value = -7 WHERE id = 7");
+    assert_eq!(site.run(&["export"]).code, 3);
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("3", "2 attempts");
+    screen.press("\r", "Local time");
+    screen.press("f", "a query of the refused file");
+    screen.press("\r", "SQL of the refused file");
+    screen.press(F5, "-7.0");
+    // The same query of what is served.
+    screen.press(&format!("\u{f}{F5}"), "no rows");
+    assert_eq!(screen.quit(CTRL_C), 0);
+}
+
+#[test]
+fn two_generations_are_compared_by_values() {
+    let site = served();
+    site.change("UPDATE serving.numbers SET value = -1 WHERE id = 7");
+    site.ok(&["export"]);
+    let mut screen = Screen::start(&site, &[]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("3", "2 attempts");
+    screen.press("c", "Change");
+    screen.press("v", "1 table unchanged");
+    screen.shows("10.5 -> -1");
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
 fn rows_are_saved_whole_and_never_over_another_file() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
-    screen.press("2");
-    screen.shows("numbers");
-    screen.press("j\r");
-    screen.shows("row 1 of 1,000");
-    screen.press("w\u{15}all.csv\r");
-    screen.shows("saved 1,000 rows to all.csv");
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("2", "numbers");
+    screen.press("j\r", "row 1 of 1,000");
+    screen.press("w\u{15}all.csv\r", "saved 1,000 rows to all.csv");
     let saved = fs::read_to_string(site.path("all.csv")).unwrap();
     assert_eq!(saved.lines().count(), 1_001);
     assert_eq!(saved.lines().take(2).collect::<Vec<_>>(), ["id,value", "0,0.0"]);
     fs::write(site.path("mine.parquet"), "mine").unwrap();
-    screen.press("w\u{15}mine.parquet\r");
-    screen.shows("mine.parquet is there already");
+    screen.press("w\u{15}mine.parquet\r", "mine.parquet exists already");
     assert_eq!(fs::read_to_string(site.path("mine.parquet")).unwrap(), "mine");
-    screen.press("\r");
-    screen.shows("saved 1,000 rows to mine.parquet");
-    let counted = crate::support::number(&site.lakehouse(), &format!("SELECT count(*) FROM '{}'", site.path("mine.parquet").display()));
+    screen.press("\r", "saved 1,000 rows to mine.parquet");
+    let counted = crate::support::number(
+        &site.lakehouse(),
+        &format!("SELECT count(*) FROM '{}'", site.path("mine.parquet").display()),
+    );
     assert_eq!(counted, 1_000);
-    screen.press("w\u{15}nowhere/x.csv\r");
-    screen.shows("cannot write beside nowhere/x.csv");
+    screen.press("w\u{15}nowhere/x.csv\r", "cannot write next to nowhere/x.csv");
     assert!(site.names().iter().all(|name| !name.contains(".part")), "{:?}", site.names());
-    screen.press("q");
-    screen.ends();
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
@@ -261,24 +359,31 @@ fn without_a_terminal_it_points_to_status() {
     let site = served();
     let ran = site.run(&["tui"]);
     assert_eq!(ran.code, 2);
-    assert_eq!(ran.stderr, "materia: this is not a terminal; use `materia status` (or `materia status --json`) instead\n");
+    assert_eq!(
+        ran.stderr,
+        "materia: this is not a terminal; use `materia status` (or `materia status --json`) instead\n"
+    );
 }
 
 #[test]
-fn the_site_that_the_settings_name_tells_how_it_does_until_it_is_gone() {
+fn the_configured_site_shows_its_state_until_it_stops() {
     let site = served();
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, metrics) = (free(), free());
     site.settings(&format!("[web]\nmetrics = '{metrics}'"));
-    let mut screen = Screen::start(&site, &[]);
+    let screen = Screen::start(&site, &[]);
     screen.shows("nothing listens there");
     let mut web = site.command(&["web"]);
-    web.env("MATERIA_LISTEN", address.to_string()).env("DATABASE_URL", "sqlite://accounts.db").env("DEBUG", "true");
+    web.env("MATERIA_LISTEN", address.to_string())
+        .env("DATABASE_URL", "sqlite://accounts.db")
+        .env("DEBUG", "true");
     let mut web = web.stderr(std::process::Stdio::null()).spawn().unwrap();
     screen.shows("0 signed in");
     let ask = |path: &str| {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -289,14 +394,13 @@ fn the_site_that_the_settings_name_tells_how_it_does_until_it_is_gone() {
     web.kill().unwrap();
     web.wait().unwrap();
     screen.shows("nothing listens there");
-    screen.press("q");
-    assert_eq!(screen.ends(), 0);
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
 fn a_resized_terminal_is_drawn_at_its_new_size() {
     let site = served();
-    let mut screen = Screen::start(&site, &[]);
+    let screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
     let resize = |screen: &Screen, rows: u16, cols: u16| {
         screen.shown.lock().unwrap().parser.screen_mut().set_size(size(rows), size(cols));
@@ -306,8 +410,7 @@ fn a_resized_terminal_is_drawn_at_its_new_size() {
     screen.shows("materia needs 60 x 15");
     resize(&screen, 50, 200);
     screen.shows("4 Dashboards");
-    screen.press("q");
-    screen.ends();
+    assert_eq!(screen.quit("q"), 0);
 }
 
 #[test]
@@ -315,19 +418,85 @@ fn the_mouse_chooses_tabs_and_rows_and_pastes_are_text() {
     let site = served();
     let mut screen = Screen::start(&site, &[]);
     screen.shows("2 tables, 1,003 rows");
-    let click = |screen: &mut Screen, column: u16, row: u16| screen.press(&format!("\u{1b}[<0;{column};{row}M\u{1b}[<0;{column};{row}m"));
-    click(&mut screen, 10, 1);
-    screen.shows("numbers");
+    let click =
+        |column: u16, row: u16| format!("\u{1b}[<0;{column};{row}M\u{1b}[<0;{column};{row}m");
+    screen.press(&click(10, 1), "numbers");
     // Headings, then names, then numbers.
-    click(&mut screen, 5, 4);
-    click(&mut screen, 5, 4);
-    screen.shows("row 1 of 1,000");
-    click(&mut screen, 35, 1);
-    screen.shows("SELECT ...");
-    screen.press("\u{1b}[200~SELECT 'q?:1' AS pasted\nFROM names\u{1b}[201~");
-    screen.shows("FROM names");
-    screen.press("\u{12}");
-    screen.shows("row 1 of 3");
-    screen.press("\u{3}");
-    assert_eq!(screen.ends(), 0);
+    screen.press(&click(5, 4).repeat(2), "row 1 of 1,000");
+    screen.press(&click(45, 1), "SELECT ...");
+    // Most terminals send a carriage return for a line end.
+    screen.press(
+        "\u{1b}[200~SELECT 'q?:1' AS pasted -- all of them\rFROM names\u{1b}[201~",
+        "FROM names",
+    );
+    screen.press(F5, "row 1 of 3");
+    assert_eq!(screen.quit("\u{3}"), 0);
+}
+
+#[test]
+fn a_query_is_edited_found_again_and_stopped_without_leaving() {
+    let site = served();
+    let editor = [("VISUAL", ""), ("EDITOR", "sed -i s/names/numbers/")];
+    let mut screen = Screen::start_with(&site, &[], &editor);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("5SELECT count(*) AS many FROM names", "FROM names");
+    screen.press(ALT_E, "FROM numbers");
+    screen.press(F5, "1   1000");
+    screen.press(&format!(" WHERE nothing = 1{F5}"), "Referenced column");
+    screen.shows("^");
+    screen.press(CTRL_R, "Queries");
+    screen.shows("just now");
+    // Also over the list of queries.
+    screen.press(ALT_2, "Cols");
+    screen.press("5", "esc stop / leave");
+    // Esc returns to the tables, after leaving the prompt.
+    screen.press("\u{1b}", "filter value");
+    screen.press("\u{1b}", "Cols");
+    // The rows of the query have the focus, as they had before.
+    screen.press("5", "filter value");
+    screen.press("i", "esc stop / leave");
+    // Too many rows to count within ten seconds.
+    let query =
+        "\u{15}FROM numbers a, numbers b, numbers c, numbers d SELECT sum(a.value * d.value)";
+    screen.press(&format!("{query}{F5}"), "running for");
+    screen.press(CTRL_C, "Ctrl-C again quits");
+    screen.press(CTRL_C, "Quit?");
+    assert_eq!(screen.quit(CTRL_C), 0);
+}
+
+#[test]
+fn a_large_log_is_searched_to_its_start_and_pipelines_logs_appear_by_themselves() {
+    let site = served();
+    let lines = (0..60_000).map(|line| {
+        let level = if line == 17 { "ERROR" } else { "INFO" };
+        format!("{{\"timestamp\":\"2026-11-29T15:00:00Z\",\"level\":\"{level}\",\"message\":\"request {line}\"}}\n")
+    });
+    fs::write(site.path("web.log"), lines.collect::<String>()).unwrap();
+    site.settings("[pipelines.greet]\ncommand = ['sh', '-c', 'echo well met']");
+    let mut screen = Screen::start(&site, &["--log", "web.log"]);
+    screen.shows("2 tables, 1,003 rows");
+    screen.press("6", "60,000 lines");
+    screen.shows("INFO  request 59999");
+    screen.press("/request 17\r", "of 1,111");
+    screen.press("ggv", " 1 line ");
+    screen.shows("ERROR request 17");
+    let record = "\"message\": \"request 17\"";
+    screen.press("\r", record);
+    screen.press_until("q", "the record is closed", |screen| !screen.text().contains(record));
+    site.ok(&["pipeline", "run", "greet"]);
+    screen.shows("greet");
+    screen.press("\t", "well met");
+    assert_eq!(screen.quit("q"), 0);
+}
+
+#[test]
+fn what_materia_status_finds_wrong_needs_attention_in_the_terminal_too() {
+    let site = served();
+    site.settings("[pipelines.sulk]\ncommand = ['false']");
+    let screen = Screen::start(&site, &[]);
+    screen.shows("all clear");
+    site.run(&["pipeline", "run", "sulk"]);
+    let status = site.run(&["status"]);
+    assert!(status.stdout.contains("pipeline sulk failed"), "{}", status.stdout);
+    screen.shows("pipeline sulk failed");
 }

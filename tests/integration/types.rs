@@ -1,14 +1,18 @@
-//! Whatever type a column has, the served one has it too, and the same values.
+//! Served columns have the type and the values of the lakehouse's, whatever the type.
 
 use duckdb::Connection;
 
 use crate::support::{Site, is_on_duckdb_2, writable};
 
-/// What `sql` makes in a lakehouse of this storage version, or DuckDB's reason why that cannot be.
+/// Creates a lakehouse of this storage version, or returns DuckDB's reason why it cannot be
+/// created.
 fn lakehouse(version: &str, sql: &str) -> Result<Site, String> {
     let site = Site::empty();
     let connection = Connection::open_in_memory().unwrap();
-    let attach = format!("ATTACH '{}' AS lakehouse (STORAGE_VERSION '{version}'); USE lakehouse.main", site.lakehouse().display());
+    let attach = format!(
+        "ATTACH '{}' AS lakehouse (STORAGE_VERSION '{version}'); USE lakehouse.main",
+        site.lakehouse().display()
+    );
     connection.execute_batch(&attach).unwrap();
     connection.execute_batch("CREATE SCHEMA serving").unwrap();
     connection.execute_batch(sql).map_err(|error| error.to_string())?;
@@ -16,11 +20,14 @@ fn lakehouse(version: &str, sql: &str) -> Result<Site, String> {
     Ok(site)
 }
 
-/// Compares every served table with the lakehouse's: names and types of columns, and all rows both ways.
+/// Compares every served table with the lakehouse's: names and types of columns, and all rows in
+/// both directions.
 fn assert_same(site: &Site, what: &str) {
     let connection = Connection::open_in_memory().unwrap();
     for (path, name) in [(site.lakehouse(), "lakehouse"), (site.served(), "analytics")] {
-        connection.execute_batch(&format!("ATTACH '{}' AS {name} (READ_ONLY)", path.display())).unwrap();
+        connection
+            .execute_batch(&format!("ATTACH '{}' AS {name} (READ_ONLY)", path.display()))
+            .unwrap();
     }
     connection.execute_batch("USE lakehouse.main").unwrap();
     let texts = |sql: &str| -> Vec<String> {
@@ -33,19 +40,27 @@ fn assert_same(site: &Site, what: &str) {
     );
     assert!(!relations.is_empty());
     for table in relations {
-        let columns =
-            |catalog: &str| texts(&format!("SELECT column_name || ' ' || column_type FROM (DESCRIBE {catalog}.serving.\"{table}\")"));
+        let columns = |catalog: &str| {
+            texts(&format!(
+                "SELECT column_name || ' ' || column_type FROM (DESCRIBE {catalog}.serving.\"{table}\")"
+            ))
+        };
         assert_eq!(columns("analytics"), columns("lakehouse"), "{what}: {table}");
         let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-        assert!(count(&format!("SELECT count(*) FROM analytics.serving.\"{table}\"")) > 0, "{what}: {table} is empty");
+        assert!(
+            count(&format!("SELECT count(*) FROM analytics.serving.\"{table}\"")) > 0,
+            "{what}: {table} is empty"
+        );
         for (left, right) in [("analytics", "lakehouse"), ("lakehouse", "analytics")] {
-            let sql = format!("SELECT count(*) FROM (FROM {left}.serving.\"{table}\" EXCEPT ALL FROM {right}.serving.\"{table}\")");
+            let sql = format!(
+                "SELECT count(*) FROM (FROM {left}.serving.\"{table}\" EXCEPT ALL FROM {right}.serving.\"{table}\")"
+            );
             assert_eq!(count(&sql), 0, "{what}: {table}: in {left} and not in {right}");
         }
     }
 }
 
-/// Types that every storage version can hold, each with extremes, nothing, and nesting.
+/// Types that every storage version supports, each with extremes, nulls, and nesting.
 const HAND_MADE: &str = "
     CREATE TYPE mood AS ENUM ('sad', 'happy', 'it''s');
     CREATE TABLE serving.plain AS SELECT * FROM (VALUES
@@ -81,29 +96,52 @@ fn hand_made_values_of_every_type_are_served_as_they_are_in_the_oldest_and_the_n
 #[test]
 fn every_type_duckdb_lists_is_served_as_it_is_or_refused_with_the_storage_version_it_needs() {
     let connection = Connection::open_in_memory().unwrap();
-    let mut statement = connection.prepare("SELECT column_name FROM (DESCRIBE FROM test_all_types())").unwrap();
-    let all: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let mut statement =
+        connection.prepare("SELECT column_name FROM (DESCRIBE FROM test_all_types())").unwrap();
+    let all: Vec<String> =
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(all.len() > 40, "{all:?}");
     for version in writable(vec!["v1.0.0", "v2.0.0"]) {
-        // One after another, to find out which of them a file of this version can hold.
-        let storable =
-            |column: &&String| lakehouse(version, &format!("CREATE TABLE serving.t AS SELECT \"{column}\" FROM test_all_types()")).is_ok();
+        // One after another, to determine which of them a file of this version supports.
+        let storable = |column: &&String| {
+            lakehouse(
+                version,
+                &format!("CREATE TABLE serving.t AS SELECT \"{column}\" FROM test_all_types()"),
+            )
+            .is_ok()
+        };
         let (held, not_held): (Vec<_>, Vec<_>) = all.iter().partition(|column| storable(column));
         assert!(held.len() > 40, "{version}: {not_held:?}");
         let columns: Vec<_> = held.iter().map(|column| format!("\"{column}\"")).collect();
-        let site =
-            lakehouse(version, &format!("CREATE TABLE serving.all_types AS SELECT {} FROM test_all_types()", columns.join(", "))).unwrap();
+        let site = lakehouse(
+            version,
+            &format!(
+                "CREATE TABLE serving.all_types AS SELECT {} FROM test_all_types()",
+                columns.join(", ")
+            ),
+        )
+        .unwrap();
         site.ok(&["export"]);
         assert_same(&site, version);
         println!("{version} cannot hold {not_held:?}");
         assert!(version != "v2.0.0" || not_held.is_empty(), "{not_held:?}");
         for column in not_held {
-            let site = lakehouse(version, &format!("CREATE VIEW serving.t AS SELECT \"{column}\" FROM test_all_types()")).unwrap();
+            let site = lakehouse(
+                version,
+                &format!("CREATE VIEW serving.t AS SELECT \"{column}\" FROM test_all_types()"),
+            )
+            .unwrap();
             let ran = site.run(&["export"]);
             assert_eq!(ran.code, 1, "{column}: {ran:#?}");
             assert!(ran.stderr.contains("DuckDB could not copy serving.t"), "{column}: {ran:#?}");
-            assert!(ran.stderr.contains("not supported in storage versions prior to"), "{column}: {ran:#?}");
-            assert!(ran.stderr.contains("ask for that one with --storage-version"), "{column}: {ran:#?}");
+            assert!(
+                ran.stderr.contains("not supported in storage versions prior to"),
+                "{column}: {ran:#?}"
+            );
+            assert!(
+                ran.stderr.contains("request that one with --storage-version"),
+                "{column}: {ran:#?}"
+            );
             site.ok(&["export", "--storage-version", "v2.0.0"]);
         }
     }
@@ -125,7 +163,7 @@ fn types_of_the_newest_storage_are_served_from_it() {
 }
 
 #[test]
-fn an_export_is_written_in_the_lakehouses_own_storage_version_unless_told_otherwise() {
+fn an_export_has_the_lakehouses_storage_version_by_default() {
     let tag = |site: &Site| {
         let connection = crate::support::reading(&site.served());
         connection
@@ -142,8 +180,11 @@ fn an_export_is_written_in_the_lakehouses_own_storage_version_unless_told_otherw
         assert_eq!(tag(&site), "v1.0.0+");
         let attempts = site.history().len();
         let ran = site.run(&["export", "--storage-version", "v9.9.9"]);
-        // Wrong usage is no attempt.
+        // Incorrect usage is not an attempt.
         assert_eq!((ran.code, site.history().len()), (2, attempts), "{ran:#?}");
-        assert!(ran.stderr.contains("v9.9.9") && ran.stderr.contains("--storage-version"), "{ran:#?}");
+        assert!(
+            ran.stderr.contains("v9.9.9") && ran.stderr.contains("--storage-version"),
+            "{ran:#?}"
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! An export that finds what is served makes no generation, however little it can know before it has copied; and what one could roll back to is
-//! never pushed out.
+//! An export that finds the served data up to date creates no generation, even if it can only tell
+//! after copying; and rollback targets are never pruned by such exports.
 
 use crate::{
-    lake_place::{Place, on_every_target},
+    lake_targets::{Place, on_every_target},
     support::Site,
 };
 
@@ -11,7 +11,8 @@ on_every_target!(
     the_last_generation_with_another_content_is_never_pruned,
 );
 
-/// Views by which no lakehouse is recognised: the first rows of something, and something that might depend on the time.
+/// Views that make a lakehouse unrecognizable: the first rows of a table, and a function that may
+/// depend on the time.
 const ALWAYS_COPIED: &str = "CREATE VIEW serving.first AS SELECT * FROM lakehouse.serving.numbers LIMIT 10;
     CREATE VIEW serving.past AS SELECT id, name, now() > TIMESTAMPTZ '2020-01-01' AS is_past FROM lakehouse.serving.names;";
 
@@ -26,10 +27,14 @@ fn idle_rounds_with_views_that_must_be_copied_leave_exactly_one_generation(place
     assert_eq!(place.outcomes(), ["published", "unchanged", "unchanged", "unchanged"]);
     assert_eq!(place.kept().len(), 1);
     assert!(!place.site.path("_export.duckdb").exists());
-    // What is served is as fresh as the last round.
+    // The served data counts as confirmed by the last round.
     let status = place.status();
     let last = place.history().pop().unwrap();
-    assert_eq!(status["exported_at"].as_str().map(|at| &at[..19]), last["started_at"].as_str().map(|at| &at[..19]), "{status:#}");
+    assert_eq!(
+        status["exported_at"].as_str().map(|at| &at[..19]),
+        last["started_at"].as_str().map(|at| &at[..19]),
+        "{status:#}"
+    );
     place.site.change("UPDATE serving.numbers SET value = -1 WHERE id = 3");
     assert!(place.ok(&["export"]).stdout.starts_with("published"));
     assert_eq!(place.kept().len(), 2);
@@ -51,7 +56,7 @@ fn the_last_generation_with_another_content_is_never_pruned(place: &mut Place) {
     assert_eq!(place.served(), *oldest);
 }
 
-/// A site with a table of its own that no fingerprint recognises, as a view shows it.
+/// Creates a site with a table that fingerprints do not identify, exposed by a view.
 fn odd(select: &str) -> Site {
     let site = Site::small();
     show(&site, select);
@@ -60,7 +65,7 @@ fn odd(select: &str) -> Site {
 }
 
 fn show(site: &Site, select: &str) {
-    // A view with a LIMIT has no fingerprint: only its content tells.
+    // A view with a LIMIT has no fingerprint, so only its content can be compared.
     site.change(&format!(
         "CREATE OR REPLACE TABLE main.odd AS {select}; CREATE OR REPLACE VIEW serving.odd AS FROM lakehouse.main.odd LIMIT 1000000"
     ));
@@ -69,8 +74,16 @@ fn show(site: &Site, select: &str) {
 #[test]
 fn a_change_of_any_value_or_of_the_order_of_rows_is_a_change() {
     let pairs = [
-        ("two rows change places", "FROM (VALUES (1, 'a'), (2, 'b')) t(i, s)", "FROM (VALUES (2, 'b'), (1, 'a')) t(i, s)"),
-        ("two values of a column change places", "FROM (VALUES (1, 'a'), (2, 'b')) t(i, s)", "FROM (VALUES (1, 'b'), (2, 'a')) t(i, s)"),
+        (
+            "two rows change places",
+            "FROM (VALUES (1, 'a'), (2, 'b')) t(i, s)",
+            "FROM (VALUES (2, 'b'), (1, 'a')) t(i, s)",
+        ),
+        (
+            "two values of a column change places",
+            "FROM (VALUES (1, 'a'), (2, 'b')) t(i, s)",
+            "FROM (VALUES (1, 'b'), (2, 'a')) t(i, s)",
+        ),
         ("two values of a row change places", "SELECT 1 AS i, 2 AS j", "SELECT 2 AS i, 1 AS j"),
         ("a null", "SELECT NULL::VARCHAR AS s", "SELECT '' AS s"),
         ("a null that is text", "SELECT NULL::VARCHAR AS s", "SELECT 'NULL' AS s"),
@@ -79,7 +92,11 @@ fn a_change_of_any_value_or_of_the_order_of_rows_is_a_change() {
         ("an empty list", "SELECT []::INTEGER[] AS l", "SELECT [NULL]::INTEGER[] AS l"),
         ("no list", "SELECT []::INTEGER[] AS l", "SELECT NULL::INTEGER[] AS l"),
         ("where a list ends", "SELECT [[1], [2]] AS l", "SELECT [[1, 2]] AS l"),
-        ("a field of a field", "SELECT {'a': {'b': NULL::INTEGER}} AS s", "SELECT {'a': NULL::STRUCT(b INTEGER)} AS s"),
+        (
+            "a field of a field",
+            "SELECT {'a': {'b': NULL::INTEGER}} AS s",
+            "SELECT {'a': NULL::STRUCT(b INTEGER)} AS s",
+        ),
         ("an interval", "SELECT INTERVAL 1 MONTH AS i", "SELECT INTERVAL 30 DAYS AS i"),
         ("a key of a map", "SELECT MAP {'a': 1} AS m", "SELECT MAP {'b': 1} AS m"),
         (
@@ -88,7 +105,11 @@ fn a_change_of_any_value_or_of_the_order_of_rows_is_a_change() {
             "SELECT union_value(l := 1)::UNION(k INTEGER, l INTEGER) AS u",
         ),
         ("the name of a column", "SELECT 1 AS i", "SELECT 1 AS j"),
-        ("a column called rowid", "FROM (VALUES (1, 5), (2, 5)) t(i, rowid)", "FROM (VALUES (2, 5), (1, 5)) t(i, rowid)"),
+        (
+            "a column called rowid",
+            "FROM (VALUES (1, 5), (2, 5)) t(i, rowid)",
+            "FROM (VALUES (2, 5), (1, 5)) t(i, rowid)",
+        ),
     ];
     let mut site = odd("SELECT 1 AS first");
     site.settings("[export.tables.odd]\nallow_column_changes = true\n");
@@ -128,7 +149,7 @@ fn tables_written_anew_with_the_same_rows_are_unchanged_and_recognised_the_next_
 }
 
 #[test]
-fn audits_that_may_come_out_differently_are_made_again_when_what_was_copied_is_what_is_served() {
+fn audits_that_may_come_out_differently_run_again_although_nothing_changed() {
     let site = Site::small();
     site.change(ALWAYS_COPIED);
     site.ok(&["export"]);
@@ -139,7 +160,7 @@ fn audits_that_may_come_out_differently_are_made_again_when_what_was_copied_is_w
 }
 
 #[test]
-fn a_served_file_that_was_damaged_is_replaced_although_the_lakehouse_holds_the_same() {
+fn a_damaged_served_file_is_replaced_although_the_lakehouse_is_unchanged() {
     let site = Site::small();
     site.change(ALWAYS_COPIED);
     site.ok(&["export"]);

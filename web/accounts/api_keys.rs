@@ -1,4 +1,4 @@
-//! Keys to the API: made, shown once, told by their first digits, limited and revoked.
+//! API keys: created, shown once, identified by a short prefix, limited and revoked.
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{FromRow, Row};
@@ -6,51 +6,59 @@ use sqlx::{FromRow, Row};
 use super::{
     Accounts, Actor,
     account::Account,
-    audit::{self, Deed},
-    plans::{Entitlements, entitlements},
-    secret::{self, Token, TokenHash},
+    audit::{self, AuditEntry},
+    entitlements::{Entitlements, entitlements},
     store::{StoreError, StoredRow, Transaction},
+    token::{self, Token, TokenHash},
 };
-use crate::web::viewer::{self, Role};
+use crate::viewer::{self, Role};
 
-/// What every key begins with, so that it is known for what it is where it turns up.
-const MARK: &str = "materia_";
-/// Digits of the secret that are shown.
-const SHOWN: usize = 8;
-/// Keys of one account that are good.
-const MOST_KEYS: usize = 20;
-/// The longest name, in characters.
-pub(crate) const LONGEST_KEY_NAME: usize = 60;
-/// How exactly it is known when a key was last used.
-const WRITTEN_EVERY: i64 = 60;
-/// Revoked and expired keys are listed for this long.
-const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The prefix of every key, so that leaked keys are recognizable.
+const KEY_PREFIX: &str = "materia_";
+/// Digits of the secret that are shown to identify a key.
+const PREFIX_LEN: usize = 8;
+/// Active keys that one account may have.
+const MAX_KEYS: usize = 20;
+/// Longest name of a key, in characters.
+pub(crate) const MAX_KEY_NAME: usize = 60;
+/// `used_at` is written at most this often, in seconds.
+const USED_AT_INTERVAL_SECONDS: i64 = 60;
+/// How long revoked and expired keys stay in the list.
+const LIST_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 const DAY: i64 = 86_400;
 
-/// A key as its owner sees it.
+/// A key without its secret, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct KeyLine {
+pub(crate) struct ApiKeyInfo {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) prefix: String,
-    /// The tables it opens; nothing: all that the plan does.
+    /// The tables in its scope; `None` for all that the plan includes.
     pub(crate) tables: Option<Vec<String>>,
+    /// Whether the scope `sql` is in it: the key is a password of `materia postgres`.
+    pub(crate) sql: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) revoked_at: Option<Timestamp>,
     pub(crate) used_at: Option<Timestamp>,
 }
 
-impl FromRow<'_, StoredRow> for KeyLine {
+impl FromRow<'_, StoredRow> for ApiKeyInfo {
     fn from_row(row: &StoredRow) -> sqlx::Result<Self> {
-        let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|second| second.map(super::time));
+        let time = |column: &str| {
+            row.try_get::<Option<i64>, _>(column).map(|second| second.map(super::time))
+        };
         let tables: Option<String> = row.try_get("tables")?;
         let tables = tables.map(|text| serde_json::from_str(&text)).transpose();
         Ok(Self {
             id: row.try_get("key_id")?,
             name: row.try_get("key_name")?,
             prefix: row.try_get("prefix")?,
-            tables: tables.map_err(|error| sqlx::Error::ColumnDecode { index: "tables".to_owned(), source: error.into() })?,
+            tables: tables.map_err(|error| sqlx::Error::ColumnDecode {
+                index: "tables".to_owned(),
+                source: error.into(),
+            })?,
+            sql: row.try_get::<i64, _>("may_query")? != 0,
             created_at: super::time(row.try_get("key_created_at")?),
             expires_at: time("expires_at")?,
             revoked_at: time("revoked_at")?,
@@ -59,41 +67,43 @@ impl FromRow<'_, StoredRow> for KeyLine {
     }
 }
 
-impl KeyLine {
-    /// Whether it opens anything now.
-    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
+impl ApiKeyInfo {
+    /// Returns whether the key is neither revoked nor expired.
+    pub(crate) fn is_active(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
     }
 }
 
-/// What a new key is to be.
+/// The properties of a key to be created.
 #[derive(Debug, Clone)]
 pub(crate) struct NewKey {
     pub(crate) name: String,
     pub(crate) tables: Option<Vec<String>>,
-    /// After how many days it ends.
+    /// Whether the scope `sql` is in it.
+    pub(crate) sql: bool,
+    /// The lifetime in days; `None` for a key that never expires.
     pub(crate) days: Option<u16>,
 }
 
-/// Who calls the API.
+/// An authenticated client of the API.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub(crate) account: viewer::Account,
-    pub(crate) key: KeyLine,
-    pub(crate) entitled: Entitlements,
+pub(crate) struct ApiClient {
+    pub(crate) account: viewer::AccountSummary,
+    pub(crate) key: ApiKeyInfo,
+    pub(crate) entitlements: Entitlements,
     pub(crate) quota: Quota,
 }
 
-/// What is left of a day's requests.
+/// The remaining requests of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
-    pub(crate) most: u32,
-    pub(crate) left: u32,
-    /// Seconds until the count begins again.
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Seconds until the quota is renewed.
     pub(crate) reset: u32,
 }
 
-/// Why a key opens nothing.
+/// Why a key was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error("there is no such key")]
@@ -107,8 +117,10 @@ pub(crate) enum KeyError {
     #[error("the plan has no API")]
     NoApi,
     #[error("the day's requests are used up")]
-    UsedUp(Quota),
-    #[error("an account has at most {MOST_KEYS} keys")]
+    QuotaExceeded(Quota),
+    #[error("the key does not have the scope sql")]
+    NoSql,
+    #[error("an account has at most {MAX_KEYS} keys")]
     TooMany,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,32 +133,37 @@ impl From<sqlx::Error> for KeyError {
 }
 
 const COLUMNS: &str = "api_keys.id AS key_id, api_keys.name AS key_name, prefix, tables, api_keys.created_at AS key_created_at, expires_at, \
-                       revoked_at, used_at";
+                       revoked_at, used_at, may_query";
 
 impl Accounts {
-    /// Makes a key; the secret is in the answer and nowhere else.
-    pub(crate) async fn make_key(&self, account: &Account, actor: &Actor, new: NewKey) -> Result<(KeyLine, String), KeyError> {
+    /// Creates a key. The returned secret is stored nowhere.
+    pub(crate) async fn create_key(
+        &self,
+        account: &Account,
+        actor: &Actor,
+        new: NewKey,
+    ) -> Result<(ApiKeyInfo, String), KeyError> {
         if entitlements(self.plan_of(account)).api_requests_a_day == 0 {
             return Err(KeyError::NoApi);
         }
         let now = self.now();
-        let (token, id) = (Token::random()?, secret::random_id()?);
-        let prefix: String = token.reveal().chars().take(SHOWN).collect();
+        let (token, id) = (Token::random()?, token::random_id()?);
+        let prefix: String = token.reveal().chars().take(PREFIX_LEN).collect();
         let tables = new.tables.map(|tables| serde_json::Value::from(tables).to_string());
         let expires_at = new.days.map(|days| now.as_second() + i64::from(days) * DAY);
-        let mut turn = self.store.write().await?;
+        let mut tx = self.store.begin_write().await?;
         let good: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM api_keys WHERE account = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(&account.id)
         .bind(now.as_second())
-        .fetch_one(&mut *turn)
+        .fetch_one(&mut *tx)
         .await?;
-        if usize::try_from(good).is_ok_and(|good| good >= MOST_KEYS) {
+        if usize::try_from(good).is_ok_and(|good| good >= MAX_KEYS) {
             return Err(KeyError::TooMany);
         }
         sqlx::query(
-            "INSERT INTO api_keys (id, account, name, prefix, hash, tables, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO api_keys (id, account, name, prefix, hash, tables, created_at, expires_at, may_query) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&id)
         .bind(&account.id)
@@ -156,19 +173,31 @@ impl Accounts {
         .bind(tables)
         .bind(now.as_second())
         .bind(expires_at)
-        .execute(&mut *turn)
+        .bind(i64::from(new.sql))
+        .execute(&mut *tx)
         .await?;
-        let deed = Deed { action: "API key made", subject_id: &account.id, subject: &account.email, detail: &format!("{MARK}{prefix}") };
-        audit::record(&mut turn, now, actor, deed).await?;
-        let line = sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1")));
-        let line = line.bind(&id).fetch_one(&mut *turn).await?;
-        turn.commit().await?;
-        Ok((line, format!("{MARK}{}", token.reveal())))
+        let entry = AuditEntry {
+            action: "API key made",
+            subject_id: &account.id,
+            subject: &account.email,
+            detail: &format!(
+                "{KEY_PREFIX}{prefix}{}",
+                if new.sql { " with the scope sql" } else { "" }
+            ),
+        };
+        audit::record(&mut tx, now, actor, entry).await?;
+        let line = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE id = $1"
+        )));
+        let line = line.bind(&id).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok((line, format!("{KEY_PREFIX}{}", token.reveal())))
     }
 
-    /// The keys of an account, the newest first; those that are over for a while are left out.
-    pub(crate) async fn keys(&self, account: &str) -> Result<Vec<KeyLine>, StoreError> {
-        let since = self.now().checked_sub(LISTED).unwrap_or(Timestamp::MIN);
+    /// Returns the keys of an account, newest first, without those that ended more than
+    /// [`LIST_RETENTION`] ago.
+    pub(crate) async fn keys(&self, account: &str) -> Result<Vec<ApiKeyInfo>, StoreError> {
+        let since = self.now().checked_sub(LIST_RETENTION).unwrap_or(Timestamp::MIN);
         let select = format!(
             "SELECT {COLUMNS} FROM api_keys WHERE account = $1 AND coalesce(revoked_at, expires_at, $2) >= $2
              ORDER BY key_created_at DESC, key_id"
@@ -177,71 +206,167 @@ impl Accounts {
         Ok(select.bind(account).bind(since.as_second()).fetch_all(self.store.pool()).await?)
     }
 
-    /// Revokes every key of an account that works; returns how many there were.
-    pub(super) async fn revoke_all_keys(&self, turn: &mut Transaction, account: &Account, actor: &Actor) -> Result<u64, StoreError> {
+    /// Revokes every active key of an account and returns their number.
+    pub(super) async fn revoke_all_keys(
+        &self,
+        tx: &mut Transaction,
+        account: &Account,
+        actor: &Actor,
+    ) -> Result<u64, StoreError> {
         let now = self.now();
         let update = sqlx::query(
             "UPDATE api_keys SET revoked_at = $1 WHERE account = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)",
         );
-        let revoked = update.bind(now.as_second()).bind(&account.id).execute(&mut **turn).await?.rows_affected();
+        let revoked = update
+            .bind(now.as_second())
+            .bind(&account.id)
+            .execute(&mut **tx)
+            .await?
+            .rows_affected();
         if revoked > 0 {
-            let detail = materia::words::plural(usize::try_from(revoked).unwrap_or(usize::MAX), "key");
-            let deed = Deed { action: "API keys revoked", subject_id: &account.id, subject: &account.email, detail: &detail };
-            audit::record(turn, now, actor, deed).await?;
+            let detail =
+                materia::humanize::plural(usize::try_from(revoked).unwrap_or(usize::MAX), "key");
+            let entry = AuditEntry {
+                action: "API keys revoked",
+                subject_id: &account.id,
+                subject: &account.email,
+                detail: &detail,
+            };
+            audit::record(tx, now, actor, entry).await?;
         }
         Ok(revoked)
     }
 
-    /// Revokes a key of an account, at once and for good; somebody else's is not touched. Whether there was one.
-    pub(crate) async fn revoke_key(&self, account: &Account, actor: &Actor, id: &str) -> Result<bool, StoreError> {
+    /// Revokes a key of an account permanently. Returns false if the account has no such key.
+    pub(crate) async fn revoke_key(
+        &self,
+        account: &Account,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<bool, StoreError> {
         let now = self.now();
-        let mut turn = self.store.write().await?;
+        let mut tx = self.store.begin_write().await?;
         let update = sqlx::query_scalar(
             "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND account = $3 AND revoked_at IS NULL RETURNING prefix",
         );
-        let prefix: Option<String> = update.bind(now.as_second()).bind(id).bind(&account.id).fetch_optional(&mut *turn).await?;
+        let prefix: Option<String> = update
+            .bind(now.as_second())
+            .bind(id)
+            .bind(&account.id)
+            .fetch_optional(&mut *tx)
+            .await?;
         let Some(prefix) = prefix else { return Ok(false) };
-        let deed = Deed { action: "API key revoked", subject_id: &account.id, subject: &account.email, detail: &format!("{MARK}{prefix}") };
-        audit::record(&mut turn, now, actor, deed).await?;
-        turn.commit().await?;
+        let entry = AuditEntry {
+            action: "API key revoked",
+            subject_id: &account.id,
+            subject: &account.email,
+            detail: &format!("{KEY_PREFIX}{prefix}"),
+        };
+        audit::record(&mut tx, now, actor, entry).await?;
+        tx.commit().await?;
         Ok(true)
     }
 
-    /// Who presents this key, counted as one request.
+    /// Authenticates a key and counts one request against its account's quota.
     ///
-    /// Whatever is presented is hashed and looked up by its hash, alike for keys of every state and for what is none: neither the way nor the
-    /// time tells how much of a guess was right.
-    pub(crate) async fn call(&self, presented: &str) -> Result<Caller, KeyError> {
-        let now = self.now();
-        let hash = TokenHash::of_presented(presented.strip_prefix(MARK).unwrap_or(presented));
-        let select = format!("SELECT {COLUMNS}, accounts.* FROM api_keys JOIN accounts ON accounts.id = api_keys.account WHERE hash = $1");
-        let found = sqlx::query(sqlx::AssertSqlSafe(select)).bind(hash.as_str()).fetch_optional(self.store.pool()).await?;
-        let found = found.filter(|_| presented.starts_with(MARK)).ok_or(KeyError::Unknown)?;
-        let (key, account) = (KeyLine::from_row(&found)?, Account::from_row(&found)?);
+    /// Every presented text is hashed and looked up by that hash, whatever the state of the key and
+    /// even if the text is not a key: neither the result nor its timing reveals how much of a guess
+    /// was correct.
+    pub(crate) async fn authenticate(&self, presented: &str) -> Result<ApiClient, KeyError> {
+        let (key, account) = self.find_presented(presented).await?;
+        self.admit(key, account).await
+    }
+
+    /// Authenticates a key as the password of a connection for SQL, and counts one request.
+    pub(crate) async fn authenticate_sql(&self, presented: &str) -> Result<ApiClient, KeyError> {
+        let (key, account) = self.find_presented(presented).await?;
+        if !key.sql {
+            return Err(KeyError::NoSql);
+        }
+        self.admit(key, account).await
+    }
+
+    /// Returns a key with the scope `sql` and its account, if it is still valid.
+    pub(crate) async fn sql_key(&self, id: &str) -> Result<(ApiKeyInfo, Account), KeyError> {
+        let (key, account) = self.find_key("api_keys.id", id).await?.ok_or(KeyError::Unknown)?;
+        self.require_valid(&key, &account)?;
+        if key.sql { Ok((key, account)) } else { Err(KeyError::NoSql) }
+    }
+
+    async fn find_presented(&self, presented: &str) -> Result<(ApiKeyInfo, Account), KeyError> {
+        let hash =
+            TokenHash::hash_presented(presented.strip_prefix(KEY_PREFIX).unwrap_or(presented));
+        let found = self.find_key("hash", hash.as_str()).await?;
+        found.filter(|_| presented.starts_with(KEY_PREFIX)).ok_or(KeyError::Unknown)
+    }
+
+    async fn find_key(
+        &self,
+        column: &'static str,
+        value: &str,
+    ) -> Result<Option<(ApiKeyInfo, Account)>, KeyError> {
+        let select = format!(
+            "SELECT {COLUMNS}, accounts.* FROM api_keys JOIN accounts ON accounts.id = api_keys.account WHERE {column} = $1"
+        );
+        let found = sqlx::query(sqlx::AssertSqlSafe(select))
+            .bind(value)
+            .fetch_optional(self.store.pool())
+            .await?;
+        let read = |row: StoredRow| -> sqlx::Result<_> {
+            Ok((ApiKeyInfo::from_row(&row)?, Account::from_row(&row)?))
+        };
+        Ok(found.map(read).transpose()?)
+    }
+
+    fn require_valid(&self, key: &ApiKeyInfo, account: &Account) -> Result<(), KeyError> {
         if key.revoked_at.is_some() {
             return Err(KeyError::Revoked);
         }
-        if !key.is_good(now) {
+        if !key.is_active(self.now()) {
             return Err(KeyError::Expired);
         }
         if account.suspended_at.is_some() {
             return Err(KeyError::Suspended);
         }
-        let entitled = entitlements(self.plan_of(&account));
-        if entitled.api_requests_a_day == 0 {
+        if entitlements(self.plan_of(account)).api_requests_a_day == 0 {
             return Err(KeyError::NoApi);
         }
-        let quota = self.count(&account.id, entitled.api_requests_a_day, now).await?;
-        if key.used_at.is_none_or(|at| now.as_second() - at.as_second() >= WRITTEN_EVERY) {
-            let update = sqlx::query("UPDATE api_keys SET used_at = $1 WHERE id = $2");
-            update.bind(now.as_second()).bind(&key.id).execute(self.store.pool()).await?;
-        }
-        Ok(Caller { account: account.seen(), key, entitled, quota })
+        Ok(())
     }
 
-    /// Admins see everything, as long as the role is due to their address.
-    fn plan_of(&self, account: &Account) -> materia::plan::Plan {
-        let admin = account.role == Role::Admin && self.is_admin_address(&account.email);
-        if admin { materia::plan::Plan::Pro } else { account.plan }
+    async fn admit(&self, key: ApiKeyInfo, account: Account) -> Result<ApiClient, KeyError> {
+        self.require_valid(&key, &account)?;
+        let now = self.now();
+        let entitlements = entitlements(self.plan_of(&account));
+        let quota = self.consume(&account.id, entitlements.api_requests_a_day, now).await?;
+        self.note_use(&key, now).await;
+        Ok(ApiClient { account: account.summary(), key, entitlements, quota })
+    }
+
+    /// Records a key's use, unless one was recorded a moment ago.
+    pub(super) async fn note_use(&self, key: &ApiKeyInfo, now: Timestamp) {
+        let is_known = key
+            .used_at
+            .is_some_and(|at| now.as_second() - at.as_second() < USED_AT_INTERVAL_SECONDS);
+        if is_known {
+            return;
+        }
+        let update = sqlx::query("UPDATE api_keys SET used_at = $1 WHERE id = $2");
+        let updated = update.bind(now.as_second()).bind(&key.id).execute(self.store.pool()).await;
+        if let Err(error) = updated {
+            tracing::warn!(%error, "the use of an API key could not be recorded");
+        }
+    }
+
+    /// Returns the plan that applies to an account: admins have the largest one while their address
+    /// is in `ADMIN_EMAILS`.
+    pub(super) fn plan_of(&self, account: &Account) -> materia::plan::Plan {
+        if self.is_operator(account) { materia::plan::Plan::Pro } else { account.plan }
+    }
+
+    /// Returns whether an account operates the service: the role counts while its address is in
+    /// `ADMIN_EMAILS`.
+    pub(super) fn is_operator(&self, account: &Account) -> bool {
+        account.role == Role::Admin && self.is_admin_address(&account.email)
     }
 }

@@ -1,57 +1,62 @@
-//! E-mail addresses, in the one form in which they are stored and compared.
+//! Email addresses in their normalized form.
 
 use std::{fmt, str::FromStr};
 
-/// An address in its one form: without surrounding spaces and invisible characters, in lower case, of plain ASCII, an international domain in
-/// Punycode. Two addresses are the same when their texts are: a letter that looks like another one is refused instead of compared.
+/// A normalized address: trimmed, without invisible characters, lower case, plain ASCII, an
+/// international domain in Punycode. Addresses are equal if their texts are: look-alike letters are
+/// refused instead of compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Email(String);
+pub struct Email(String);
 
-/// Why a text is no address.
+/// The text is not an email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("that is not an e-mail address; write it like name@example.com")]
-pub(crate) struct NotAnEmail;
+#[error("this is not an email address; write it like name@example.com")]
+pub struct NotAnEmail;
 
 impl Email {
-    /// As long as SMTP can carry.
-    const LONGEST: usize = 254;
+    /// The limit of SMTP.
+    const MAX_LEN: usize = 254;
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What follows the `@`, in Punycode.
+    /// Returns the part after the `@`, in Punycode.
     pub(crate) fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The address as its owner writes it: an international domain in its own letters. For people only; it is stored, compared and sent to as
-    /// [`Self::as_str`].
+    /// Returns the address with an international domain in its own script. Only for display; it is
+    /// stored, compared and sent to as [`Self::as_str`].
     pub(crate) fn to_display(&self) -> String {
         display_address(&self.0)
     }
 }
 
-/// A stored address as its owner writes it.
+/// Returns a stored address with an international domain in its own script.
 pub(crate) fn display_address(stored: &str) -> String {
     let Some((local, domain)) = stored.rsplit_once('@') else { return stored.to_owned() };
     match idna::domain_to_unicode(domain) {
-        (unicode, Ok(())) if !unicode.split('.').any(mixes_alphabets) => format!("{local}@{unicode}"),
-        // Not something that could have been typed.
+        (unicode, Ok(())) if !unicode.split('.').any(mixes_alphabets) => {
+            format!("{local}@{unicode}")
+        }
+        // The domain could not have been typed.
         _ => stored.to_owned(),
     }
 }
 
-/// Characters that show nothing and come along when an address is copied from a page or a letter.
+/// Returns whether a character is invisible; such characters are copied along with an address.
 fn is_invisible(char: char) -> bool {
     matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Whether a label mixes Latin letters with those of an alphabet that looks like it: nobody registers such a name but to be taken for another.
+/// Returns whether a label mixes Latin letters with those of a look-alike alphabet, which only
+/// homograph attacks do.
 fn mixes_alphabets(label: &str) -> bool {
-    let is_latin = |char: char| char.is_ascii_alphabetic() || matches!(char, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}');
-    let looks_latin =
-        |char: char| matches!(char, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{a640}'..='\u{a69f}');
+    let is_latin = |char: char| {
+        char.is_ascii_alphabetic() || matches!(char, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}')
+    };
+    let looks_latin = |char: char| matches!(char, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{a640}'..='\u{a69f}');
     label.chars().any(is_latin) && label.chars().any(looks_latin)
 }
 
@@ -70,10 +75,13 @@ impl FromStr for Email {
             idna::domain_to_ascii_strict(domain).map_err(|_| NotAnEmail)?
         };
         let text = format!("{local}@{domain}");
-        // Quoted local parts, comments and domain literals are allowed by the standard and used by nobody but attackers.
-        let plain = |char: char| char.is_ascii_alphanumeric() || "@.!#$%&'*+/=?^_`{|}~-".contains(char);
+        // The standard allows quoted local parts, comments and domain literals; only attackers use
+        // them.
+        let plain =
+            |char: char| char.is_ascii_alphanumeric() || "@.!#$%&'*+/=?^_`{|}~-".contains(char);
         let parsed = text.parse::<lettre::Address>().map_err(|_| NotAnEmail)?;
-        if text.len() > Self::LONGEST || !text.chars().all(plain) || !parsed.domain().contains('.') {
+        if text.len() > Self::MAX_LEN || !text.chars().all(plain) || !parsed.domain().contains('.')
+        {
             return Err(NotAnEmail);
         }
         Ok(Self(text.to_ascii_lowercase()))
@@ -103,18 +111,23 @@ mod tests {
         assert_eq!(email.as_str(), "user@xn--mller-kva.example");
         assert_eq!(email.to_display(), "user@m\u{fc}ller.example");
         assert_eq!("user@xn--mller-kva.example".parse::<Email>().unwrap(), email);
-        // The same letter of two characters is the same address.
+        // The same letter, composed of two characters.
         assert_eq!("user@mu\u{308}ller.example".parse::<Email>().unwrap(), email);
         let email: Email = "info@\u{4f8b}\u{3048}.\u{30c6}\u{30b9}\u{30c8}".parse().unwrap();
-        assert!(email.as_str().is_ascii() && email.to_display().ends_with("\u{30c6}\u{30b9}\u{30c8}"));
+        assert!(
+            email.as_str().is_ascii() && email.to_display().ends_with("\u{30c6}\u{30b9}\u{30c8}")
+        );
         assert_eq!("ana@example.com".parse::<Email>().unwrap().to_display(), "ana@example.com");
     }
 
     #[test]
     fn what_a_paste_brings_along_unseen_is_not_part_of_an_address() {
-        for text in
-            ["\u{feff}ana@example.com", "ana@\u{200b}example.com", "\u{202a}ana@example.com\u{202c}", "\u{a0}ana@exam\u{ad}ple.com\u{2060}"]
-        {
+        for text in [
+            "\u{feff}ana@example.com",
+            "ana@\u{200b}example.com",
+            "\u{202a}ana@example.com\u{202c}",
+            "\u{a0}ana@exam\u{ad}ple.com\u{2060}",
+        ] {
             assert_eq!(text.parse::<Email>().unwrap().as_str(), "ana@example.com", "{text:?}");
         }
     }

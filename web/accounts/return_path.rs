@@ -1,28 +1,31 @@
-//! Where somebody goes on after signing in: a path of this site and nothing else.
+//! The page to return to after sign-in: a local path and nothing else.
 
-/// A path of this site, checked: it cannot lead to another one.
+/// A validated local path, which cannot lead to another site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReturnPath(String);
 
 impl ReturnPath {
-    const LONGEST: usize = 600;
+    const MAX_LEN: usize = 600;
 
-    /// Where one goes who did not say where.
+    /// Returns the default destination.
     pub(crate) fn home() -> Self {
         Self("/dashboard/".to_owned())
     }
 
-    /// `text` where it is a plain path of this site, else nothing. Browsers read `//host`, `/\host` and `/<tab>/host` as another site.
+    /// Returns `text` if it is a local path. Browsers treat `//host`, `/\host` and `/<tab>/host` as
+    /// other sites.
     pub(crate) fn checked(text: &str) -> Option<Self> {
         let mut bytes = text.bytes();
         let begins = bytes.next() == Some(b'/') && bytes.next() != Some(b'/');
-        let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
-        // Signing in must not lead back to signing in or out.
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
+        // Signing in must not lead to sign-in or sign-out pages.
         let onward = !text.starts_with("/auth/");
-        (begins && plain && onward && text.len() <= Self::LONGEST).then(|| Self(text.to_owned()))
+        (begins && plain && onward && text.len() <= Self::MAX_LEN).then(|| Self(text.to_owned()))
     }
 
-    /// As [`Self::checked`], and home where there is none or a wrong one.
+    /// Returns `text` if it is a local path, and the default destination otherwise.
     pub(crate) fn checked_or_home(text: Option<&str>) -> Self {
         text.and_then(Self::checked).unwrap_or_else(Self::home)
     }
@@ -38,7 +41,12 @@ mod tests {
 
     #[test]
     fn only_a_path_of_this_site_is_followed() {
-        for right in ["/", "/dashboard/", "/dashboard/supply?since=2020&country=Brazil%20", "/settings#sessions"] {
+        for right in [
+            "/",
+            "/dashboard/",
+            "/dashboard/supply?since=2020&country=Brazil%20",
+            "/settings#sessions",
+        ] {
             assert!(ReturnPath::checked(right).is_some(), "{right}");
         }
         let wrong = [

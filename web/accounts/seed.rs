@@ -1,15 +1,16 @@
-//! Accounts to develop with.
+//! Accounts for development.
 
 use materia::plan::Plan;
 
 use super::{
-    Accounts, Cookies, Email, LinkError, Redeemed, ReturnPath, Visit,
+    Accounts, ClientInfo, Cookies, Email, LinkError, Redeemed, ReturnPath,
     account::{self, Account},
     store::StoreError,
 };
-use crate::web::viewer::Role;
+use crate::viewer::Role;
 
-/// The accounts that `materia users seed` makes: address, name, plan, role. The domain is one that never receives mail.
+/// The accounts that `materia users seed` creates: address, name, plan, role. Their domain never
+/// receives mail.
 const SEEDS: [(&str, &str, Plan, Role); 4] = [
     ("admin@example.test", "Ada Admin", Plan::Pro, Role::Admin),
     ("free@example.test", "Fred Free", Plan::Free, Role::Customer),
@@ -18,10 +19,10 @@ const SEEDS: [(&str, &str, Plan, Role); 4] = [
 ];
 
 impl Accounts {
-    /// Makes the four fixed accounts, or makes them again what they were: twice gives the same four rows.
-    pub(crate) async fn seed(&self) -> Result<Vec<Account>, StoreError> {
+    /// Creates the four seed accounts, or resets them: running it twice leaves the same four rows.
+    pub async fn seed(&self) -> Result<Vec<Account>, StoreError> {
         let now = self.now();
-        let mut turn = self.store.write().await?;
+        let mut tx = self.store.begin_write().await?;
         let mut seeded = Vec::new();
         for (number, (email, name, plan, role)) in (1..).zip(SEEDS) {
             let account = sqlx::query_as(
@@ -35,25 +36,30 @@ impl Accounts {
             .bind(plan.name())
             .bind(role.name())
             .bind(now.as_second())
-            .fetch_one(&mut *turn)
+            .fetch_one(&mut *tx)
             .await?;
             seeded.push(account);
         }
-        turn.commit().await?;
-        self.changed();
+        tx.commit().await?;
+        self.invalidate_sessions();
         Ok(seeded)
     }
 
-    /// Signs in as anybody, without a letter: for debug, and refused outside of it.
-    pub(crate) async fn dev_sign_in(&self, email: &Email, visit: &Visit) -> Result<Redeemed, LinkError> {
+    /// Signs in to any account without email. Refused outside debug mode.
+    pub(crate) async fn dev_sign_in(
+        &self,
+        email: &Email,
+        client: &ClientInfo,
+    ) -> Result<Redeemed, LinkError> {
         if !self.settings.debug {
-            return Err(LinkError::Dead);
+            return Err(LinkError::Invalid);
         }
-        let mut turn = self.store.write().await?;
-        let account = account::by_email_or_new(&mut turn, self.now(), email, "").await?;
-        let (session, account) = self.sign_in(&mut turn, account, &Cookies::default(), visit).await?;
-        turn.commit().await?;
-        self.changed();
+        let mut tx = self.store.begin_write().await?;
+        let account = account::by_email_or_new(&mut tx, self.now(), email, "").await?;
+        let (session, account) =
+            self.sign_in(&mut tx, account, &Cookies::default(), client).await?;
+        tx.commit().await?;
+        self.invalidate_sessions();
         let next = if account.role == Role::Admin { ReturnPath::checked("/admin/") } else { None };
         Ok(Redeemed { session, account, next: next.unwrap_or_else(ReturnPath::home) })
     }

@@ -1,9 +1,14 @@
-//! What customers may have of the tables: the same for the pages and the API.
+//! Table data for both pages and the API.
 
-mod answer;
+mod chunk_writer;
 mod download;
-mod state;
+mod explorer_params;
+mod result;
 
-pub(crate) use answer::{Sizes, TableRows, file, json, sizes, summary};
-pub(crate) use download::{Download, Downloads, Refused, file_name, tag};
-pub(crate) use state::State;
+pub(crate) use download::{
+    Download, DownloadLimiter, DownloadRejection, file_name, tag, text_columns,
+};
+pub(crate) use explorer_params::ExplorerParams;
+pub(crate) use result::{
+    Sizes, TableRows, ValueCount, common_values, estimate_sizes, file, json, summary,
+};

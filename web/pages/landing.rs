@@ -1,25 +1,26 @@
-//! `/`: what it is, live figures and a chart from the served generation, plans and prices.
+//! `/`: the homepage with live figures and a chart from the served generation, plans and prices.
 
 use axum::extract::State;
 use materia::{
-    dashboard::{self, Content, DashboardData, PanelData},
+    dashboard::{self, Content, Dashboard, DashboardData, Panel, PanelData},
     plan::Plan,
     reader::{Pin, ReaderError},
-    settings::{BrandSettings, LandingSettings, PlanOffer},
+    settings::{BillingPeriod, BrandSettings, PlanOffer},
 };
 use maud::{Markup, html};
 
-use crate::web::{
-    app::App,
-    page::{Page, Place, View},
-    parts,
+use super::pricing::choose_address;
+use crate::{
+    app::AppState,
+    components,
+    page::{NavItem, Page, View},
     viewer::Viewer,
 };
 
-/// How many figures stand beside one another.
-const MOST_FIGURES: usize = 4;
+/// Figures shown next to each other.
+const MAX_FIGURES: usize = 4;
 
-/// The front page.
+/// The homepage.
 pub(crate) struct Landing {
     pub(crate) headline: String,
     pub(crate) about: String,
@@ -30,43 +31,57 @@ pub(crate) struct Landing {
     pub(crate) signed_in: bool,
 }
 
-pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Page {
+pub(crate) async fn page(State(app): State<AppState>, viewer: Viewer) -> Page {
     let brand = &app.settings.brand;
     let pin = app.reader.pin().ok();
     let (figures, chart) = match &pin {
-        // A front page without figures is better than none.
-        Some(pin) => live(&app, pin).await.unwrap_or_else(|error| {
+        // A homepage without figures is better than none.
+        Some(pin) => load_figures(&app, pin).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "no live figures for the front page");
             (Vec::new(), None)
         }),
         None => (Vec::new(), None),
     };
     let view = Landing::new(brand, figures, chart, viewer.signed_in().is_some());
-    let page = Page::new(brand.headline.clone(), Place::Home, &view);
+    let page = Page::new(brand.headline.clone(), NavItem::Home, &view);
     match pin {
-        Some(pin) => page.shared(&pin),
+        Some(pin) => page.cacheable(&pin),
         None => page,
     }
 }
 
-/// What everybody may see of the chosen dashboard, or else of the first.
-async fn live(app: &App, pin: &Pin) -> Result<(Vec<PanelData>, Option<PanelData>), ReaderError> {
+/// Evaluates the public panels of the configured dashboard, or of the first that has any. Panels
+/// that are not public are not even queried.
+async fn load_figures(
+    app: &AppState,
+    pin: &Pin,
+) -> Result<(Vec<PanelData>, Option<PanelData>), ReaderError> {
     let wanted = &app.settings.brand.landing;
-    let list = app.boards.now().dashboards.all(pin).await?;
-    let chosen = wanted.dashboard.as_ref().and_then(|slug| list.iter().find(|dashboard| dashboard.slug == *slug));
-    let Some(dashboard) = chosen.or(list.first()) else { return Ok((Vec::new(), None)) };
-    let data = dashboard::answer(dashboard, pin, &[], Plan::Free).await;
-    Ok(chosen_panels(data, wanted))
+    let list = app.dashboards.current().dashboards.published(pin).await?;
+    let chosen =
+        wanted.dashboard.as_ref().map(|slug| list.iter().find(|dashboard| dashboard.slug == *slug));
+    let chosen = chosen.unwrap_or_else(|| {
+        list.iter().find(|dashboard| dashboard.panels.iter().any(|panel| panel.public))
+    });
+    let Some(dashboard) = chosen else { return Ok((Vec::new(), None)) };
+    let shown = |panel: &&Panel| {
+        panel.public && (wanted.panels.is_empty() || wanted.panels.contains(&panel.title))
+    };
+    let panels: Vec<Panel> = dashboard.panels.iter().filter(shown).cloned().collect();
+    if panels.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let public = Dashboard { panels, ..Dashboard::clone(dashboard) };
+    Ok(arrange(dashboard::evaluate(&public, pin, &[], Plan::Free).await))
 }
 
-fn chosen_panels(data: DashboardData, wanted: &LandingSettings) -> (Vec<PanelData>, Option<PanelData>) {
-    let chosen = |panel: &PanelData| wanted.panels.is_empty() || wanted.panels.contains(&panel.title);
+fn arrange(data: DashboardData) -> (Vec<PanelData>, Option<PanelData>) {
     let (stats, others): (Vec<_>, Vec<_>) =
-        data.panels.into_iter().filter(chosen).partition(|panel| matches!(panel.content, Content::Stat(_)));
+        data.panels.into_iter().partition(|panel| matches!(panel.content, Content::Stat(_)));
     let chart = others.into_iter().find(|panel| matches!(panel.content, Content::Chart(_)));
-    let beside = stats.len().clamp(3, MOST_FIGURES);
-    let figures = stats.into_iter().take(MOST_FIGURES).map(|figure| PanelData {
-        width: u8::try_from(12 / beside).unwrap_or(3),
+    let columns = stats.len().clamp(3, MAX_FIGURES);
+    let figures = stats.into_iter().take(MAX_FIGURES).map(|figure| PanelData {
+        width: u8::try_from(12 / columns).unwrap_or(3),
         note: None,
         ..figure
     });
@@ -74,15 +89,33 @@ fn chosen_panels(data: DashboardData, wanted: &LandingSettings) -> (Vec<PanelDat
 }
 
 impl Landing {
-    pub(crate) fn new(brand: &BrandSettings, figures: Vec<PanelData>, chart: Option<PanelData>, signed_in: bool) -> Self {
-        let points = brand.points.iter().map(|point| (point.title.clone(), point.text.clone())).collect();
-        Self { headline: brand.headline.clone(), about: brand.about.clone(), points, figures, chart, plans: brand.plans.clone(), signed_in }
+    pub(crate) fn new(
+        brand: &BrandSettings,
+        figures: Vec<PanelData>,
+        chart: Option<PanelData>,
+        signed_in: bool,
+    ) -> Self {
+        let points =
+            brand.points.iter().map(|point| (point.title.clone(), point.text.clone())).collect();
+        Self {
+            headline: brand.headline.clone(),
+            about: brand.about.clone(),
+            points,
+            figures,
+            chart,
+            plans: brand.plans.clone(),
+            signed_in,
+        }
     }
 }
 
 impl View for Landing {
-    fn body(&self) -> Markup {
-        let start = if self.signed_in { ("/dashboard/", "Open the dashboards") } else { ("/auth/signup", "Start free") };
+    fn render(&self) -> Markup {
+        let start = if self.signed_in {
+            ("/dashboard/", "Open the dashboards")
+        } else {
+            ("/auth/signup", "Start free")
+        };
         html! {
             section.hero {
                 h1 { (self.headline) }
@@ -96,8 +129,8 @@ impl View for Landing {
                 section.live aria-labelledby="live-name" {
                     h2.unseen #live-name { "The latest figures" }
                     div.panels #panels data-live="" {
-                        @for (at, panel) in self.figures.iter().enumerate() { (parts::panel(&format!("figure-{}", at + 1), panel, "#plans")) }
-                        @if let Some(chart) = &self.chart { (parts::panel("chart", chart, "#plans")) }
+                        @for (at, panel) in self.figures.iter().enumerate() { (components::panel(&format!("figure-{}", at + 1), panel)) }
+                        @if let Some(chart) = &self.chart { (components::panel("chart", chart)) }
                     }
                 }
             }
@@ -109,7 +142,12 @@ impl View for Landing {
             @if !self.plans.is_empty() {
                 section.offer #plans {
                     h2 { "Plans" }
-                    (parts::plans(&self.plans, if self.signed_in { ("/settings#plan", "Choose") } else { ("/auth/signup", "Start") }))
+                    (components::plans(&self.plans, BillingPeriod::Month, |offer| html! {
+                        a.button data-kind=(if offer.plan == Plan::Starter { "primary" } else { "plain" }) href=(choose_address(offer.plan, BillingPeriod::Month, self.signed_in)) {
+                            (if offer.plan == Plan::Free { "Start free".to_owned() } else { format!("Choose {}", components::plan_title(offer.plan)) })
+                        }
+                    }))
+                    @if self.plans.iter().any(|offer| offer.yearly.is_some()) { p.pricing-note { a href="/pricing?period=year" { "Yearly prices" } } }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! `/legal/{name}`: Markdown files of a folder as pages; without a folder, texts that are built in.
+//! `/legal/{name}`: Markdown files of a folder as pages, or built-in texts.
 
 use std::{fs, io, path::Path as FilePath};
 
@@ -6,63 +6,73 @@ use axum::extract::{Path, State};
 use materia::settings::BrandSettings;
 use maud::{Markup, html};
 
-use crate::web::{
-    app::App,
+use crate::{
+    app::AppState,
+    components::markdown,
     error::WebError,
-    page::{Page, Place, View},
-    parts::markdown,
+    page::{NavItem, Page, View},
 };
 
-/// One text, as its file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Text {
-    /// Its name in addresses: the file's without `.md`.
+pub(crate) struct LegalText {
+    /// Its name in addresses: the file's name without `.md`.
     pub(crate) name: String,
-    /// Its first heading.
     pub(crate) title: String,
-    /// What stands below.
+    /// The text below the heading.
     pub(crate) body: String,
 }
 
-/// Every `*.md` in a folder, by name; read once, at the start.
-pub(crate) fn read(folder: &FilePath) -> io::Result<Vec<Text>> {
+/// Reads every `*.md` in a folder, sorted by name.
+pub(crate) fn read_folder(folder: &FilePath) -> io::Result<Vec<LegalText>> {
     let mut texts = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_stem().and_then(|name| name.to_str()).filter(|_| path.extension().is_some_and(|extension| extension == "md"));
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .filter(|_| path.extension().is_some_and(|extension| extension == "md"));
         if let Some(name) = name {
-            texts.push(Text::of(name, &fs::read_to_string(&path)?));
+            texts.push(LegalText::of(name, &fs::read_to_string(&path)?));
         }
     }
     texts.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(texts)
 }
 
-/// The texts that a site has until it has its own.
-pub(crate) fn built_in(brand: &BrandSettings) -> Vec<Text> {
+/// Returns the default texts of a site without its own folder.
+pub(crate) fn built_in(brand: &BrandSettings) -> Vec<LegalText> {
     let fill = |text: &str| {
         let owner = brand.owner.as_deref().unwrap_or(&brand.name);
-        let contact = brand.contact.as_deref().unwrap_or("write to whoever gave you access");
+        let contact = brand.contact.as_deref().unwrap_or("contact the person who gave you access");
         text.replace("{name}", &brand.name).replace("{owner}", owner).replace("{contact}", contact)
     };
-    let texts = [("privacy", include_str!("legal/privacy.md")), ("terms", include_str!("legal/terms.md"))];
-    texts.map(|(name, text)| Text::of(name, &fill(text))).to_vec()
+    let texts =
+        [("privacy", include_str!("legal/privacy.md")), ("terms", include_str!("legal/terms.md"))];
+    texts.map(|(name, text)| LegalText::of(name, &fill(text))).to_vec()
 }
 
-impl Text {
+impl LegalText {
     fn of(name: &str, text: &str) -> Self {
         let (title, body) = markdown::split_title(text);
-        Self { name: name.to_owned(), title: title.unwrap_or(name).to_owned(), body: body.to_owned() }
+        Self {
+            name: name.to_owned(),
+            title: title.unwrap_or(name).to_owned(),
+            body: body.to_owned(),
+        }
     }
 }
 
-pub(crate) async fn page(State(app): State<App>, Path(name): Path<String>) -> Result<Page, WebError> {
+pub(crate) async fn page(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Page, WebError> {
     let text = app.legal.iter().find(|text| text.name == name).ok_or(WebError::NotFound)?;
-    Ok(Page::new(text.title.clone(), Place::None, text))
+    let about = format!("{} of {}.", text.title, app.settings.brand.name);
+    Ok(Page::new(text.title.clone(), NavItem::None, text).with_description(about))
 }
 
-impl View for Text {
-    fn body(&self) -> Markup {
+impl View for LegalText {
+    fn render(&self) -> Markup {
         html! { article.sheet.prose { h1 { (self.title) } (markdown::markdown(&self.body)) } }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use materia::{
     dashboard::{
-        Axis, Change, Chart, Choice, Content, DashboardData, FilterData, Findings, Heatmap, HeatmapRow, Mark, OptionData, PanelData, Point,
-        Scale, Series, Source, Stat, Table, TableColumn, Tick,
+        Axis, Change, Chart, Content, CountryValue, DashboardData, DataSource, FilterData,
+        FilterValue, Findings, Heatmap, HeatmapRow, Map, Mark, OptionData, PanelData, Point, Scale,
+        Series, Stat, Table, TableColumn, Tick, Tone, world::Frame,
     },
     plan::Plan,
     reader::GenerationInfo,
-    target::GenerationId,
+    store::GenerationId,
 };
 
 use super::noon;
@@ -18,15 +19,47 @@ fn ticks(places: &[f64]) -> Vec<Tick> {
     places.iter().map(|at| Tick { at: *at, label: format!("{at}") }).collect()
 }
 
+/// A small part of the world, since outlines are long.
+fn countries_on_map() -> Map {
+    let value = |code, name: &str, at: f64| CountryValue {
+        code,
+        name: name.to_owned(),
+        value: Tick { at, label: format!("{at}") },
+        href: None,
+    };
+    Map {
+        frame: Frame { west: 5.0, south: 49.0, east: 8.0, north: 51.0 },
+        title: "Production".to_owned(),
+        countries: vec![
+            value("LUX", "Luxembourg", 40.0),
+            value("BEL", "<b>Belgium", 5.0),
+            value("SGP", "Singapore", -3.0),
+        ],
+        dots: Chart { mark: Mark::Scatter, ..Chart::default() },
+        limits: ticks(&[-10.0, 0.0, 20.0, 40.0]),
+    }
+}
+
 fn series(name: &str, values: &[Option<f64>]) -> Series {
     let point = |(x, y): (usize, &Option<f64>)| Point {
         x: 2020.0 + x as f64,
         y: *y,
         x_shown: format!("{}", 2020 + x),
         y_shown: y.map(|y| format!("{y:.1}")).unwrap_or_default(),
-        name: None,
+        ..Point::default()
     };
-    Series { name: name.to_owned(), points: values.iter().enumerate().map(point).collect(), other: false }
+    Series {
+        name: name.to_owned(),
+        points: values.iter().enumerate().map(point).collect(),
+        ..Series::default()
+    }
+}
+
+fn colored(mut series: Vec<Series>) -> Vec<Series> {
+    for (color, one) in (0..).zip(&mut series) {
+        one.color = Some(color);
+    }
+    series
 }
 
 pub(super) fn chart(mark: Mark) -> Content {
@@ -34,17 +67,28 @@ pub(super) fn chart(mark: Mark) -> Content {
         mark,
         x: Axis {
             title: "Year".to_owned(),
+            has_title: false,
+            log: false,
             scale: Scale::Number,
             min: 2020.0,
             max: 2023.0,
             ticks: ticks(&[2020.0, 2021.0, 2022.0, 2023.0]),
         },
-        y: Axis { title: "Production".to_owned(), scale: Scale::Number, min: 0.0, max: 80.0, ticks: ticks(&[0.0, 40.0, 80.0]) },
-        series: vec![
+        y: Axis {
+            title: "Production".to_owned(),
+            has_title: false,
+            log: false,
+            scale: Scale::Number,
+            min: 0.0,
+            max: 80.0,
+            ticks: ticks(&[0.0, 40.0, 80.0]),
+        },
+        series: colored(vec![
             series("Brazil", &[Some(65.0), Some(52.5), Some(62.0), Some(66.4)]),
             series("<script>alert(1)</script>", &[Some(29.5), None, Some(27.1), Some(30.2)]),
-        ],
+        ]),
         guides: vec![Tick { at: 60.0, label: "a good year".to_owned() }],
+        ..Chart::default()
     })
 }
 
@@ -54,36 +98,70 @@ fn panel(title: &str, width: u8, unit: Option<&str>, content: Content) -> PanelD
         note: None,
         width,
         unit: unit.map(str::to_owned),
+        tab: None,
+        link: None,
+        section: None,
+        filters: Vec::new(),
+        short_unit: None,
         notes: Vec::new(),
+        freshness: Vec::new(),
+        formulas: Vec::new(),
         content,
         findings: Findings::default(),
     }
 }
 
 pub(super) fn stat() -> PanelData {
-    let change = Change { value: 0.12, shown: "+3.2 %".to_owned(), against: "Sep 2026".to_owned() };
+    let change = Change {
+        value: 0.12,
+        shown: "+3.2%".to_owned(),
+        tone: Tone::Good,
+        against: "Sep 2026".to_owned(),
+    };
     let history = vec![Some(3.1), Some(3.4), None, Some(3.6), Some(3.72)];
-    let stat = Stat { value: 3.72, shown: "3.72".to_owned(), at: Some("Oct 2026".to_owned()), change: Some(change), history };
+    let stat = Stat {
+        value: 3.72,
+        shown: "3.72".to_owned(),
+        tone: None,
+        at: Some("Oct 2026".to_owned()),
+        change: Some(change),
+        target: None,
+        history,
+    };
     panel("Arabica", 3, Some("US$/kg"), Content::Stat(stat))
 }
 
-/// A panel of every kind, and a filter of every kind. What is locked and what failed stand beside the rest.
+/// Returns a panel and a filter of every kind, including locked and failed panels.
 pub(super) fn dashboard() -> DashboardData {
-    let option = |label: &str, chosen| OptionData { value: label.to_lowercase(), label: label.to_owned(), chosen };
-    let filter = |name: &str, label: &str, choice| FilterData {
+    let option = |label: &str, chosen| OptionData {
+        value: label.to_lowercase(),
+        label: label.to_owned(),
+        chosen,
+    };
+    let filter = |name: &str, label: &str, value| FilterData {
         name: name.to_owned(),
         label: label.to_owned(),
-        choice,
+        value,
         problem: None,
         limited: None,
         total: 3,
         note: None,
         failed: false,
+        hidden: false,
     };
-    let countries = vec![option("Brazil", true), option("Vietnam", true), option("Colombia", false)];
-    let mut years = filter("years", "Years", Choice::Years { first: 2019, last: 2023, from: 2020, to: 2023 });
+    let countries =
+        vec![option("Brazil", true), option("Vietnam", true), option("Colombia", false)];
+    let mut years = filter(
+        "years",
+        "Years",
+        FilterValue::Years { first: 2019, last: 2023, from: 2020, to: 2023, seasons: false },
+    );
     years.limited = Some("The free plan shows the last 5 years".to_owned());
-    let mut measure = filter("measure", "Measure", Choice::One { options: vec![option("Production", true), option("Exports", false)] });
+    let mut measure = filter(
+        "measure",
+        "Measure",
+        FilterValue::One { options: vec![option("Production", true), option("Exports", false)] },
+    );
     measure.problem = Some("\"stocks\" is not among Measure".to_owned());
     let cell = |at: f64| Some(Tick { at, label: format!("{at}") });
     let map = Heatmap {
@@ -96,18 +174,29 @@ pub(super) fn dashboard() -> DashboardData {
         ],
         min: Tick { at: -12.0, label: "-12".to_owned() },
         max: Tick { at: 30.0, label: "30".to_owned() },
+        ascends: false,
     };
-    let column = |title: &str, unit: Option<&str>, right| TableColumn { title: title.to_owned(), unit: unit.map(str::to_owned), right };
+    let column = |title: &str, unit: Option<&str>, right| TableColumn {
+        title: title.to_owned(),
+        unit: unit.map(str::to_owned),
+        right,
+    };
     let table = Table {
+        ranks: Vec::new(),
         columns: vec![column("Origin", None, false), column("Imports", Some("t"), true)],
-        rows: vec![vec!["Brazil".to_owned(), "412,000".to_owned()], vec!["<b onmouseover=alert(1)>".to_owned(), String::new()]],
+        rows: vec![
+            vec!["Brazil".to_owned(), "412,000".to_owned()],
+            vec!["<b onmouseover=alert(1)>".to_owned(), String::new()],
+        ],
+        decorations: Vec::new(),
+        totals: None,
         left_out: 12,
     };
     DashboardData {
         slug: "supply".to_owned(),
         title: "Supply".to_owned(),
         description: Some("World balance and production".to_owned()),
-        sources: vec![Source {
+        sources: vec![DataSource {
             name: "USDA".to_owned(),
             url: Some("https://example.com/psd".to_owned()),
             licence: Some("public domain".to_owned()),
@@ -124,9 +213,13 @@ pub(super) fn dashboard() -> DashboardData {
         }),
         filters: vec![
             measure,
-            filter("countries", "Countries", Choice::Many { options: countries }),
+            filter("countries", "Countries", FilterValue::Many { options: countries }),
             years,
-            filter("find", "Origin contains", Choice::Search { text: "\"><script>".to_owned() }),
+            filter(
+                "find",
+                "Origin contains",
+                FilterValue::Search { text: "\"><script>".to_owned() },
+            ),
         ],
         panels: vec![
             stat(),
@@ -135,9 +228,22 @@ pub(super) fn dashboard() -> DashboardData {
             panel("Areas", 6, None, chart(Mark::Area)),
             panel("Ranking", 6, None, chart(Mark::HorizontalBar)),
             panel("Rain", 6, Some("mm"), Content::Heatmap(map)),
+            panel("Growing", 6, Some("bags"), Content::Map(countries_on_map())),
             panel("Imports", 6, None, Content::Table(table)),
-            panel("Remark", 12, None, Content::Markdown { text: "Stocks are **low**. <script>alert(1)</script>".to_owned() }),
-            panel("Nothing", 4, None, Content::Empty { reason: "Nothing fits what was chosen".to_owned() }),
+            panel(
+                "Remark",
+                12,
+                None,
+                Content::Markdown {
+                    text: "Stocks are **low**. <script>alert(1)</script>".to_owned(),
+                },
+            ),
+            panel(
+                "Nothing",
+                4,
+                None,
+                Content::Empty { reason: "No data matches the selected filters".to_owned() },
+            ),
             panel("Positions", 4, None, Content::Locked { plan: Plan::Pro, would_be: "line" }),
             panel("Broken", 4, None, Content::Failed { reason: "a secret reason".to_owned() }),
         ],

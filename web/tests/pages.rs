@@ -1,41 +1,89 @@
-//! Pages as they are drawn, from fixed figures.
+//! Rendered pages, from fixed figures.
 
 use std::fmt::Write as _;
 
 use materia::{
-    dashboard::Content,
+    dashboard::{Content, DashboardData, Formula},
     reader::{ColumnInfo, TableInfo},
     settings::{BrandSettings, Source},
 };
 
 use super::{Site, assert_page, figures, html::assert_valid, noon};
-use crate::web::{
+use crate::{
+    components::{self, Freshness, PanelLinks},
     error::WebError,
     page::View,
     pages::{
-        dashboard::{DashboardPage, Link},
+        dashboard::{DashboardLink, DashboardPage},
         landing::Landing,
         legal,
         methodology::Methodology,
     },
-    parts::{self, Freshness},
 };
 
 fn whole(body: &str) -> String {
-    format!("<!DOCTYPE html><html lang=\"en\"><head><title>t</title></head><body><main>{body}</main></body></html>")
+    format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><title>t</title></head><body><main>{body}</main></body></html>"
+    )
+}
+
+fn dashboard_page(others: Vec<DashboardLink>, data: DashboardData) -> DashboardPage {
+    let links = PanelLinks {
+        name: "production".to_owned(),
+        page: "/dashboard/supply".to_owned(),
+        files: vec![("CSV", "/dashboard/supply/panel/production.csv?safe=true".to_owned())],
+        embed: None,
+        table: Some("psd".to_owned()),
+    };
+    DashboardPage {
+        is_preview: false,
+        tab: None,
+        address: format!("/dashboard/{}", data.slug),
+        is_operator: false,
+        diagnostics: Vec::new(),
+        others,
+        pdf: None,
+        data,
+        links: vec![None, Some(links)],
+        printed: ("BeanFlows".to_owned(), "https://example.com/dashboard/supply".to_owned()),
+    }
 }
 
 #[test]
 fn a_dashboard_shows_every_kind_of_panel_and_filter() {
     let others = vec![
-        Link { slug: "pulse".to_owned(), title: "Pulse".to_owned(), locked: None },
-        Link { slug: "supply".to_owned(), title: "Supply".to_owned(), locked: None },
-        Link { slug: "positioning".to_owned(), title: "Positioning".to_owned(), locked: Some(materia::plan::Plan::Pro) },
+        DashboardLink {
+            slug: "pulse".to_owned(),
+            title: "Pulse".to_owned(),
+            group: None,
+            locked: None,
+            draft: false,
+        },
+        DashboardLink {
+            slug: "supply".to_owned(),
+            title: "Supply".to_owned(),
+            group: None,
+            locked: None,
+            draft: false,
+        },
+        DashboardLink {
+            slug: "positioning".to_owned(),
+            title: "Positioning".to_owned(),
+            group: None,
+            locked: Some(materia::plan::Plan::Pro),
+            draft: false,
+        },
     ];
-    let drawn = DashboardPage { mistakes: Vec::new(), others, data: figures::dashboard() }.body().into_string();
+    let drawn = dashboard_page(others, figures::dashboard()).render().into_string();
     assert_valid("dashboard", &whole(&drawn));
-    assert!(!drawn.contains("<script") && !drawn.contains("<b onmouseover"), "script in a figure's name is not inert");
-    assert!(!drawn.contains("a secret reason"), "why a panel failed is not the customers' business");
+    assert!(
+        !drawn.contains("<script") && !drawn.contains("<b onmouseover"),
+        "script in a figure's name is not inert"
+    );
+    assert!(
+        !drawn.contains("a secret reason"),
+        "why a panel failed is not the customers' business"
+    );
     assert_page("dashboard", &drawn);
 }
 
@@ -50,7 +98,7 @@ fn a_panel_says_what_it_does_not_show_and_the_sum_of_the_rest_is_gray() {
     chart.series[1].other = true;
     let shown = data.panels.len();
     data.filters[1].note = Some("Listing the first 1,000 of 1,003 options.".to_owned());
-    let drawn = DashboardPage { mistakes: Vec::new(), others: Vec::new(), data }.body().into_string();
+    let drawn = dashboard_page(Vec::new(), data).render().into_string();
     assert_valid("dashboard with notes", &whole(&drawn));
     assert_eq!(drawn.matches("are summed as &quot;Other&quot;.").count(), shown, "{drawn}");
     assert!(drawn.contains("swatch s-other") && drawn.contains("line s-other"), "{drawn}");
@@ -60,14 +108,20 @@ fn a_panel_says_what_it_does_not_show_and_the_sum_of_the_rest_is_gray() {
 #[test]
 fn the_front_page_shows_figures_a_chart_and_what_plans_cost() {
     let settings = materia::settings::Settings::load(
-        Some((std::path::Path::new("materia.toml"), include_str!("../../infra/beanflows/materia.toml"))),
+        Some((
+            std::path::Path::new("materia.toml"),
+            include_str!("../../infra/beanflows/materia.toml"),
+        )),
         &|_| None,
     );
     let chart = figures::dashboard().panels.into_iter().nth(1);
-    let drawn = Landing::new(&settings.unwrap().brand, vec![figures::stat()], chart, false).body().into_string();
+    let drawn = Landing::new(&settings.unwrap().brand, vec![figures::stat()], chart, false)
+        .render()
+        .into_string();
     assert_valid("landing", &whole(&drawn));
     assert_page("landing", &drawn);
-    let neutral = Landing::new(&BrandSettings::default(), Vec::new(), None, true).body().into_string();
+    let neutral =
+        Landing::new(&BrandSettings::default(), Vec::new(), None, true).render().into_string();
     assert_valid("neutral landing", &whole(&neutral));
     assert_page("landing_neutral", &neutral);
 }
@@ -83,20 +137,27 @@ fn every_error_says_what_to_do() {
         WebError::NotFound,
         WebError::MethodNotAllowed,
         WebError::TooLarge,
-        WebError::TooMany { retry_after: wait },
-        WebError::Preparing,
+        WebError::RateLimited { retry_after: wait },
+        WebError::NoDataYet,
         WebError::Busy { retry_after: wait },
-        WebError::AccountsAway,
-        WebError::DataAway,
+        WebError::AccountsUnavailable,
+        WebError::StorageUnavailable,
         WebError::TimedOut,
         WebError::Internal("a secret reason".to_owned()),
     ];
-    let brand = BrandSettings { contact: Some("us@example.com".to_owned()), ..BrandSettings::default() };
+    let brand =
+        BrandSettings { contact: Some("us@example.com".to_owned()), ..BrandSettings::default() };
     let mut shown = String::new();
     for error in errors {
-        let page = parts::error_page(&error, true, &brand);
+        let page = components::error_page(&error, true, &brand, None);
         assert_valid(&error.to_string(), &whole(&page.body.clone().into_string()));
-        let _ = writeln!(shown, "{} {}\n{}\n", page.status, error.words().0, page.body.into_string());
+        let _ = writeln!(
+            shown,
+            "{} {}\n{}\n",
+            page.status,
+            error.title_and_message().0,
+            page.body.into_string()
+        );
     }
     assert!(!shown.contains("a secret reason"));
     assert_page("errors", &shown);
@@ -108,6 +169,8 @@ fn the_methodology_names_sources_licences_and_every_column() {
         name: name.to_owned(),
         url: url.map(str::to_owned),
         licence: "Public domain".to_owned(),
+        licence_url: url.map(|url| format!("{url}/licence")),
+        attribution: url.map(|_| "Contains data of USDA".to_owned()),
         about: "Production by country".to_owned(),
     };
     let column = |name: &str, comment: Option<&str>| ColumnInfo {
@@ -120,19 +183,48 @@ fn the_methodology_names_sources_licences_and_every_column() {
         name: "world_supply".to_owned(),
         rows: 4_103,
         comment: Some("One row for each <country> and year".to_owned()),
-        columns: vec![column("market_year", Some("The year in which it begins")), column("country", None)],
+        columns: vec![
+            column("market_year", Some("The year in which it begins")),
+            column("country", None),
+        ],
     };
-    let sources = vec![source("USDA", Some("https://example.com/psd")), source("Somebody <else>", None)];
-    let full = Methodology { sources: sources.clone(), tables: vec![table], prepared: true }.body().into_string();
+    let sources =
+        vec![source("USDA", Some("https://example.com/psd")), source("Somebody <else>", None)];
+    let full = Methodology {
+        sources: sources.clone(),
+        tables: vec![table],
+        formulas: vec![Formula {
+            name: "Stock-to-use".to_owned(),
+            text: "ending stocks / <use>".to_owned(),
+        }],
+        checks: vec!["The balance adds up; if not, nothing is published.".to_owned()],
+        has_data: true,
+        signed_in: true,
+    }
+    .render()
+    .into_string();
     assert_valid("methodology", &whole(&full));
     assert_page("methodology", &full);
-    assert_page("methodology_preparing", &Methodology { sources, tables: Vec::new(), prepared: false }.body().into_string());
+    assert_page(
+        "methodology_preparing",
+        &Methodology {
+            sources,
+            tables: Vec::new(),
+            formulas: Vec::new(),
+            checks: Vec::new(),
+            has_data: false,
+            signed_in: false,
+        }
+        .render()
+        .into_string(),
+    );
 }
 
 #[test]
 fn the_legal_texts_name_the_service() {
     let brand = BrandSettings { name: "Beans".to_owned(), ..BrandSettings::default() };
-    let shown: Vec<_> = legal::built_in(&brand).iter().map(|text| text.body().into_string()).collect();
+    let shown: Vec<_> =
+        legal::built_in(&brand).iter().map(|text| text.render().into_string()).collect();
     assert!(shown.iter().all(|text| text.contains("Beans") && !text.contains('{')));
     assert_page("legal", &shown.join("\n\n"));
 }
@@ -140,16 +232,40 @@ fn the_legal_texts_name_the_service() {
 #[test]
 fn a_page_tells_how_old_its_data_is() {
     let fresh = Freshness::of(&figures::dashboard().generation, noon());
-    assert_page("freshness", &parts::freshness::freshness(Some(&fresh)).into_string());
-    assert_page("freshness_none", &parts::freshness::freshness(None).into_string());
+    assert_page("freshness", &components::freshness::freshness(Some(&fresh), true).into_string());
+    assert_page("freshness_none", &components::freshness::freshness(None, false).into_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_valid_html_for_every_kind_of_visitor() {
     let site = Site::serving().await;
-    let slugs: Vec<_> = site.app.boards.now().dashboards.written().unwrap().iter().map(|one| format!("/dashboard/{}", one.slug)).collect();
-    let public = ["/", "/methodology", "/legal/terms", "/legal/privacy", "/auth/login", "/auth/signup", "/nowhere"].map(str::to_owned);
-    for email in [None, Some("free@example.test"), Some("starter@example.test"), Some("pro@example.test"), Some("admin@example.test")] {
+    let slugs: Vec<_> = site
+        .app
+        .dashboards
+        .current()
+        .dashboards
+        .user_defined()
+        .unwrap()
+        .iter()
+        .map(|one| format!("/dashboard/{}", one.slug))
+        .collect();
+    let public = [
+        "/",
+        "/methodology",
+        "/legal/terms",
+        "/legal/privacy",
+        "/auth/login",
+        "/auth/signup",
+        "/nowhere",
+    ]
+    .map(str::to_owned);
+    for email in [
+        None,
+        Some("free@example.test"),
+        Some("starter@example.test"),
+        Some("pro@example.test"),
+        Some("admin@example.test"),
+    ] {
         let cookie = match email {
             Some(email) => Some(site.sign_in(email).await),
             None => None,
@@ -167,7 +283,10 @@ async fn every_page_is_valid_html_for_every_kind_of_visitor() {
             assert!(answered.status.as_u16() < 500, "{path}: {}", answered.status);
             if answered.status.as_u16() != 303 {
                 assert_valid(&format!("{path} for {email:?}"), &answered.body);
-                assert!(answered.body.contains("id=\"freshness\""), "{path} does not tell how old its data is");
+                assert!(
+                    answered.body.contains("id=\"freshness\""),
+                    "{path} does not tell how old its data is"
+                );
             }
         }
     }

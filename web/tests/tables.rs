@@ -1,24 +1,26 @@
-//! Pages about tables as they are drawn, from fixed figures.
+//! Rendered pages about tables, from fixed figures.
 
 use std::sync::Arc;
 
 use materia::{
-    download::Format,
+    download::DownloadFormat,
     plan::Plan,
     reader::{ColumnInfo, TableInfo},
+    settings::{ColumnView, TableView},
     tables::{
-        Nulls, Order, Since,
-        access::{Access, Seen},
+        FromYear, Nulls, Order,
+        access::{Access, AccessibleTable},
     },
+    values::Format,
 };
 
 use super::{assert_page, html::assert_valid};
-use crate::web::{
-    data::{State, TableRows},
+use crate::{
+    data::{ExplorerParams, TableRows},
     page::View,
     pages::{
-        docs::Docs,
-        tables::{Frame, List, Locked, RowsPage, Shown},
+        docs::ApiDocsPage,
+        tables::{LockedPage, RowsPage, RowsView, TableFrame, TablesPage},
     },
 };
 
@@ -35,19 +37,46 @@ fn table() -> Arc<TableInfo> {
         column("production", "DECIMAL(18,3)", Some("Thousand 60 kg bags")),
         column("tags", "VARCHAR[]", None),
     ];
-    Arc::new(TableInfo { name: "supply".to_owned(), rows: 2_975, comment: Some("Supply by country".to_owned()), columns })
+    Arc::new(TableInfo {
+        name: "supply".to_owned(),
+        rows: 2_975,
+        comment: Some("Supply by country".to_owned()),
+        columns,
+    })
 }
 
-fn frame(query: &str, limited: Option<&str>) -> Frame {
-    Frame { table: table(), path: "/tables/supply".to_owned(), limited: limited.map(str::to_owned), state: State::parse(query) }
+fn view() -> Arc<TableView> {
+    let production = ColumnView {
+        label: Some("Harvest".to_owned()),
+        unit: Some("k bags".to_owned()),
+        format: Some(Format::Integer),
+    };
+    Arc::new(TableView {
+        label: Some("World supply".to_owned()),
+        columns: [("production".to_owned(), production)].into(),
+        ..TableView::default()
+    })
+}
+
+fn table_frame(query: &str, access_note: Option<&str>) -> TableFrame {
+    TableFrame {
+        title: "Supply".to_owned(),
+        table: table(),
+        view: view(),
+        path: "/tables/supply".to_owned(),
+        access_note: access_note.map(str::to_owned),
+        state: ExplorerParams::parse(query),
+    }
 }
 
 fn whole(body: &str) -> String {
-    format!("<!DOCTYPE html><html lang=\"en\"><head><title>t</title></head><body><main>{body}</main></body></html>")
+    format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><title>t</title></head><body><main>{body}</main></body></html>"
+    )
 }
 
 fn assert_drawn(name: &str, view: &impl View) -> String {
-    let drawn = view.body().into_string();
+    let drawn = view.render().into_string();
     assert_valid(name, &whole(&drawn));
     assert_page(name, &drawn);
     drawn
@@ -56,10 +85,14 @@ fn assert_drawn(name: &str, view: &impl View) -> String {
 #[test]
 fn rows_are_shown_with_filters_order_columns_and_what_a_download_weighs() {
     let cells = vec![
-        vec![Some("2025".to_owned()), Some("<script>alert(1)</script>".to_owned()), Some("69693.000".to_owned())],
+        vec![
+            Some("2025".to_owned()),
+            Some("<script>alert(1)</script>".to_owned()),
+            Some("69693.000".to_owned()),
+        ],
         vec![Some("2024".to_owned()), None, Some(String::new())],
     ];
-    let shown = Shown {
+    let shown = RowsView {
         chosen: vec![0, 1, 2],
         numeric: vec![true, false, true],
         order: vec![Order { column: 0, descending: true, nulls: Nulls::Last }],
@@ -67,36 +100,67 @@ fn rows_are_shown_with_filters_order_columns_and_what_a_download_weighs() {
         first: 50,
         full: true,
         total: Some(2_900),
-        sizes: Format::ALL.into_iter().zip([653, 2_100, 5_730, 1_670, 2_280]).collect(),
+        sizes: DownloadFormat::ALL.into_iter().zip([653, 2_100, 5_730, 1_670, 2_280]).collect(),
     };
     let query = "market_year=gte.2020&country+%3Cb%3E=in.%28%22a%26b%22%2CVietnam%29&order=market_year.desc&offset=50&select=market_year";
-    let page =
-        RowsPage { frame: frame(query, Some("The free plan shows the last 5 years")), shown: Some(shown), problem: None, downloads: true };
+    let page = RowsPage {
+        frame: table_frame(query, Some("The free plan shows the last 5 years")),
+        shown: Some(shown),
+        problem: None,
+        downloads: true,
+        values: vec![(1, vec!["Brazil".to_owned(), "\"a&b\"".to_owned()])],
+        key: Some(vec![0, 1]),
+    };
     let drawn = assert_drawn("tables_rows", &page);
-    assert!(!drawn.contains("<script>") && !drawn.contains("<b>"), "what stands in a table is text");
+    assert!(
+        !drawn.contains("<script>") && !drawn.contains("<b>"),
+        "what stands in a table is text"
+    );
 }
 
 #[test]
 fn a_mistake_in_the_address_and_a_locked_table_say_so() {
     let problem = Some("nothing=eq.1: supply has no such column.".to_owned());
-    assert_drawn("tables_mistake", &RowsPage { frame: frame("nothing=eq.1", None), shown: None, problem, downloads: false });
-    assert_drawn("tables_locked", &Locked { frame: frame("", None), plan: Plan::Starter });
+    assert_drawn(
+        "tables_mistake",
+        &RowsPage {
+            frame: table_frame("nothing=eq.1", None),
+            shown: None,
+            problem,
+            downloads: false,
+            values: Vec::new(),
+            key: None,
+        },
+    );
+    assert_drawn(
+        "tables_locked",
+        &LockedPage { frame: table_frame("", None), plan: Plan::Starter },
+    );
 }
 
 #[test]
 fn the_list_says_what_a_plan_sees() {
-    let since = Since { column: 0, year: 2022 };
+    let since = FromYear { column: 0, year: 2022 };
     let tables = vec![
-        Seen { table: table(), access: Access::All },
-        Seen { table: table(), access: Access::Last { years: 5, since } },
-        Seen { table: table(), access: Access::Locked(Plan::Pro) },
+        AccessibleTable { table: table(), access: Access::All, view: view() },
+        AccessibleTable {
+            table: table(),
+            access: Access::RecentYears { years: 5, since },
+            view: Arc::default(),
+        },
+        AccessibleTable { table: table(), access: Access::Locked(Plan::Pro), view: Arc::default() },
     ];
-    assert_drawn("tables_list", &List { tables, plan: Plan::Free });
+    assert_drawn("tables_list", &TablesPage { tables, plan: Plan::Free, is_visitor: false });
 }
 
 #[test]
 fn the_api_is_described_with_examples_of_a_table_that_is_served() {
-    let docs = Docs { base: "https://example.com".to_owned(), table: "supply".to_owned(), column: "market_year".to_owned() };
+    let docs = ApiDocsPage {
+        base: "https://example.com".to_owned(),
+        brand: "Bean Flows".to_owned(),
+        table: "supply".to_owned(),
+        column: "market_year".to_owned(),
+    };
     let drawn = assert_drawn("docs_api", &docs);
     assert!(drawn.contains("https://example.com/api/v1/tables/supply/download?format=parquet"));
 }

@@ -6,9 +6,10 @@ MODEL (
     origin = 'Coffee origin, lower-case short name (brazil, vn, colombia)',
     region = 'Coffee region within the origin',
     month = 'Month, YYYY-MM',
-    precip_mm = 'Rain in the month, mm, as the ERA5 model has it'
+    precip_mm = 'Rain in the month, mm, as the model has it',
+    file = 'Name of the landed file; "models=era5" in it says that all months are of the ERA5 model'
   )
 );
-SELECT origin, region, month, precip_mm
+SELECT origin, region, month, precip_mm, PARSE_FILENAME(filename) AS file
 FROM READ_CSV(@landing || '/era5_monthly_precip_coffee_regions_*.csv', header = TRUE, all_varchar = TRUE, filename = TRUE)
 WHERE filename = (SELECT MAX(file) FROM GLOB(@landing || '/era5_monthly_precip_coffee_regions_*.csv'))

@@ -10,7 +10,8 @@ MODEL (
     managed_money_net = 'Managed money, long minus short, contracts; above zero when funds bet on a rise. CFTC COT',
     producer_net = 'Producers, merchants, processors and users, long minus short, contracts; below zero when they hedge what they hold. CFTC COT',
     swap_dealer_net = 'Swap dealers, long minus short, contracts. CFTC COT',
-    cot_index_3y = 'Where managed_money_net stands between its lowest (0) and highest (100) of the last 156 weeks, this one included; empty in the first week. Derived from CFTC COT'
+    cot_index_3y = '100 * (managed_money_net - lowest) / (highest - lowest), of the last 156 weeks including this one; empty until there are 156. Derived from CFTC COT',
+    cot_percentile_3y = 'Share of the 155 weeks before in which managed_money_net was lower, 0 to 100; empty until there are 156 weeks. Unlike the index, one extreme week does not move it. Derived from CFTC COT'
   )
 );
 SELECT
@@ -21,8 +22,13 @@ SELECT
   managed_money_net,
   producer_net,
   swap_dealer_net,
-  (100.0 * (managed_money_net - MIN(managed_money_net) OVER w)
-    / NULLIF(MAX(managed_money_net) OVER w - MIN(managed_money_net) OVER w, 0))::DOUBLE AS cot_index_3y
+  CASE WHEN COUNT(*) OVER w = 156 THEN
+    (100.0 * (managed_money_net - MIN(managed_money_net) OVER w)
+      / NULLIF(MAX(managed_money_net) OVER w - MIN(managed_money_net) OVER w, 0))::DOUBLE
+  END AS cot_index_3y,
+  CASE WHEN COUNT(*) OVER w = 156 THEN
+    (100.0 * (LIST_POSITION(LIST_SORT(LIST(managed_money_net) OVER w), managed_money_net) - 1) / 155)::DOUBLE
+  END AS cot_percentile_3y
 FROM staging.cot
 WINDOW w AS (ORDER BY report_date ROWS BETWEEN 155 PRECEDING AND CURRENT ROW)
 ORDER BY report_date

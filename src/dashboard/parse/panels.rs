@@ -1,188 +1,164 @@
-//! The `[[panel]]` sections.
-
-use std::collections::BTreeMap;
+//! The `[[panel]]` sections: the keys that all kinds have in common.
 
 use toml::Spanned;
 
-use super::{
-    Author,
-    file::{Columns, Layout, PanelFile, PanelKind, Text},
-};
+use super::{ParseContext, RawText};
 use crate::{
     dashboard::{
-        Mark,
-        limits::{Bounds, MAX_BARS, MAX_CELLS, MAX_POINTS, MAX_SERIES, PanelLimits, ROWS},
-        model::{ChartDrawing, Drawing, Figures, Panel},
+        kinds::RawPanel,
+        limits::{Bounds, MAX_BARS, MAX_CELLS, MAX_POINTS, MAX_SERIES, PanelLimits},
+        model::{Filter, Panel, PanelOrigin, PanelRequirements, ValueSpec},
+        title_links,
     },
+    humanize,
     plan::Plan,
-    toml_file::FileError,
     values::Format,
-    words,
 };
 
-impl Author<'_> {
-    pub(super) fn panel(&mut self, file: PanelFile, line: usize, plan: Plan) -> Option<Panel> {
-        let kind = file.kind;
-        for (key, start) in file.written() {
-            if !kind.keys().contains(&key) {
-                let what = format!("{key:?} means nothing to a panel of the kind {:?}; it has: {}", kind.name(), kind.keys().join(", "));
-                self.problem(Some(start), what);
+/// The dashboard's settings for its panels.
+pub(super) struct Around<'f> {
+    pub(super) plan: Plan,
+    pub(super) public: bool,
+    pub(super) filters: &'f [Filter],
+    /// The names of filters with errors.
+    pub(super) invalid: &'f [String],
+}
+
+impl ParseContext<'_> {
+    pub(super) fn panel(
+        &mut self,
+        raw: RawPanel,
+        line: usize,
+        around: &Around<'_>,
+    ) -> Option<Panel> {
+        let kind = raw.kind.0;
+        for (key, start) in raw.written() {
+            if !kind.all_keys().contains(&key) {
+                let message = format!(
+                    "{key:?} means nothing to a panel of the kind {:?}; it has: {}",
+                    kind.name,
+                    kind.all_keys().join(", ")
+                );
+                self.problem(Some(start), message);
             }
         }
-        let width = match &file.width {
-            None if kind == PanelKind::Stat => 3,
-            None => 12,
+        let width = match &raw.width {
+            None => kind.width,
             Some(width) if (1..=12).contains(width.get_ref()) => *width.get_ref(),
             Some(width) => {
-                self.problem(Some(width.span().start), format!("{} is no width: a row has 12 columns", width.get_ref()));
+                self.problem(
+                    Some(width.span().start),
+                    format!("{} is no width: a row has 12 columns", width.get_ref()),
+                );
                 12
             }
         };
-        let unit = file.unit.as_ref().and_then(|unit| self.take(unit.span().start, self.units.find(unit.get_ref())));
-        let figures = Figures { unit, format: file.format.as_ref().map(|format| *format.get_ref()) };
-        let panel = Panel {
+        let (plan, public) = self.audience(&raw, around);
+        let values = self.values(raw.unit.as_ref(), raw.format.as_ref());
+        // The largest series or, in a chart without series, the largest bars.
+        let top_series = raw.top.as_ref().filter(|_| raw.series.is_some());
+        let top_bars = raw.top.as_ref().filter(|_| raw.series.is_none());
+        Some(Panel {
             line,
-            title: file.title.clone(),
-            note: file.note.clone(),
+            title: raw.title.clone(),
+            title_link: self.title_link(raw.title_link.as_ref(), around),
+            texts: Vec::new(),
+            tab: raw.tab.as_ref().map(|tab| tab.get_ref().clone()),
+            section: raw.section.clone(),
+            note: raw.note.clone(),
             width,
-            plan: file.plan.unwrap_or_default().max(plan),
-            figures,
-            x_format: file.x_format.as_ref().map(|format| *format.get_ref()),
-            allow_empty: file.allow_empty.as_ref().is_some_and(|allow| *allow.get_ref()),
-            severity: file.severity.as_ref().map(|severity| *severity.get_ref()).unwrap_or_default(),
-            min_rows: file.min_rows.as_ref().map(|rows| *rows.get_ref()),
+            plan,
+            public,
+            values,
+            x_format: raw.x_format.as_ref().map(copied),
+            requirements: PanelRequirements {
+                allow_empty: raw.allow_empty.as_ref().is_some_and(copied),
+                severity: raw.severity.as_ref().map(copied).unwrap_or_default(),
+                min_rows: raw.min_rows.as_ref().map(copied),
+            },
+            origin: self.origin(&raw),
             limits: PanelLimits {
-                series: self.limit(file.max_series.as_ref(), &MAX_SERIES),
-                bars: self.limit(file.max_bars.as_ref(), &MAX_BARS),
-                points: self.limit(file.max_points.as_ref(), &MAX_POINTS),
-                cells: self.limit(file.max_cells.as_ref(), &MAX_CELLS),
-                others: file.others.as_ref().map(|others| *others.get_ref()),
+                series: self.limit(raw.max_series.as_ref().or(top_series), &MAX_SERIES),
+                bars: self.limit(raw.max_bars.as_ref().or(top_bars), &MAX_BARS),
+                points: self.limit(raw.max_points.as_ref(), &MAX_POINTS),
+                cells: self.limit(raw.max_cells.as_ref(), &MAX_CELLS),
+                has_own_points: raw.max_points.is_some(),
+                is_top: raw.top.is_some(),
+                others: raw.others.as_ref().map(copied),
             },
-            drawing: self.drawing(file, line)?,
-        };
-        Some(panel)
-    }
-
-    fn drawing(&mut self, file: PanelFile, line: usize) -> Option<Drawing> {
-        let title = file.title.clone();
-        let mut needed = |key: &str, value: Option<Text>| {
-            if value.is_none() {
-                let message = format!("the panel {title:?} needs {key}");
-                self.problems.push(FileError { path: self.path.to_path_buf(), line: Some(line), message });
-            }
-            value.map(Spanned::into_inner).map(|text| if key == "sql" || key == "text" { text } else { text.to_lowercase() })
-        };
-        let optional = |value: Option<Text>| value.map(Spanned::into_inner);
-        let column = |value: Option<Text>| optional(value).map(|name| name.to_lowercase());
-        let first_y =
-            |y: Option<Spanned<Columns>>| y.map(|y| Spanned::new(y.span(), y.into_inner().list().into_iter().next().unwrap_or_default()));
-        Some(match file.kind {
-            PanelKind::Markdown => Drawing::Markdown { text: needed("text", file.text)? },
-            PanelKind::Changes => Drawing::Changes,
-            PanelKind::Stat => Drawing::Stat {
-                sql: needed("sql", file.sql)?,
-                y: needed("y", first_y(file.y))?,
-                x: column(file.x),
-                before: file.before.map_or(1, Spanned::into_inner),
-                change: file.change.map(Spanned::into_inner).unwrap_or_default(),
-                against: optional(file.against),
-            },
-            PanelKind::Heatmap => Drawing::Heatmap {
-                sql: needed("sql", file.sql)?,
-                x: needed("x", file.x)?,
-                y: needed("y", first_y(file.y))?,
-                value: needed("value", file.value)?,
-                x_title: optional(file.x_title),
-                y_title: optional(file.y_title),
-            },
-            PanelKind::Table => Drawing::Table {
-                sql: needed("sql", file.sql)?,
-                columns: file.columns.map(|columns| lower(columns.into_inner())),
-                labels: file.labels.map(Spanned::into_inner).unwrap_or_default().into_iter().map(lower_key).collect(),
-                figures: self.table_figures(file.units, file.formats),
-                rows: file.rows.as_ref().map(|rows| self.limit(Some(rows), &ROWS)),
-            },
-            PanelKind::Line | PanelKind::Area | PanelKind::Bar | PanelKind::Scatter => {
-                let several = file.y.as_ref().map(|y| (y.span(), lower(y.get_ref().clone().list())));
-                let chart = ChartDrawing {
-                    mark: mark(file.kind, file.layout.map(Spanned::into_inner), file.horizontal.is_some_and(Spanned::into_inner)),
-                    sql: needed("sql", file.sql)?,
-                    x: needed("x", file.x)?,
-                    y: needed("y", first_y(file.y)).and(several.as_ref().map(|(_, columns)| columns.clone()))?,
-                    series: column(file.series),
-                    label: column(file.label),
-                    labels: file.labels.map(Spanned::into_inner).unwrap_or_default().into_iter().map(lower_key).collect(),
-                    x_title: optional(file.x_title),
-                    y_title: optional(file.y_title),
-                    zero: file.zero.is_some_and(Spanned::into_inner),
-                    guides: file
-                        .guide
-                        .map(Spanned::into_inner)
-                        .unwrap_or_default()
-                        .into_iter()
-                        .map(|guide| (guide.at, guide.label))
-                        .collect(),
-                };
-                if let (Some((span, columns)), Some(_)) = (several, &chart.series)
-                    && columns.len() > 1
-                {
-                    self.problem(Some(span.start), "several columns of y and a series are too much: use one y, or no series".to_owned());
-                    return None;
-                }
-                Drawing::Chart(chart)
-            }
+            visualization: (kind.parse)(self, raw, line)?,
         })
     }
 
-    /// A limit within its bounds; the default where the file says nothing.
-    pub(super) fn limit(&mut self, given: Option<&Spanned<usize>>, bounds: &Bounds) -> usize {
-        let Some(given) = given else { return bounds.default };
-        let (number, largest) = (*given.get_ref(), bounds.largest);
-        if number < 1 || number > largest {
-            let message = format!("{} = {number} is outside of its range: use 1 to {}", bounds.key, words::count(largest as u64));
-            self.problem(Some(given.span().start), message);
-        }
-        number.clamp(1, largest)
+    /// Returns the link of a title, if it is safe.
+    fn title_link(&mut self, link: Option<&RawText>, around: &Around<'_>) -> Option<String> {
+        let link = link?;
+        let checked = title_links::check(link.get_ref(), around.filters, around.invalid);
+        self.ok_or_report(link.span().start, checked).map(|()| link.get_ref().clone())
     }
 
-    fn table_figures(
-        &mut self,
-        units: Option<Spanned<BTreeMap<String, String>>>,
-        formats: Option<Spanned<BTreeMap<String, Format>>>,
-    ) -> BTreeMap<String, Figures> {
-        let mut figures = BTreeMap::<String, Figures>::new();
-        if let Some(units) = units {
-            let start = units.span().start;
-            for (column, unit) in units.into_inner() {
-                if let Some(unit) = self.take(start, self.units.find(&unit)) {
-                    figures.entry(column.to_lowercase()).or_default().unit = Some(unit);
-                }
+    /// Returns where a panel's figures come from.
+    fn origin(&mut self, raw: &RawPanel) -> PanelOrigin {
+        let mut formulas = Vec::new();
+        if let Some(named) = &raw.formula {
+            for name in named.get_ref().clone().list() {
+                let found = self.units.find_formula(&name);
+                formulas.extend(self.ok_or_report(named.span().start, found));
             }
         }
-        for (column, format) in formats.map(Spanned::into_inner).unwrap_or_default() {
-            figures.entry(column.to_lowercase()).or_default().format = Some(format);
+        let freshness = raw.freshness.as_ref().map(|named| named.get_ref().clone().list());
+        PanelOrigin { freshness: freshness.unwrap_or_default(), formulas }
+    }
+
+    /// Returns the unit and the format of numbers.
+    pub(in crate::dashboard) fn values(
+        &mut self,
+        unit: Option<&Spanned<String>>,
+        format: Option<&Spanned<Format>>,
+    ) -> ValueSpec {
+        let unit = unit.and_then(|unit| {
+            let found = self.units.find(unit.get_ref());
+            self.ok_or_report(unit.span().start, found)
+        });
+        ValueSpec { unit, format: format.map(copied) }
+    }
+
+    /// Returns the plan that a panel requires, and whether it is public.
+    fn audience(&mut self, raw: &RawPanel, around: &Around<'_>) -> (Plan, bool) {
+        let plan = raw.plan.unwrap_or_default().max(around.plan);
+        // A dashboard's `public` applies only to its free panels.
+        let public = raw.public.as_ref().map_or(around.public && plan == Plan::Free, copied);
+        if let (Some(given), true) = (&raw.public, public && plan > Plan::Free) {
+            self.problem(
+                Some(given.span().start),
+                format!(
+                    "a panel that requires the plan {plan} cannot be public: remove plan or public"
+                ),
+            );
         }
-        figures
+        (plan, public && plan == Plan::Free)
+    }
+
+    /// Returns a limit within its bounds, or the default if the file sets none.
+    pub(in crate::dashboard) fn limit(
+        &mut self,
+        given: Option<&Spanned<usize>>,
+        bounds: &Bounds,
+    ) -> usize {
+        let Some(given) = given else { return bounds.default };
+        let (number, max) = (*given.get_ref(), bounds.max);
+        if number < 1 || number > max {
+            let message = format!(
+                "{} = {number} is outside of its range: use 1 to {}",
+                bounds.key,
+                humanize::count(max as u64)
+            );
+            self.problem(Some(given.span().start), message);
+        }
+        number.clamp(1, max)
     }
 }
 
-fn mark(kind: PanelKind, layout: Option<Layout>, horizontal: bool) -> Mark {
-    match (kind, layout.unwrap_or_default(), horizontal) {
-        (PanelKind::Area, ..) => Mark::Area,
-        (PanelKind::Scatter, ..) => Mark::Scatter,
-        (PanelKind::Bar, Layout::Grouped, false) => Mark::Bar,
-        (PanelKind::Bar, Layout::Stacked, false) => Mark::StackedBar,
-        (PanelKind::Bar, Layout::Grouped, true) => Mark::HorizontalBar,
-        (PanelKind::Bar, Layout::Stacked, true) => Mark::HorizontalStackedBar,
-        _ => Mark::Line,
-    }
-}
-
-/// Answers have their column names in lower case.
-fn lower(columns: Vec<String>) -> Vec<String> {
-    columns.into_iter().map(|column| column.to_lowercase()).collect()
-}
-
-fn lower_key<T>((column, value): (String, T)) -> (String, T) {
-    (column.to_lowercase(), value)
+fn copied<T: Copy>(value: &Spanned<T>) -> T {
+    *value.get_ref()
 }

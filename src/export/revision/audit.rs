@@ -1,41 +1,52 @@
-//! The audit `revision`: what it says of each table, and when it warns or refuses.
+//! The audit `revision`: its texts for each table, and when it warns or refuses.
 
 use std::collections::BTreeMap;
 
 use super::{
     super::{
-        ExportError, Job,
-        audit::{Audit, Auditor},
+        ExportError, ExportJob,
+        audit::Auditor,
         error::reason,
-        plan::{Plan, STAGED, TablePlan},
+        plan::{ExportPlan, STAGED_CATALOG, TablePlan},
     },
-    Baseline, Compared, NAME, Sides, Thresholds, compare, whole,
+    Baseline, ChangedRows, Compared, NAME, RevisionThresholds, Sides, compare, format_percent,
 };
+use crate::store::Audit;
 use crate::{
+    humanize,
     settings::{Severity, TableSettings},
-    sql, words,
+    sql,
 };
 
 /// The share of a column's values that may be revised without a warning.
 const MAX_REVISED: f64 = 0.5;
-/// The factor by which a column may be multiplied or divided.
+/// The largest factor by which a column may be multiplied or divided.
 const MAX_RATIO: f64 = 5.0;
-/// Columns and tables that are named in a text.
+/// The maximum number of columns and tables named in a text.
 const MAX_NAMED: usize = 5;
 
 impl Auditor<'_> {
-    /// Compares every copied table with the one that is served, value by value.
+    /// Compares every copied table with the served one, value by value.
     pub(in super::super) fn revisions(
         &mut self,
-        plan: &Plan,
+        plan: &ExportPlan,
         baseline: &Baseline<'_>,
         rows: &BTreeMap<String, u64>,
-        job: &Job,
+        job: &ExportJob,
     ) -> Result<(), ExportError> {
         if baseline.manifest.is_some() && baseline.catalog().is_none() {
-            self.note(NAME, None, true, "values were not compared: no file with what is served is at hand".to_owned());
+            self.record(
+                NAME,
+                None,
+                true,
+                "values were not compared: no file with what is served is at hand".to_owned(),
+            );
         }
-        let Some((catalog, manifest)) = baseline.catalog().filter(|_| !baseline.is_audited).zip(baseline.manifest) else { return Ok(()) };
+        let Some((catalog, manifest)) =
+            baseline.catalog().filter(|_| !baseline.is_audited).zip(baseline.manifest)
+        else {
+            return Ok(());
+        };
         let served = baseline.columns(self.engine, plan)?;
         let mut keyless = Vec::new();
         for table in plan.tables.iter().filter(|table| !baseline.reused.contains(&table.name)) {
@@ -48,19 +59,35 @@ impl Auditor<'_> {
                 continue;
             }
             let settings = job.tables.get(&table.name).cloned().unwrap_or_default();
-            let (old, new) = (sql::path(&[catalog, baseline.schema(plan), &table.name]), sql::path(&[STAGED, &plan.schema, &table.name]));
-            let sides = Sides { old: &old, new: &new, old_rows: before.rows, new_rows, old_columns: columns, new_columns: &table.columns };
+            let (old, new) = (
+                sql::path(&[catalog, baseline.schema(plan), &table.name]),
+                sql::path(&[STAGED_CATALOG, &plan.schema, &table.name]),
+            );
+            let sides = Sides {
+                old: &old,
+                new: &new,
+                old_rows: before.rows,
+                new_rows,
+                old_columns: columns,
+                new_columns: &table.columns,
+                changed: baseline
+                    .audited(&table.name)
+                    .and_then(|audited| ChangedRows::between(before, audited, (&old, &new))),
+            };
             self.revision(table, &sides, &settings, &mut keyless)?;
         }
         if !keyless.is_empty() {
             let more = keyless.len().saturating_sub(MAX_NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             keyless.truncate(MAX_NAMED);
-            self.note(
+            self.record(
                 NAME,
                 None,
                 true,
-                format!("no key was found to compare values by in {}{more}; key = [...] names one", keyless.join(", ")),
+                format!(
+                    "no key was found to compare values by in {}{more}; key = [...] names one",
+                    keyless.join(", ")
+                ),
             );
         }
         Ok(())
@@ -73,9 +100,11 @@ impl Auditor<'_> {
         settings: &TableSettings,
         keyless: &mut Vec<String>,
     ) -> Result<(), ExportError> {
-        let limits =
-            Thresholds { max_revised: settings.max_revised.unwrap_or(MAX_REVISED), max_ratio: settings.max_ratio.unwrap_or(MAX_RATIO) };
-        let compared = match compare(self.engine, sides, settings, &table.name, limits) {
+        let limits = RevisionThresholds {
+            max_revised: settings.max_revised.unwrap_or(MAX_REVISED),
+            max_ratio: settings.max_ratio.unwrap_or(MAX_RATIO),
+        };
+        let compared = match compare(self.engine, sides, settings, &table.name, limits, 0) {
             Ok(Some(compared)) => compared,
             Ok(None) if settings.key.is_empty() => {
                 keyless.push(table.name.clone());
@@ -94,14 +123,18 @@ impl Auditor<'_> {
                     table,
                     Severity::Warn,
                     false,
-                    format!("could not be compared with the served generation: {}", reason(&source)),
+                    format!(
+                        "could not be compared with the served generation: {}",
+                        reason(&source)
+                    ),
                 );
                 return Ok(());
             }
             Err(other) => return Err(other),
         };
         let severity = if compared.rescaled.is_empty() { Severity::Warn } else { Severity::Error };
-        let passed = settings.allow_revision || (compared.rescaled.is_empty() && compared.revised.is_empty());
+        let passed = settings.allow_revision
+            || (compared.rescaled.is_empty() && compared.revised.is_empty());
         self.record_revision(table, severity, passed, found(&compared, limits));
         if compared.revision.differs() {
             self.verdict.revisions.push(compared.revision);
@@ -109,13 +142,25 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn record_revision(&mut self, table: &TablePlan, severity: Severity, passed: bool, found: String) {
-        self.verdict.audits.push(Audit { name: NAME.to_owned(), table: Some(table.name.clone()), severity, passed, found });
+    fn record_revision(
+        &mut self,
+        table: &TablePlan,
+        severity: Severity,
+        passed: bool,
+        found: String,
+    ) {
+        self.verdict.audits.push(Audit {
+            name: NAME.to_owned(),
+            table: Some(table.name.clone()),
+            severity,
+            passed,
+            found,
+        });
     }
 }
 
-fn found(compared: &Compared, limits: Thresholds) -> String {
-    let Compared { revision, revised, rescaled } = compared;
+fn found(compared: &Compared, limits: RevisionThresholds) -> String {
+    let Compared { revision, revised, rescaled, .. } = compared;
     let key = revision.key.join(", ");
     if !revision.differs() {
         return format!("has no revised value (compared by {key})");
@@ -124,27 +169,38 @@ fn found(compared: &Compared, limits: Thresholds) -> String {
     if !rescaled.is_empty() {
         let factor = format!("{:.2}", limits.max_ratio);
         let most = factor.trim_end_matches('0').trim_end_matches('.');
-        parts.push(format!("has another scale than in the served generation: {}, at most {most} is allowed", scales(rescaled)));
+        parts.push(format!(
+            "has another scale than in the served generation: {}, at most {most} is allowed",
+            scales(rescaled)
+        ));
     }
     let counts = revision.counts();
     parts.push(if parts.is_empty() { format!("has {counts} (compared by {key})") } else { counts });
     if rescaled.is_empty() && !revised.is_empty() {
         let shares = |name: &String| {
-            let share = revision.columns.iter().find(|column| column.name == *name).map_or(0.0, super::ColumnRevision::share);
-            format!("{} of {name}", whole(share))
+            let share = revision
+                .columns
+                .iter()
+                .find(|column| column.name == *name)
+                .map_or(0.0, super::ColumnRevision::share);
+            format!("{} of {name}", format_percent(share))
         };
         let shares: Vec<_> = revised.iter().map(shares).collect();
-        parts.push(format!("revised values: {}, at most {} expected", some(&shares), words::percent(limits.max_revised)));
+        parts.push(format!(
+            "revised values: {}, at most {} expected",
+            some(&shares),
+            humanize::percent(limits.max_revised)
+        ));
     }
     parts.extend(revision.shift.iter().map(ToString::to_string));
     if !rescaled.is_empty() || !revised.is_empty() || revision.shift.is_some() {
         parts.extend(revision.largest.first().map(|largest| format!("largest: {largest}")));
     }
-    parts.extend(revision.sampled.map(|rows| format!("estimated from {}", words::rows(rows))));
+    parts.extend(revision.sampled.map(|rows| format!("estimated from {}", humanize::rows(rows))));
     parts.join("; ")
 }
 
-/// Columns by what was done to them: `price, cost were multiplied by 1000`.
+/// Formats rescaled columns, grouped by factor: `price, cost were multiplied by 1000`.
 fn scales(rescaled: &[(String, String)]) -> String {
     let mut by_factor: Vec<(&str, Vec<String>)> = Vec::new();
     for (column, done) in rescaled {
@@ -153,13 +209,14 @@ fn scales(rescaled: &[(String, String)]) -> String {
             None => by_factor.push((done, vec![column.clone()])),
         }
     }
-    let one =
-        |(done, columns): &(&str, Vec<String>)| format!("{} {} {done}", some(columns), if columns.len() == 1 { "was" } else { "were" });
-    let said: Vec<_> = by_factor.iter().map(one).collect();
-    some(&said)
+    let one = |(done, columns): &(&str, Vec<String>)| {
+        format!("{} {} {done}", some(columns), if columns.len() == 1 { "was" } else { "were" })
+    };
+    let changes: Vec<_> = by_factor.iter().map(one).collect();
+    some(&changes)
 }
 
-/// The first few of a list, and how many more there are.
+/// Formats the first few names of a list and the number of the others.
 fn some(names: &[String]) -> String {
     let more = names.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

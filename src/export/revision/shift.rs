@@ -1,37 +1,38 @@
-//! Whether dates or years were relabelled: the shift by which old and new agree best.
+//! Detects relabelled dates or years: finds the shift under which old and new values agree best.
 
 use super::{
     super::{ExportError, engine::Engine},
-    Shift,
     compare::{Shared, Sides},
     key::is_integer,
 };
 use crate::sql;
+use crate::store::Shift;
 
-/// The share of keys that are added and removed beyond which a shift is looked for.
+/// Share of added and removed keys above which a shift is searched for.
 pub(super) const MANY_KEYS: f64 = 0.2;
-/// Values that must be equal after the shift, and how many more than without.
+/// Minimum share of values that are equal after the shift, and by how much it must exceed the share
+/// without it.
 const MIN_AGREEMENT: f64 = 0.5;
 const MIN_GAIN: f64 = 0.2;
-/// Columns whose values are compared, and rows.
+/// Maximum number of compared columns and rows.
 const MAX_COLUMNS: usize = 20;
 const TRIED_ROWS: u64 = 200_000;
-/// Values that must be there to say anything.
+/// Minimum number of values for a meaningful result.
 const MIN_CELLS: u64 = 5;
 
-/// Microseconds.
 const DAY: i64 = 86_400_000_000;
-const UNITS: [(i64, &str); 4] = [(DAY, "day"), (3_600_000_000, "hour"), (60_000_000, "minute"), (1_000_000, "second")];
+const UNITS: [(i64, &str); 4] =
+    [(DAY, "day"), (3_600_000_000, "hour"), (60_000_000, "minute"), (1_000_000, "second")];
 
-/// One step that labels may have moved by.
-struct Step {
+/// One possible shift of labels.
+struct ShiftStep {
     sql: String,
     count: i64,
     unit: &'static str,
 }
 
-impl Step {
-    fn in_words(&self) -> String {
+impl ShiftStep {
+    fn describe(&self) -> String {
         let way = if self.count < 0 { "back" } else { "forward" };
         match self.count.abs() {
             1 => format!("one {} {way}", self.unit),
@@ -40,8 +41,9 @@ impl Step {
     }
 }
 
-/// Returns the shift by which old and new agree best, where that is clearly better than without: of a column of the key, or of another one.
-/// `is_much` tells whether so much was revised that the key's columns are worth trying.
+/// Returns the shift under which old and new values agree best, if that is clearly better than
+/// without: of a column of the key, or of another one. `is_much` is whether enough was revised for
+/// the key's columns to be worth trying.
 pub(super) fn find(
     engine: &Engine,
     sides: &Sides<'_>,
@@ -56,7 +58,9 @@ pub(super) fn find(
             best = better(best, found);
         }
     }
-    for (at, column) in values.iter().enumerate().filter(|(_, column)| column.is_same && is_label(column)) {
+    for (at, column) in
+        values.iter().enumerate().filter(|(_, column)| column.is_same && is_label(column))
+    {
         best = better(best, of_value(engine, at, column)?);
     }
     Ok(best)
@@ -69,7 +73,7 @@ fn better(one: Option<Shift>, other: Option<Shift>) -> Option<Shift> {
     }
 }
 
-/// Whether a column holds days, moments or years.
+/// Returns whether a column contains dates, timestamps or years.
 fn is_label(column: &Shared) -> bool {
     is_date(column) || is_year(column)
 }
@@ -83,56 +87,94 @@ fn is_year(column: &Shared) -> bool {
     (name == "year" || name.ends_with("_year")) && is_integer(&column.data_type)
 }
 
-/// Tries the key with one of its columns shifted.
-fn of_key(engine: &Engine, sides: &Sides<'_>, key: &[Shared], column: &Shared, values: &[Shared]) -> Result<Option<Shift>, ExportError> {
-    let numbers: Vec<_> = values.iter().filter(|column| column.is_number()).take(MAX_COLUMNS).collect();
-    let compared: Vec<_> = if numbers.is_empty() { values.iter().take(MAX_COLUMNS).collect() } else { numbers };
+/// Tries a shift of one of the key's columns.
+fn of_key(
+    engine: &Engine,
+    sides: &Sides<'_>,
+    key: &[Shared],
+    column: &Shared,
+    values: &[Shared],
+) -> Result<Option<Shift>, ExportError> {
+    let numbers: Vec<_> =
+        values.iter().filter(|column| column.is_number()).take(MAX_COLUMNS).collect();
+    let compared: Vec<_> =
+        if numbers.is_empty() { values.iter().take(MAX_COLUMNS).collect() } else { numbers };
     if compared.is_empty() {
         return Ok(None);
     }
     let rest: Vec<_> = key.iter().filter(|other| other.name != column.name).collect();
     let parts = (sides.rows() / TRIED_ROWS).max(1);
     let hashed: Vec<_> = rest.iter().map(|other| other.as_key()).collect();
-    // Whole series, so that what is shifted meets what it was.
-    let some = if parts > 1 && !rest.is_empty() { format!(" WHERE hash({}) % {parts} = 0", hashed.join(", ")) } else { String::new() };
+    // Samples whole series, so that shifted rows meet their unshifted counterparts.
+    let some = if parts > 1 && !rest.is_empty() {
+        format!(" WHERE hash({}) % {parts} = 0", hashed.join(", "))
+    } else {
+        String::new()
+    };
     let side = |from: &str| {
-        let rest = rest.iter().enumerate().map(|(at, other)| format!(", {} AS r{at}", other.as_key()));
-        let values = compared.iter().enumerate().map(|(at, other)| format!(", {} AS v{at}", sql::ident(&other.name)));
-        format!("(SELECT {} AS t{} FROM {from}{some})", sql::ident(&column.name), rest.chain(values).collect::<String>())
+        let rest =
+            rest.iter().enumerate().map(|(at, other)| format!(", {} AS r{at}", other.as_key()));
+        let values = compared
+            .iter()
+            .enumerate()
+            .map(|(at, other)| format!(", {} AS v{at}", sql::ident(&other.name)));
+        format!(
+            "(SELECT {} AS t{} FROM {from}{some})",
+            sql::ident(&column.name),
+            rest.chain(values).collect::<String>()
+        )
     };
     let sum = |one: &dyn Fn(&Shared, &str, &str) -> String| {
-        let each =
-            compared.iter().enumerate().map(|(at, column)| format!("({})::INTEGER", one(column, &format!("o.v{at}"), &format!("n.v{at}"))));
+        let each = compared.iter().enumerate().map(|(at, column)| {
+            format!("({})::INTEGER", one(column, &format!("o.v{at}"), &format!("n.v{at}")))
+        });
         format!("coalesce(sum({}), 0)::UBIGINT", each.collect::<Vec<_>>().join(" + "))
     };
-    let tells = sum(&|column, old, new| column.tells(old, new));
-    let agree = sum(&|column, old, new| format!("{} AND NOT {}", column.tells(old, new), column.differ(old, new)));
-    let matched = (0..rest.len()).map(|at| format!(" AND n.r{at} = o.r{at}")).collect::<Vec<_>>().concat();
+    let informative = sum(&|column, old, new| column.is_informative(old, new));
+    let agree = sum(&|column, old, new| {
+        format!("{} AND NOT {}", column.is_informative(old, new), column.differ(old, new))
+    });
+    let matched =
+        (0..rest.len()).map(|at| format!(" AND n.r{at} = o.r{at}")).collect::<Vec<_>>().concat();
     let (old, new) = (side(sides.old), side(sides.new));
     let agreement = |shifted: &str| -> Result<(u64, f64), ExportError> {
-        let query = format!("SELECT {agree}, {tells} FROM {old} o JOIN {new} n ON n.t = {shifted}{matched}");
+        let query = format!(
+            "SELECT {agree}, {informative} FROM {old} o JOIN {new} n ON n.t = {shifted}{matched}"
+        );
         let read = |row: &duckdb::Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
         let (equal, cells) = engine.rows(&query, &[], read)?.pop().unwrap_or_default();
         Ok((cells, super::share(equal, cells)))
     };
     let unshifted = agreement("o.t")?;
-    let mut best: Option<(f64, Step)> = None;
+    let mut best: Option<(f64, ShiftStep)> = None;
     for step in steps(engine, sides, column)? {
         let (cells, agrees) = agreement(&step.sql)?;
-        // A few rows at the edge may agree by chance.
+        // A few rows at the edges may match by chance.
         let enough = cells >= MIN_CELLS && cells * 2 >= unshifted.0;
         if enough && best.as_ref().is_none_or(|(before, _)| agrees > *before) {
             best = Some((agrees, step));
         }
     }
-    let clear = best.filter(|(agrees, _)| *agrees >= MIN_AGREEMENT && *agrees >= unshifted.1 + MIN_GAIN);
-    Ok(clear.map(|(agreement, step)| Shift { column: column.name.clone(), by: step.in_words(), agreement, unshifted: unshifted.1 }))
+    let clear =
+        best.filter(|(agrees, _)| *agrees >= MIN_AGREEMENT && *agrees >= unshifted.1 + MIN_GAIN);
+    Ok(clear.map(|(agreement, step)| Shift {
+        column: column.name.clone(),
+        by: step.describe(),
+        agreement,
+        unshifted: unshifted.1,
+    }))
 }
 
-/// The shifts that are tried: of years by up to three, of dates by one and two of their natural steps.
-fn steps(engine: &Engine, sides: &Sides<'_>, column: &Shared) -> Result<Vec<Step>, ExportError> {
+/// Returns the shifts to try: up to three years for years, one or two natural steps for dates.
+fn steps(
+    engine: &Engine,
+    sides: &Sides<'_>,
+    column: &Shared,
+) -> Result<Vec<ShiftStep>, ExportError> {
     if is_year(column) {
-        return Ok([-1, 1, -2, 2, -3, 3].map(|count| Step { sql: format!("o.t + ({count})"), count, unit: "year" }).into());
+        return Ok([-1, 1, -2, 2, -3, 3]
+            .map(|count| ShiftStep { sql: format!("o.t + ({count})"), count, unit: "year" })
+            .into());
     }
     let name = sql::ident(&column.name);
     let day = format!("{name}::TIMESTAMP");
@@ -141,7 +183,8 @@ fn steps(engine: &Engine, sides: &Sides<'_>, column: &Shared) -> Result<Vec<Step
          (SELECT t, epoch_us(t) - lag(epoch_us(t)) OVER (ORDER BY t) AS gap FROM (SELECT DISTINCT {day} AS t FROM {} WHERE {name} IS NOT NULL ORDER BY 1 LIMIT {TRIED_ROWS}))",
         sides.new
     );
-    let (gap, first_days): (i64, bool) = engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.pop().unwrap_or_default();
+    let (gap, first_days): (i64, bool) =
+        engine.rows(&query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.pop().unwrap_or_default();
     let days = gap / DAY;
     let natural = match days {
         365 | 366 => (1, "year"),
@@ -162,10 +205,16 @@ fn steps(engine: &Engine, sides: &Sides<'_>, column: &Shared) -> Result<Vec<Step
         }
     });
     let both = steps.into_iter().flat_map(|(count, unit)| [(-count, unit), (count, unit)]);
-    Ok(both.map(|(count, unit)| Step { sql: format!("o.t + INTERVAL ({count}) {unit}"), count, unit }).collect())
+    Ok(both
+        .map(|(count, unit)| ShiftStep {
+            sql: format!("o.t + INTERVAL ({count}) {unit}"),
+            count,
+            unit,
+        })
+        .collect())
 }
 
-/// Whether most rows have this column moved by the same distance.
+/// Returns the shift if most rows have this column moved by the same distance.
 fn of_value(engine: &Engine, at: usize, column: &Shared) -> Result<Option<Shift>, ExportError> {
     let moved = if is_year(column) {
         format!("n{at}::BIGINT - o{at}::BIGINT")
@@ -176,13 +225,22 @@ fn of_value(engine: &Engine, at: usize, column: &Shared) -> Result<Option<Shift>
         "SELECT coalesce(mode({moved}) FILTER (d{at}), 0)::BIGINT, count(*)::UBIGINT, count(*) FILTER (NOT d{at})::UBIGINT, count(DISTINCT o{at})::UBIGINT
          FROM temp.main._pairs WHERE was AND is_there AND o{at} IS NOT NULL AND n{at} IS NOT NULL"
     );
-    let read = |row: &duckdb::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?));
+    let read = |row: &duckdb::Row<'_>| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, u64>(1)?,
+            row.get::<_, u64>(2)?,
+            row.get::<_, u64>(3)?,
+        ))
+    };
     let (most, rows, same, different) = engine.rows(&query, &[], read)?.pop().unwrap_or_default();
-    // A moment that is the same in every row tells when the pipeline ran.
+    // A timestamp that is the same in every row is the time of the pipeline's run.
     if most == 0 || rows < MIN_CELLS || different < 2 {
         return Ok(None);
     }
-    let equal = engine.number(&format!("SELECT count(*)::UBIGINT FROM temp.main._pairs WHERE was AND is_there AND {moved} = {most}"))?;
+    let equal = engine.query_u64(&format!(
+        "SELECT count(*)::UBIGINT FROM temp.main._pairs WHERE was AND is_there AND {moved} = {most}"
+    ))?;
     let (agreement, unshifted) = (super::share(equal, rows), super::share(same, rows));
     if agreement < MIN_AGREEMENT || agreement < unshifted + MIN_GAIN {
         return Ok(None);
@@ -192,6 +250,6 @@ fn of_value(engine: &Engine, at: usize, column: &Shared) -> Result<Option<Shift>
     } else {
         UNITS.iter().find(|(size, _)| most % size == 0).map(|(size, unit)| (most / size, *unit))
     };
-    let by = step.map(|(count, unit)| Step { sql: String::new(), count, unit }.in_words());
+    let by = step.map(|(count, unit)| ShiftStep { sql: String::new(), count, unit }.describe());
     Ok(by.map(|by| Shift { column: column.name.clone(), by, agreement, unshifted }))
 }

@@ -1,4 +1,5 @@
-//! A browser for tests: it keeps cookies, says where its forms come from, and follows nothing by itself.
+//! A browser for tests: it stores cookies, sends `Origin` and `Sec-Fetch-Site`, and does not follow
+//! redirects.
 
 use axum::{
     body::{Body, to_bytes},
@@ -6,21 +7,21 @@ use axum::{
 };
 use materia::{
     dashboard::Dashboards,
-    reader::{Reader, ReaderLimits},
+    reader::{Reader, ReaderConfig},
 };
 use tower::ServiceExt;
 
 use super::Rig;
-use crate::web::{
+use crate::{
     accounts::Token,
-    app::{App, Parts},
+    app::{AppConfig, AppState},
     router,
 };
 
-/// The site over the accounts of a [`Rig`].
+/// The site with the accounts of a [`Rig`].
 pub(crate) struct Site {
     pub(crate) rig: Rig,
-    pub(crate) app: App,
+    pub(crate) app: AppState,
 }
 
 impl Site {
@@ -30,21 +31,29 @@ impl Site {
 
     pub(crate) fn over(rig: Rig) -> Self {
         let mut settings = rig.settings.clone();
-        // How often one may ask in all is another matter.
+        // The rate limit is tested elsewhere.
         settings.web.requests_per_minute = 0;
-        let reader = Reader::open(&settings.serving, settings.export.served_schema(), ReaderLimits::small()).unwrap();
+        let reader = Reader::open_file(
+            &settings.serving,
+            settings.export.served_schema(),
+            ReaderConfig::small(),
+        )
+        .unwrap();
         let dashboards = Dashboards::load(&settings.dashboards).unwrap();
         let clock = rig.clock.clone();
-        let app = App::new(Parts { settings, reader, dashboards, legal: Vec::new(), clock }, rig.accounts.clone());
+        let app = AppState::new(
+            AppConfig { settings, reader, dashboards, legal: Vec::new(), clock, is_preview: false },
+            rig.accounts.clone(),
+        );
         Self { rig, app }
     }
 
-    /// A browser that was never here.
+    /// Returns a browser without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser { app: self.app.clone(), cookie: None, recognized_by: None, headers: Vec::new() }
     }
 
-    /// A browser that is signed in as somebody.
+    /// Returns a browser that is signed in.
     pub(crate) async fn signed_in(&self, email: &str) -> Browser {
         let mut browser = self.browser();
         let answer = browser.get(&format!("/auth/dev-login?email={email}")).await;
@@ -54,10 +63,9 @@ impl Site {
 }
 
 pub(crate) struct Browser {
-    app: App,
-    /// Its session.
+    app: AppState,
     pub(crate) cookie: Option<String>,
-    /// What it is recognized by when it comes back.
+    /// The cookie that identifies the browser.
     pub(crate) recognized_by: Option<String>,
     pub(crate) headers: Vec<(&'static str, String)>,
 }
@@ -74,28 +82,45 @@ impl Answer {
         self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What stands inside `<main>`.
+    /// Returns the content of `<main>`.
     pub(crate) fn main(&self) -> String {
-        let (_, rest) = self.body.split_once("<main id=\"main\" tabindex=\"-1\">").unwrap_or_else(|| panic!("no main in {self:?}"));
+        let (_, rest) = self
+            .body
+            .split_once("<main id=\"main\" tabindex=\"-1\">")
+            .unwrap_or_else(|| panic!("no main in {self:?}"));
         rest.split_once("</main>").unwrap().0.to_owned()
     }
 }
 
 impl Browser {
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(Request::builder().method(Method::GET).uri(path).body(Body::empty()).unwrap()).await
+        self.send(Request::builder().method(Method::GET).uri(path).body(Body::empty()).unwrap())
+            .await
     }
 
-    /// Sends a form as the site's own pages do.
+    /// Submits a form as the site's own pages do.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.post_from(path, fields, &[("sec-fetch-site", "same-origin"), ("origin", "http://site.localhost")]).await
+        self.post_from(
+            path,
+            fields,
+            &[("sec-fetch-site", "same-origin"), ("origin", "http://site.localhost")],
+        )
+        .await
     }
 
-    /// Sends a form with what another page would make the browser say.
-    pub(crate) async fn post_from(&mut self, path: &str, fields: &[(&str, &str)], from: &[(&str, &str)]) -> Answer {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let mut request =
-            Request::builder().method(Method::POST).uri(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    /// Submits a form with the headers that a page of another site would cause.
+    pub(crate) async fn post_from(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        from: &[(&str, &str)],
+    ) -> Answer {
+        let form =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in from {
             request = request.header(*name, *value);
         }
@@ -114,26 +139,36 @@ impl Browser {
         let (head, body) = response.into_parts();
         for cookie in head.headers.get_all(header::SET_COOKIE) {
             let text = cookie.to_str().unwrap();
-            let slot = if text.contains("browser=") { &mut self.recognized_by } else { &mut self.cookie };
-            *slot = if text.contains("Max-Age=0") { None } else { text.split(';').next().map(str::to_owned) };
+            let slot =
+                if text.contains("browser=") { &mut self.recognized_by } else { &mut self.cookie };
+            *slot = if text.contains("Max-Age=0") {
+                None
+            } else {
+                text.split(';').next().map(str::to_owned)
+            };
         }
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
-    /// The session id that the browser has.
+    /// Returns the session id in the cookie.
     pub(crate) fn session(&self) -> Option<Token> {
-        Token::presented(self.cookie.as_ref()?.split_once('=')?.1)
+        Token::parse(self.cookie.as_ref()?.split_once('=')?.1)
     }
 }
 
-/// Snapshots by name alone, in `snapshots/web`, with what is random hidden.
+/// Stores snapshots with plain names in `snapshots/web`, with random values masked.
 pub(crate) fn snapshots() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../../snapshots/web");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter("[0-9a-f]{64}", "<token>");
+    settings.add_filter(r"[0-9a-f]{24}\.[0-9a-f]{32}", "<id>.<signature>");
     settings.add_filter("[0-9a-f]{24}", "<id>");
     settings.add_filter(r"/[^ <]*/\.tmp[A-Za-z0-9]+/", "<folder>/");
     settings

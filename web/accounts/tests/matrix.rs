@@ -1,11 +1,12 @@
-//! Who may go where: every route of accounts, tables and the API for every kind of visitor, against a written table.
+//! Access to every route of accounts, tables and the API for every kind of visitor, against a
+//! written table.
 
 use std::fmt::Write as _;
 
 use axum::http::StatusCode;
 
 use super::browser::{Browser, Site};
-use crate::web::accounts::Actor;
+use crate::{accounts::Actor, router};
 
 on_both_stores! {
     every_visitor_gets_what_the_table_says,
@@ -15,7 +16,8 @@ on_both_stores! {
 /// The kinds of visitor, in the order of the table's columns.
 const VISITORS: [&str; 6] = ["anonymous", "free", "starter", "pro", "admin", "suspended"];
 
-/// `S`: sent to sign in (303). `F`: sent on (303). Otherwise the status. Forms are sent with what is missing or wrong, so that nothing changes.
+/// `S`: redirected to sign-in (303). `F`: redirected elsewhere (303). Otherwise the status. Forms
+/// are submitted with missing or invalid values, so that nothing changes.
 const TABLE: &str = "
 GET  /auth/login                         200 F   F   F   F   F
 GET  /auth/signup                        200 F   F   F   F   F
@@ -28,13 +30,17 @@ GET  /dev/mailbox                        200 200 200 200 200 200
 GET  /settings                           S   200 200 200 200 403
 GET  /settings/data.json                 S   200 200 200 200 403
 GET  /settings/delete                    S   200 200 200 200 403
+GET  /home                               S   200 200 200 200 403
+GET  /home/save                          S   400 400 400 400 403
 GET  /tables                             S   503 503 503 503 403
 GET  /tables/nothing                     S   503 503 503 503 403
 GET  /tables/nothing/columns             S   503 503 503 503 403
+GET  /tables/nothing/row                 S   503 503 503 503 403
+GET  /tables/nothing/columns/nothing     S   503 503 503 503 403
 GET  /tables/nothing/change              S   400 400 400 400 403
 GET  /tables/nothing/download            S   503 503 503 503 403
 GET  /docs/api                           200 200 200 200 200 200
-GET  /api/v1/openapi.json                503 503 503 503 503 503
+GET  /api/v1/openapi.json                200 200 200 200 200 200
 GET  /api/v1/tables                      401 401 401 401 401 401
 GET  /api/v1/tables/nothing              401 401 401 401 401 401
 GET  /api/v1/tables/nothing/rows         401 401 401 401 401 401
@@ -49,13 +55,28 @@ GET  /admin/exports                      S   403 403 403 200 403
 GET  /admin/exports/nothing              S   403 403 403 404 403
 GET  /admin/exports/nothing/rollback     S   403 403 403 404 403
 GET  /admin/traffic                      S   403 403 403 200 403
+GET  /admin/requests                     S   403 403 403 200 403
+GET  /admin/usage                        S   403 403 403 200 403
+GET  /admin/alerts                       S   403 403 403 200 403
 GET  /admin/mail                         S   403 403 403 200 403
 GET  /admin/audit                        S   403 403 403 200 403
 GET  /admin/login                        404 404 404 404 404 404
 GET  /admin/dev-login                    404 404 404 404 404 404
+GET  /unsubscribe/digest/nobody          404 404 404 404 404 404
+GET  /unsubscribe/page/nobody            404 404 404 404 404 404
+POST /unsubscribe/digest/nobody          404 404 404 404 404 404
 POST /auth/login                         422 422 422 422 422 422
 POST /auth/signup                        422 422 422 422 422 422
 POST /admin/accounts/invite              S   403 403 403 400 403
+POST /home/views                         S   400 400 400 400 403
+POST /home/views/nobody/default          S   400 400 400 400 403
+POST /home/views/nobody/delete           S   404 404 404 404 403
+POST /home/alerts                        S   400 400 400 400 403
+POST /home/alerts/nobody/pause           S   400 400 400 400 403
+POST /home/alerts/nobody/delete          S   404 404 404 404 403
+POST /home/digests                       S   400 400 400 400 403
+POST /home/digests/nobody/delete         S   404 404 404 404 403
+POST /home/favorites/nothing             S   400 400 400 400 403
 POST /settings/email                     S   422 422 422 422 403
 POST /settings/appearance                S   400 400 400 400 403
 POST /settings/sessions/nothing/end      S   404 404 404 404 403
@@ -66,6 +87,8 @@ POST /admin/accounts/nobody/plan         S   403 403 403 400 403
 POST /admin/accounts/nobody/role         S   403 403 403 400 403
 POST /admin/accounts/nobody/suspend      S   403 403 403 400 403
 POST /admin/accounts/nobody/sign-out     S   403 403 403 404 403
+POST /admin/requests/nobody/grant        S   403 403 403 404 403
+POST /admin/requests/nobody/decline      S   403 403 403 404 403
 POST /admin/exports/nothing/rollback     S   403 403 403 404 403
 ";
 
@@ -76,7 +99,13 @@ async fn visitors(site: &Site) -> Vec<Browser> {
         browsers.push(site.signed_in(&format!("{name}@example.test")).await);
     }
     let suspended = site.signed_in("suspended@example.test").await;
-    let account = site.rig.accounts.account_of(&"suspended@example.test".parse().unwrap()).await.unwrap().unwrap();
+    let account = site
+        .rig
+        .accounts
+        .account_of(&"suspended@example.test".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(seeded.iter().all(|one| one.id != account.id));
     site.rig.accounts.suspend(&Actor::command_line(), &account.id, true, "").await.unwrap();
     browsers.push(suspended);
@@ -91,9 +120,15 @@ async fn every_visitor_gets_what_the_table_says() {
         let mut words = line.split_whitespace();
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         for ((expected, name), browser) in words.zip(VISITORS).zip(&mut browsers) {
-            let answer = if method == "GET" { browser.get(path).await } else { browser.post(path, &[("email", "nobody")]).await };
+            let answer = if method == "GET" {
+                browser.get(path).await
+            } else {
+                browser.post(path, &[("email", "nobody")]).await
+            };
             let got = match answer.status {
-                StatusCode::SEE_OTHER if answer.location().starts_with("/auth/login?next=/") => "S".to_owned(),
+                StatusCode::SEE_OTHER if answer.location().starts_with("/auth/login?next=/") => {
+                    "S".to_owned()
+                }
                 StatusCode::SEE_OTHER => "F".to_owned(),
                 status => status.as_u16().to_string(),
             };
@@ -106,23 +141,44 @@ async fn every_visitor_gets_what_the_table_says() {
 }
 
 async fn the_table_names_every_route_of_accounts_tables_and_the_api() {
-    let routes = include_str!("../../router.rs");
-    let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path);
+    let site = Site::new().await;
+    let (_, routes) = router::routes(&site.app).into_parts();
+    let routes = routes.iter().map(|route| route.path);
     let ours = routes.filter(|path| {
-        ["/auth/", "/dev/", "/settings", "/admin/", "/tables", "/docs/", "/api/"].iter().any(|prefix| path.starts_with(prefix))
+        [
+            "/auth/",
+            "/dev/",
+            "/home",
+            "/settings",
+            "/admin/",
+            "/tables",
+            "/docs/",
+            "/api/",
+            "/unsubscribe/",
+        ]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
     });
-    // Sign-out and what takes anything as it comes: tested by what they do.
+    // Sign-out and forms that accept any value are tested elsewhere.
     let elsewhere = ["/auth/logout", "/settings/profile", "/settings/sessions/end-others"];
     let mut named = 0;
     for path in ours.filter(|path| !elsewhere.contains(path)) {
         named += 1;
         let path = path
             .replace("/keys/{id}", "/keys/nothing")
+            .replace("{kind}", "digest")
+            .replace("{token}", "nobody")
+            .replace("{column}", "nothing")
             .replace("{id}", "nobody")
             .replace("{generation}", "nothing")
             .replace("{handle}", "nothing");
-        let path = ["{name}", "{table}", "{slug}"].iter().fold(path, |path, name| path.replace(name, "nothing"));
-        assert!(TABLE.lines().any(|line| line.split_whitespace().nth(1) == Some(&path)), "{path} is not in the table");
+        let path = ["{name}", "{table}", "{slug}"]
+            .iter()
+            .fold(path, |path, name| path.replace(name, "nothing"));
+        assert!(
+            TABLE.lines().any(|line| line.split_whitespace().nth(1) == Some(&path)),
+            "{path} is not in the table"
+        );
     }
     assert!(named > 20, "{named}");
 }

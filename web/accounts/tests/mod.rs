@@ -1,6 +1,6 @@
-//! What accounts promise, without a browser, on each kind of store.
+//! The guarantees of accounts, without a browser, on each kind of store.
 
-/// Makes each of these promises a test on SQLite and one on PostgreSQL.
+/// Generates a test on SQLite and one on PostgreSQL for each guarantee.
 macro_rules! on_both_stores {
     ($($promise:ident),+ $(,)?) => {
         mod sqlite {
@@ -13,7 +13,7 @@ macro_rules! on_both_stores {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                if crate::web::accounts::tests::on_postgres() {
+                if crate::accounts::tests::on_postgres() {
                     super::$promise().await;
                 }
             })+
@@ -22,19 +22,26 @@ macro_rules! on_both_stores {
 }
 
 mod admin;
+mod alerts;
 mod api_keys;
 mod attacks;
+mod billing;
 pub(crate) mod browser;
-mod copies;
 mod flows;
+mod home;
 mod log;
 mod matrix;
 mod pages;
-#[path = "../../../tests/integration/postgres.rs"]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "where PostgreSQL is installed is said in the environment"
+)]
+#[path = "../../../tests/integration/postgres_server.rs"]
 #[allow(dead_code, reason = "some of it is for the tests that stop it")]
 mod server;
 mod sign_in;
 mod stores;
+mod transfer;
 
 use std::{cell::Cell, sync::OnceLock};
 
@@ -42,10 +49,13 @@ use jiff::{SignedDuration, Timestamp};
 use materia::settings::Settings;
 use tempfile::TempDir;
 
-use super::{Accounts, Cookies, Email, LinkError, LinkRequest, Redeemed, ReturnPath, Token, Visit};
-use crate::web::app::Clock;
+use super::{
+    Accounts, ClientInfo, Cookies, Delivery, Email, LinkError, LinkRequest, Redeemed, ReturnPath,
+    Token,
+};
+use crate::app::Clock;
 
-/// Accounts in a folder of their own, with a clock that stands until it is moved.
+/// Accounts in a temporary folder, with a fixed clock.
 pub(crate) struct Rig {
     pub(crate) accounts: Accounts,
     pub(crate) clock: Clock,
@@ -54,22 +64,23 @@ pub(crate) struct Rig {
     url: String,
 }
 
-/// When every test begins: 2026-03-01, 12:00 UTC.
+/// The time at which every test begins: 2026-03-01, 12:00 UTC.
 pub(crate) const BEGINNING: i64 = 1_772_366_400;
 
-/// Who may be an admin in tests, besides the seeded one.
+/// The address that may be an admin in tests, besides the seeded one.
 pub(crate) const ADMIN: &str = "ada@example.com";
 
 impl Rig {
     pub(crate) async fn new() -> Self {
-        Self::with(&[("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")]).await
+        Self::with(&[("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")])
+            .await
     }
 
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         Self::with_file("", variables).await
     }
 
-    /// With this `materia.toml`.
+    /// Creates a rig with this `materia.toml`.
     pub(crate) async fn with_file(file: &str, variables: &[(&str, &str)]) -> Self {
         let clock = Clock::fixed(Timestamp::from_second(BEGINNING).unwrap());
         let folder = tempfile::tempdir().unwrap();
@@ -77,42 +88,59 @@ impl Rig {
         Self::at(folder, url, clock, file, variables).await
     }
 
-    /// The same store with other settings, as after a restart.
+    /// Reopens the same store with other settings, as after a restart.
     pub(crate) async fn restarted(self, variables: &[(&str, &str)]) -> Self {
         self.restarted_with("", variables).await
     }
 
-    /// The same with this `materia.toml`.
+    /// Reopens the same store with this `materia.toml`.
     pub(crate) async fn restarted_with(self, file: &str, variables: &[(&str, &str)]) -> Self {
         self.accounts.close().await;
         Self::at(self.folder, self.url, self.clock, file, variables).await
     }
 
-    /// The same store and clock at another server.
-    pub(crate) async fn beside(&self) -> Self {
+    /// Opens the same store and clock as another server would.
+    pub(crate) async fn on_another_server(&self) -> Self {
         let variables = [("ADMIN_EMAILS", "ada@example.com,admin@example.test"), ("DEBUG", "true")];
-        Self::at(tempfile::tempdir().unwrap(), self.url.clone(), self.clock.clone(), "", &variables).await
+        Self::at(tempfile::tempdir().unwrap(), self.url.clone(), self.clock.clone(), "", &variables)
+            .await
     }
 
-    /// Everything that the store keeps; nobody can use it afterwards.
-    pub(crate) async fn kept(self) -> String {
+    /// Returns everything in the store, and closes it.
+    pub(crate) async fn dump(self) -> String {
         self.accounts.close().await;
-        if let Some(database) = self.url.strip_prefix("postgres:").and_then(|url| url.rsplit('/').next()) {
+        if let Some(database) =
+            self.url.strip_prefix("postgres:").and_then(|url| url.rsplit('/').next())
+        {
             return server().unwrap().dump(database);
         }
         let files = std::fs::read_dir(self.folder.path()).unwrap();
-        files.map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned()).collect()
+        files
+            .map(|file| {
+                String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned()
+            })
+            .collect()
     }
 
-    async fn at(folder: TempDir, url: String, clock: Clock, file: &str, variables: &[(&str, &str)]) -> Self {
+    async fn at(
+        folder: TempDir,
+        url: String,
+        clock: Clock,
+        file: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let env = |name: &str| match name {
             "DATABASE_URL" => Some(url.clone()),
             "DUCKDB_PATH" => Some(path("lakehouse.duckdb")),
             "BASE_URL" => Some("http://site.localhost".to_owned()),
-            _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
+            _ => variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, value)| (*value).to_owned()),
         };
-        let mut settings = Settings::load(Some((std::path::Path::new("materia.toml"), file)), &env).unwrap();
+        let mut settings =
+            Settings::load(Some((std::path::Path::new("materia.toml"), file)), &env).unwrap();
         settings.brand.name = "Beans".to_owned();
         let accounts = Accounts::open(&settings, &clock).await.unwrap();
         Self { accounts, clock, settings, folder, url }
@@ -122,33 +150,50 @@ impl Rig {
         self.clock.set(self.clock.now() + SignedDuration::from_secs(seconds));
     }
 
-    pub(crate) async fn ask(&self, email: &str) -> Result<(), LinkError> {
-        self.ask_from(email, "203.0.113.9").await
+    pub(crate) async fn request_link(&self, email: &str) -> Result<Delivery, LinkError> {
+        self.request_link_from(email, "203.0.113.9").await
     }
 
-    pub(crate) async fn ask_from(&self, email: &str, network: &str) -> Result<(), LinkError> {
+    pub(crate) async fn request_link_from(
+        &self,
+        email: &str,
+        network: &str,
+    ) -> Result<Delivery, LinkError> {
         let (email, next) = (email.parse::<Email>().unwrap(), ReturnPath::home());
-        let visit = Visit { network: network.to_owned(), user_agent: "Test".to_owned() };
-        self.accounts.request_link(LinkRequest { email: &email, name: "", next: &next, visit: &visit, cookies: &Cookies::default() }).await
+        let client = ClientInfo { network: network.to_owned(), user_agent: "Test".to_owned() };
+        self.accounts
+            .request_link(LinkRequest {
+                email: &email,
+                name: "",
+                next: &next,
+                client: &client,
+                cookies: &Cookies::default(),
+            })
+            .await
     }
 
-    /// The token in the newest letter to somebody.
+    /// Returns the token in the newest email to an address.
     pub(crate) fn newest_token(&self, to: &str) -> Token {
-        let letter = self.accounts.mailbox().into_iter().find(|letter| letter.to.as_str() == to && letter.text.contains("token=")).unwrap();
-        token_in(&letter.text)
+        let mail = self
+            .accounts
+            .mailbox()
+            .into_iter()
+            .find(|mail| mail.to.as_str() == to && mail.text.contains("token="))
+            .unwrap();
+        token_in(&mail.text)
     }
 
     pub(crate) async fn redeem(&self, token: &Token) -> Result<Redeemed, LinkError> {
-        self.accounts.redeem(Some(token), &Cookies::default(), &visit()).await
+        self.accounts.redeem(Some(token), &Cookies::default(), &client()).await
     }
 
-    /// Signs somebody in the way customers do.
+    /// Signs in as customers do.
     pub(crate) async fn sign_in(&self, email: &str) -> Redeemed {
-        self.ask(email).await.unwrap();
+        self.request_link(email).await.unwrap();
         self.redeem(&self.newest_token(email)).await.unwrap()
     }
 
-    /// Whether a session id still stands for somebody.
+    /// Returns whether a session id is still valid.
     pub(crate) async fn is_signed_in(&self, session: &Token) -> bool {
         self.accounts.resolve(session).await.unwrap().is_some()
     }
@@ -159,17 +204,17 @@ impl Rig {
 }
 
 thread_local! {
-    /// Whether the test on this thread wants PostgreSQL.
+    /// Whether the test on this thread uses PostgreSQL.
     static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The server that the tests of this process share.
+/// Returns the server shared by the tests of this process.
 fn server() -> Option<&'static server::Postgres> {
     static SERVER: OnceLock<Option<server::Postgres>> = OnceLock::new();
     SERVER.get_or_init(server::Postgres::start).as_ref()
 }
 
-/// From now on this test's stores are on PostgreSQL. Where there is none, it says so.
+/// Puts this test's stores on PostgreSQL. Prints a reason for skipping if there is none.
 pub(crate) fn on_postgres() -> bool {
     ON_POSTGRES.set(true);
     if server().is_none() {
@@ -178,7 +223,7 @@ pub(crate) fn on_postgres() -> bool {
     server().is_some()
 }
 
-/// The address of a new store, of the kind that the test wants.
+/// Returns the address of a new store of the kind that the test uses.
 fn new_store(folder: &TempDir) -> String {
     if ON_POSTGRES.get() {
         let server = server().unwrap();
@@ -188,12 +233,12 @@ fn new_store(folder: &TempDir) -> String {
     }
 }
 
-pub(crate) fn visit() -> Visit {
-    Visit { network: "203.0.113.9".to_owned(), user_agent: "Test".to_owned() }
+pub(crate) fn client() -> ClientInfo {
+    ClientInfo { network: "203.0.113.9".to_owned(), user_agent: "Test".to_owned() }
 }
 
-/// The token in a letter.
+/// Returns the token in an email.
 pub(crate) fn token_in(text: &str) -> Token {
     let (_, rest) = text.split_once("token=").unwrap();
-    Token::presented(rest.split_whitespace().next().unwrap()).unwrap()
+    Token::parse(rest.split_whitespace().next().unwrap()).unwrap()
 }

@@ -1,20 +1,20 @@
-//! `/admin/mail` and `/admin/audit`: what was sent, and what was done.
+//! `/admin/mail` and `/admin/audit`: the mail log and the audit log.
 
 use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{
+use super::layout::{
     self,
-    Head::{Numbers, Words},
+    Heading::{Number, Text},
     Pager, Section,
 };
-use crate::web::{
-    accounts::{AuditRow, MailRow, PageOf},
-    app::App,
+use crate::{
+    accounts::{AuditRow, MailRow, Pagination},
+    app::AppState,
+    components::moment,
     error::WebError,
     page::{Page, View},
-    parts::moment,
 };
 
 #[derive(Debug, Deserialize)]
@@ -33,42 +33,42 @@ pub(super) struct AuditLog {
 }
 
 /// `GET /admin/mail`
-pub(crate) async fn mail(app: State<App>, query: Query<Paged>) -> Result<Page, WebError> {
-    let page = PageOf::number(query.page);
+pub(crate) async fn mail(app: State<AppState>, query: Query<Paged>) -> Result<Page, WebError> {
+    let page = Pagination::number(query.page);
     let (rows, total) = app.accounts.mail_log(page).await?;
-    let pager = Pager { page, total, address: "/admin/mail?".to_owned(), one: "letter" };
-    Ok(frame::page(Section::Mail, "Mail log", &MailLog { rows, pager }))
+    let pager = Pager { page, total, address: "/admin/mail?".to_owned(), one: "email" };
+    Ok(layout::page(Section::Mail, "Mail log", &MailLog { rows, pager }))
 }
 
 /// `GET /admin/audit`
-pub(crate) async fn audit(app: State<App>, query: Query<Paged>) -> Result<Page, WebError> {
-    let page = PageOf::number(query.page);
+pub(crate) async fn audit(app: State<AppState>, query: Query<Paged>) -> Result<Page, WebError> {
+    let page = Pagination::number(query.page);
     let (rows, total) = app.accounts.audit_log(page).await?;
-    let pager = Pager { page, total, address: "/admin/audit?".to_owned(), one: "row" };
-    Ok(frame::page(Section::Audit, "Audit log", &AuditLog { rows, pager }))
+    let pager = Pager { page, total, address: "/admin/audit?".to_owned(), one: "entry" };
+    Ok(layout::page(Section::Audit, "Audit log", &AuditLog { rows, pager }))
 }
 
 impl View for MailLog {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         let rows = html! {
             @for row in &self.rows {
                 tr { td { (moment(row.at)) } td { (row.recipient) } td { (row.subject) } td { span.badge data-state=(row.state) { (row.state) } } td { (row.problem) } }
             }
         };
         html! {
-            p { "What was sent in the last 90 days. The text is not kept, since it holds links that sign somebody in." }
-            div.sheet { (frame::table("Letters", &[Words("When"), Words("To"), Words("Subject"), Words("State"), Words("Remark")], &rows)) }
-            (self.pager.body())
+            p { "Emails of the last 90 days. Their text is not stored, because it contains sign-in links." }
+            div.sheet { (layout::table("Emails", &[Text("When"), Text("To"), Text("Subject"), Text("State"), Text("Detail")], &rows)) }
+            (self.pager.render())
         }
     }
 }
 
 impl View for AuditLog {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
-            p { "Rows are only ever added: the store refuses to change or to remove one." }
+            p { "Entries are only ever added: the store refuses to change or delete them." }
             div.sheet { (audit_table(&self.rows)) }
-            (self.pager.body())
+            (self.pager.render())
         }
     }
 }
@@ -86,5 +86,16 @@ pub(super) fn audit_table(rows: &[AuditRow]) -> Markup {
             }
         }
     };
-    frame::table("Audit log", &[Numbers("No."), Words("When"), Words("Who"), Words("Did what"), Words("To whom"), Words("Detail")], &rows)
+    layout::table(
+        "Audit log",
+        &[
+            Number("No."),
+            Text("When"),
+            Text("Actor"),
+            Text("Action"),
+            Text("Target"),
+            Text("Detail"),
+        ],
+        &rows,
+    )
 }

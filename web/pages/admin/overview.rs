@@ -1,37 +1,39 @@
-//! `/admin/`: what there is to know at a glance.
+//! `/admin/`: the state of the site at a glance.
 
 use axum::extract::State;
 use maud::{Markup, html};
 
-use super::frame::{self, Section};
-use crate::web::{
-    accounts::Figures,
-    app::App,
+use super::layout::{self, Section};
+use crate::{
+    accounts::AccountStats,
+    app::AppState,
+    components::{Freshness, notice, plan_title},
+    conditions::Conditions,
     error::WebError,
     page::{Page, View},
-    parts::{Freshness, plan_title},
 };
 
 pub(super) struct Overview {
-    pub(super) figures: Figures,
+    pub(super) figures: AccountStats,
     pub(super) freshness: Option<Freshness>,
-    /// Why what stands at the served path cannot be opened.
-    pub(super) problem: Option<String>,
+    /// The current problems, as in `materia status`.
+    pub(super) problems: Vec<String>,
 }
 
 /// `GET /admin/`
-pub(crate) async fn overview(app: State<App>) -> Result<Page, WebError> {
+pub(crate) async fn overview(app: State<AppState>) -> Result<Page, WebError> {
     let state = app.reader.state();
+    let conditions = Conditions::current(&app).await;
     let view = Overview {
-        figures: app.accounts.figures().await?,
+        figures: app.accounts.account_stats().await?,
         freshness: state.generation.map(|info| Freshness::of(&info, app.clock.now())),
-        problem: state.problem.map(|problem| problem.reason),
+        problems: conditions.iter().map(|finding| finding.text.clone()).collect(),
     };
-    Ok(frame::page(Section::Overview, "Overview", &view))
+    Ok(layout::page(Section::Overview, "Overview", &view))
 }
 
 impl View for Overview {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
             section.sheet aria-labelledby="data" {
                 h2 #data { "Data" }
@@ -39,7 +41,12 @@ impl View for Overview {
                     Some(fresh) => { p { "Generation " (fresh.generation) ", exported " (fresh.ago) } },
                     None => { p { "Nothing is served yet." } },
                 }
-                @if let Some(problem) = &self.problem { p.notice data-kind="bad" role="alert" { (problem) } }
+            }
+            @if !self.problems.is_empty() {
+                section.sheet aria-labelledby="attention" {
+                    h2 #attention { "Needs attention" }
+                    @for problem in &self.problems { (notice("bad", problem)) }
+                }
             }
             section.sheet aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
@@ -49,18 +56,18 @@ impl View for Overview {
     }
 }
 
-/// Counts of accounts, sessions and letters.
-pub(super) fn figures(figures: &Figures) -> Markup {
-    let count = |number: u64| materia::words::count(number);
+/// Renders counts of accounts, sessions and emails.
+pub(super) fn figures(figures: &AccountStats) -> Markup {
+    let count = |number: u64| materia::humanize::count(number);
     html! {
         dl.facts {
             div { dt { "Accounts" } dd { (count(figures.accounts)) } }
             @for (plan, number) in &figures.plans { div { dt { (plan_title(*plan)) } dd { (count(*number)) } } }
             div { dt { "Suspended" } dd { (count(figures.suspended)) } }
-            div { dt { "Signed in now" } dd { (count(figures.sessions)) } }
-            div { dt { "Signed in within a day" } dd { (count(figures.signed_in_today)) } }
-            div { dt { "Letters within a day" } dd { (count(figures.letters_today)) } }
-            div { dt { "Not delivered" } dd { (count(figures.letters_failed_today)) } }
+            div { dt { "Active sessions" } dd { (count(figures.sessions)) } }
+            div { dt { "Signed in (24 h)" } dd { (count(figures.signed_in_today)) } }
+            div { dt { "Emails (24 h)" } dd { (count(figures.mails_today)) } }
+            div { dt { "Not delivered (24 h)" } dd { (count(figures.mails_failed_today)) } }
         }
     }
 }

@@ -1,62 +1,62 @@
-//! `/admin/traffic`: what is asked of the server now.
+//! `/admin/traffic`: the current load of the server.
 
 use std::time::Duration;
 
 use axum::extract::State;
-use materia::words;
+use materia::humanize;
 use maud::{Markup, html};
 
 use super::{
-    frame::{
+    layout::{
         self,
-        Head::{Numbers, Words},
+        Heading::{Number, Text},
         Section,
     },
     overview::figures,
 };
-use crate::web::{
-    accounts::Figures,
-    app::App,
+use crate::{
+    accounts::AccountStats,
+    app::AppState,
     error::WebError,
     page::{Page, View},
-    traffic::Minute,
+    request_metrics::Minute,
 };
 
-pub(super) struct Traffic {
+pub(super) struct TrafficPage {
     /// How long the process has been serving.
     pub(super) uptime: Duration,
-    /// Requests being answered right now, this one included.
+    /// Requests in progress, including this one.
     pub(super) in_flight: u64,
-    /// Pages that wait for the next generation.
+    /// Open pages that wait for the next generation.
     pub(super) listeners: usize,
-    /// The last hour, the newest minute first.
+    /// The last hour, newest minute first.
     pub(super) minutes: Vec<Minute>,
-    pub(super) figures: Figures,
+    pub(super) figures: AccountStats,
 }
 
 /// `GET /admin/traffic`
-pub(crate) async fn traffic(app: State<App>) -> Result<Page, WebError> {
-    let mut minutes = app.traffic.lately();
+pub(crate) async fn traffic(app: State<AppState>) -> Result<Page, WebError> {
+    let mut minutes = app.request_metrics.last_hour();
     minutes.reverse();
-    let view = Traffic {
-        uptime: app.traffic.uptime(),
-        in_flight: app.traffic.in_flight(),
+    let view = TrafficPage {
+        uptime: app.request_metrics.uptime(),
+        in_flight: app.request_metrics.in_flight(),
         listeners: app.events.listeners(),
         minutes,
-        figures: app.accounts.figures().await?,
+        figures: app.accounts.account_stats().await?,
     };
-    Ok(frame::page(Section::Traffic, "Traffic", &view))
+    Ok(layout::page(Section::Traffic, "Traffic", &view))
 }
 
-impl View for Traffic {
-    fn body(&self) -> Markup {
+impl View for TrafficPage {
+    fn render(&self) -> Markup {
         let now = self.uptime.as_secs() / 60;
         let rows = html! {
             @for minute in &self.minutes {
                 tr {
                     th scope="row" { (minutes_ago(now.saturating_sub(minute.number))) }
-                    td.right { (words::count(minute.requests)) }
-                    td.right { (words::count(minute.failures)) }
+                    td.right { (humanize::count(minute.requests)) }
+                    td.right { (humanize::count(minute.failures)) }
                     td.right { (milliseconds(minute.took / u32::try_from(minute.requests.max(1)).unwrap_or(u32::MAX))) }
                     td.right { (milliseconds(minute.slowest)) }
                 }
@@ -64,17 +64,37 @@ impl View for Traffic {
         };
         html! {
             dl.facts {
-                div { dt { "Serving for" } dd { (words::duration(self.uptime)) } }
-                div { dt { "Being answered now" } dd { (words::count(self.in_flight)) } }
-                div { dt { "Open pages that update" } dd { (self.listeners) } }
+                div { dt { "Uptime" } dd { (humanize::duration(self.uptime)) } }
+                div { dt { "Requests in progress" } dd { (humanize::count(self.in_flight)) } }
+                div { dt { "Open pages with live updates" } dd { (self.listeners) } }
             }
             section.sheet aria-labelledby="minutes" {
                 h2 #minutes { "The last hour" }
-                @if self.minutes.is_empty() { p { "Nothing was asked." } } @else {
-                    (frame::table("Requests by minute", &[Words("When"), Numbers("Requests"), Numbers("Failures"), Numbers("Mean"), Numbers("Slowest")], &rows))
+                @if self.minutes.is_empty() { p { "No requests." } } @else {
+                    (self.chart("Requests", |minute| minute.requests))
+                    (self.chart("Failures", |minute| minute.failures))
+                    (layout::table("Requests by minute", &[Text("When"), Number("Requests"), Number("Failures"), Number("Mean"), Number("Slowest")], &rows))
                 }
             }
             section.sheet aria-labelledby="customers" { h2 #customers { "Customers" } (figures(&self.figures)) }
+        }
+    }
+}
+
+impl TrafficPage {
+    /// Renders a count of each minute of the last hour; nothing if all are zero.
+    fn chart(&self, title: &str, count: impl Fn(&Minute) -> u64) -> Markup {
+        let now = self.uptime.as_secs() / 60;
+        // The whole hour, however long the site runs, so that bars do not become narrower.
+        let (names, counts): (Vec<String>, Vec<u64>) = (0..60)
+            .rev()
+            .map(|ago| {
+                let is_it = |minute: &&Minute| minute.number + ago == now;
+                (minutes_ago(ago), self.minutes.iter().find(is_it).map_or(0, &count))
+            })
+            .unzip();
+        html! {
+            @if counts.iter().any(|count| *count > 0) { h3 { (title) } (layout::bars(title, &names, &counts)) }
         }
     }
 }

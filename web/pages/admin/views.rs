@@ -1,17 +1,17 @@
-//! What the operators' pages of accounts look like.
+//! Views of the operators' pages about accounts.
 
 use jiff::Timestamp;
 use materia::plan::Plan;
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Head::Words, Pager},
+    layout::{self, Heading::Text, Pager},
     logs::audit_table,
 };
-use crate::web::{
-    accounts::{Account, AccountFilter, AuditRow, MAX_REASON, Sort},
+use crate::{
+    accounts::{Account, AccountFilter, AuditRow, MAX_REASON, Sort, Subscription},
+    components::{button, moment, notice, plan_title, since},
     page::View,
-    parts::{button, moment, notice, plan_title, since},
     viewer::Role,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct AccountsPage {
 }
 
 impl View for AccountsPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         let rows = html! {
             @for account in &self.rows {
                 tr {
@@ -41,15 +41,15 @@ impl View for AccountsPage {
                 div.field {
                     label for="sort" { "Sort" }
                     select #sort name="sort" {
-                        @for sort in Sort::ALL { option value=(sort.word()) selected[sort == self.filter.sort] { (sort.label()) } }
+                        @for sort in Sort::ALL { option value=(sort.as_str()) selected[sort == self.filter.sort] { (sort.label()) } }
                     }
                 }
                 (button("Show", "plain"))
             }
-            @if self.rows.is_empty() { p { "No account is like that." } } @else {
-                div.sheet { (frame::table("Accounts", &[Words("Address"), Words("Name"), Words("Plan"), Words("Signed up"), Words("Last sign-in")], &rows)) }
+            @if self.rows.is_empty() { p { "No account matches." } } @else {
+                div.sheet { (layout::table("Accounts", &[Text("Address"), Text("Name"), Text("Plan"), Text("Signed up"), Text("Last sign-in")], &rows)) }
             }
-            (self.pager.body())
+            (self.pager.render())
             section.sheet aria-labelledby="invite" {
                 h2 #invite { "Invite" }
                 p.hint { "Creates the account and emails a sign-in link that works for 7 days." }
@@ -74,30 +74,31 @@ fn tags(account: &Account) -> Markup {
 
 pub(super) struct AccountPage {
     pub(super) account: Account,
-    /// Whether it is the operator's own.
-    pub(super) oneself: bool,
+    /// Whether it is the operator's own account.
+    pub(super) is_own: bool,
     /// Whether its address is in `ADMIN_EMAILS`.
     pub(super) listed: bool,
     pub(super) sessions: usize,
+    pub(super) subscriptions: Vec<Subscription>,
     pub(super) log: Vec<AuditRow>,
     pub(super) done: Option<&'static str>,
 }
 
-/// What was just done, in words; anything else than our own words is ignored.
-pub(super) fn done_words(word: &str) -> Option<&'static str> {
+/// Returns the confirmation for an action's name; unknown names are ignored.
+pub(super) fn confirmation_text(word: &str) -> Option<&'static str> {
     Some(match word {
-        "plan" => "The plan is changed.",
+        "plan" => "The plan was changed.",
         "invited" => "The invitation is on its way.",
-        "role" => "The role is changed.",
-        "suspended" => "The account is suspended.",
-        "lifted" => "The suspension is lifted.",
-        "signed-out" => "Every session is signed out.",
+        "role" => "The role was changed.",
+        "suspended" => "The account was suspended.",
+        "lifted" => "The account was restored.",
+        "signed-out" => "All sessions were signed out.",
         _ => return None,
     })
 }
 
 impl View for AccountPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         let account = &self.account;
         html! {
             @if let Some(done) = self.done { (notice("good", done)) }
@@ -110,9 +111,21 @@ impl View for AccountPage {
                 div { dt { "Sessions" } dd { (self.sessions) } }
                 div { dt { "Suspended" } dd { @if let Some(at) = account.suspended_at { (moment(at)) } @else { "no" } } }
             }
+            @if !self.subscriptions.is_empty() {
+                section.sheet aria-labelledby="subscriptions" {
+                    h2 #subscriptions { "Subscriptions" }
+                    (layout::table("Subscriptions", &[Text("Provider"), Text("Subscription"), Text("Plan"), Text("State"), Text("Paid until"), Text("Changed")], &html! {
+                        @for one in &self.subscriptions { tr {
+                            td { (one.provider) } td { (one.subscription) } td { (one.plan.map_or("unknown", plan_title)) }
+                            td { (one.state.name()) @if one.is_cancelled { ", cancelled" } }
+                            td { @if let Some(at) = one.period_ends_at { (moment(at)) } } td { (moment(one.changed_at)) }
+                        } }
+                    }))
+                }
+            }
             (self.actions())
             section.sheet aria-labelledby="log" {
-                h2 #log { "What was done to it" }
+                h2 #log { "History" }
                 @if self.log.is_empty() { p { "Nothing yet." } } @else { (audit_table(&self.log)) }
             }
         }
@@ -122,8 +135,8 @@ impl View for AccountPage {
 impl AccountPage {
     fn actions(&self) -> Markup {
         let account = &self.account;
-        let to = |action: &str| format!("/admin/accounts/{}/{action}", account.id);
-        // Labels of their own: the forms are beside one another.
+        let action_path = |action: &str| format!("/admin/accounts/{}/{action}", account.id);
+        // Each form needs a separate id for its label.
         let reason = |what: &str| {
             let id = format!("{what}-reason");
             html! { label for=(id) { "Reason" } input id=(id) name="reason" maxlength=(MAX_REASON) placeholder="optional, sent to the owner"; }
@@ -133,33 +146,33 @@ impl AccountPage {
             section.sheet aria-labelledby="change" {
                 h2 #change { "Change" }
                 p.hint { "The owner gets an email about each change, with the reason." }
-                form.inline method="post" action=(to("plan")) {
+                form.inline method="post" action=(action_path("plan")) {
                     label for="plan" { "Plan" }
                     select #plan name="plan" { @for plan in Plan::ALL { (choice(plan.name(), plan_title(plan), plan == account.plan)) } }
                     (reason("plan"))
                     (button("Change plan", "plain"))
                 }
-                @if self.oneself {
-                    p.hint { "This is your own account: another admin changes its role or suspends it." }
+                @if self.is_own {
+                    p.hint { "This is your own account: only another admin can change its role or suspend it." }
                 } @else {
-                    form.inline method="post" action=(to("role")) {
+                    form.inline method="post" action=(action_path("role")) {
                         label for="role" { "Role" }
                         select #role name="role" { @for role in Role::ALL { (choice(role.name(), role.name(), role == account.role)) } }
                         (reason("role"))
                         (button("Change role", "plain"))
                     }
                     p.hint {
-                        @if self.listed { "The address is in ADMIN_EMAILS: it gets the role admin whenever it signs in." }
+                        @if self.listed { "The address is in ADMIN_EMAILS: the account gets the role admin whenever it signs in." }
                         @else { "Only addresses in ADMIN_EMAILS can have the role admin; this one is not there." }
                     }
-                    form.inline method="post" action=(to("suspend")) {
+                    form.inline method="post" action=(action_path("suspend")) {
                         @let suspended = account.suspended_at.is_some();
                         input type="hidden" name="suspended" value=(!suspended);
                         (reason("suspension"))
-                        (button(if suspended { "Lift the suspension" } else { "Suspend" }, if suspended { "plain" } else { "danger" }))
+                        (button(if suspended { "Restore account" } else { "Suspend" }, if suspended { "plain" } else { "danger" }))
                     }
                 }
-                form.inline method="post" action=(to("sign-out")) { (button("Sign out everywhere", "plain")) }
+                form.inline method="post" action=(action_path("sign-out")) { (button("Sign out everywhere", "plain")) }
             }
         }
     }

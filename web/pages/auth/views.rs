@@ -1,42 +1,59 @@
-//! What the sign-in pages look like.
+//! Views of the sign-in pages.
 
-use materia::settings::SignUp;
+use materia::settings::{PlanOffer, SignUp};
 use maud::{Markup, html};
 
-use super::Wish;
-use crate::web::{
-    accounts::{AccountSettings, Letter, LinkInfo, ReturnPath, Token, display_address},
-    page::{Page, Place, View},
-    parts::{Field, button, field, moment, notice},
+use super::AuthFlow;
+use crate::{
+    accounts::{
+        AccountSettings, Delivery, LinkInfo, OutgoingMail, ReturnPath, Token, display_address,
+    },
+    components::{Field, button, field, moment, notice, plan_title},
+    page::{NavItem, Page, View},
+    pages::pricing::chosen_plan,
 };
 
-/// The form that asks for an address.
-pub(super) struct AskPage<'a> {
-    pub(super) wish: Wish,
+/// The form that requests a link.
+pub(super) struct LinkRequestPage<'a> {
+    pub(super) flow: AuthFlow,
     pub(super) email: String,
     pub(super) name: String,
     pub(super) next: ReturnPath,
     pub(super) problem: Option<String>,
     pub(super) sends_mail: bool,
-    /// Say who may create an account.
+    /// Settings that say who may create an account.
     pub(super) settings: &'a AccountSettings,
+    pub(super) plans: &'a [PlanOffer],
 }
 
-impl AskPage<'_> {
-    pub(super) fn page(&self) -> Page {
-        let title = if self.wish == Wish::SignIn { "Sign in" } else { "Sign up" };
-        Page::new(title, Place::SignIn, self)
+impl LinkRequestPage<'_> {
+    /// Returns what was chosen on the page of prices, in a sentence.
+    fn chosen(&self) -> Option<String> {
+        let (plan, period) = chosen_plan(self.next.as_str())?;
+        let offer = self.plans.iter().find(|offer| offer.plan == plan)?;
+        Some(format!(
+            "You chose {}, {}. After signing in you continue with it.",
+            plan_title(plan),
+            offer.price_of(period)
+        ))
     }
 
-    /// The other form, which leads to the same place.
-    fn other(&self, path: &str) -> String {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", self.next.as_str()).finish();
+    pub(super) fn page(&self) -> Page {
+        let title = if self.flow == AuthFlow::SignIn { "Sign in" } else { "Sign up" };
+        Page::new(title, NavItem::SignIn, self)
+    }
+
+    /// Returns the address of the other form with the same destination.
+    fn other_form(&self, path: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("next", self.next.as_str())
+            .finish();
         format!("{path}?{query}")
     }
 }
 
-impl View for AskPage<'_> {
-    fn body(&self) -> Markup {
+impl View for LinkRequestPage<'_> {
+    fn render(&self) -> Markup {
         let email = Field {
             name: "email",
             label: "Email address",
@@ -57,7 +74,7 @@ impl View for AskPage<'_> {
             problem: None,
             required: false,
         };
-        let sign_up = self.wish == Wish::SignUp;
+        let sign_up = self.flow == AuthFlow::SignUp;
         html! {
             div.narrow {
                 h1 { (if sign_up { "Sign up" } else { "Sign in" }) }
@@ -70,6 +87,7 @@ impl View for AskPage<'_> {
                 @if sign_up && self.settings.sign_up == SignUp::Domains {
                     (notice("info", &format!("Sign-up is open to email addresses at {}.", self.settings.domains.join(", "))))
                 }
+                @if let Some(chosen) = self.chosen() { (notice("info", &chosen)) }
                 form.stack method="post" action=(if sign_up { "/auth/signup" } else { "/auth/login" }) data-once {
                     (field(&email))
                     @if sign_up { (field(&name)) }
@@ -77,48 +95,72 @@ impl View for AskPage<'_> {
                     (button("Send me a link", "primary"))
                 }
                 @if sign_up {
-                    p { "Already have an account? " a href=(self.other("/auth/login")) { "Sign in" } }
+                    p { "Already have an account? " a href=(self.other_form("/auth/login")) { "Sign in" } }
                 } @else if self.settings.sign_up != SignUp::Invited {
-                    p { "New here? " a href=(self.other("/auth/signup")) { "Sign up" } }
+                    p { "New here? " a href=(self.other_form("/auth/signup")) { "Sign up" } }
                 }
             }
         }
     }
 }
 
-/// The answer to everybody who asked for a link.
-pub(super) struct SentPage {
+/// The page after a link was requested, the same for every address.
+pub(super) struct LinkSentPage {
     pub(super) email: String,
     /// Whether there is a dev mailbox.
     pub(super) mailbox: bool,
+    /// The outcome of the first attempt to send it.
+    pub(super) delivery: Delivery,
 }
 
-impl View for SentPage {
-    fn body(&self) -> Markup {
+impl LinkSentPage {
+    pub(super) fn title(&self) -> &'static str {
+        match self.delivery {
+            Delivery::Failed => "The email could not be sent",
+            Delivery::Accepted | Delivery::Delayed => "Check your email",
+        }
+    }
+}
+
+impl View for LinkSentPage {
+    fn render(&self) -> Markup {
         html! {
             div.narrow {
-                h1 { "Check your email" }
-                p.lead { "We sent a link to " strong { (self.email) } ". It can be used once, within 15 minutes." }
-                p { "Nothing there? Check your spam folder, wait a minute, or " a href="/auth/login" { "request another link" } "." }
+                h1 { (self.title()) }
+                @match self.delivery {
+                    Delivery::Accepted => {
+                        p.lead { "We sent a link to " strong { (self.email) } ". It can be used once, within 15 minutes." }
+                        p { "Nothing there? Check your spam folder, wait a minute, or " a href="/auth/login" { "request another link" } "." }
+                    },
+                    Delivery::Delayed => {
+                        (notice("bad", "The email with your link could not be sent yet. We keep trying for the next few minutes."))
+                        p.lead { "It will be sent to " strong { (self.email) } ". You can close this page." }
+                        p { "If nothing arrives within 20 minutes, " a href="/auth/login" { "request another link" } "." }
+                    },
+                    Delivery::Failed => {
+                        (notice("bad", &format!("The email with your link could not be sent to {}.", self.email)))
+                        p { "Check the address and " a href="/auth/login" { "try again" } ", or contact us." }
+                    },
+                }
                 @if self.mailbox { p { a href="/dev/mailbox" { "Open the dev mailbox" } } }
             }
         }
     }
 }
 
-/// What a link would do, and the button that does it.
+/// The effect of a link, and the button that applies it.
 pub(super) struct ConfirmPage {
     pub(super) heading: String,
     pub(super) sentence: String,
     pub(super) action: &'static str,
     pub(super) token: Token,
     pub(super) verb: &'static str,
-    /// API keys that can be revoked along the way.
+    /// API keys that can be revoked at the same time.
     pub(super) active_keys: u64,
 }
 
 impl View for ConfirmPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
             div.narrow {
                 h1 { (self.heading) }
@@ -128,7 +170,7 @@ impl View for ConfirmPage {
                     @if self.active_keys > 0 {
                         label.check {
                             input type="checkbox" name="revoke_keys" value="true" checked;
-                            " Revoke my " (materia::words::plural(usize::try_from(self.active_keys).unwrap_or(usize::MAX), "API key"))
+                            " Revoke my " (materia::humanize::plural(usize::try_from(self.active_keys).unwrap_or(usize::MAX), "API key"))
                             ". Programs that use them stop working."
                         }
                     }
@@ -140,16 +182,16 @@ impl View for ConfirmPage {
     }
 }
 
-/// A link that does nothing any more.
-pub(super) struct DeadPage {
-    /// The address it would have given away belongs to another account.
+/// A link that no longer works.
+pub(super) struct InvalidLinkPage {
+    /// Whether the requested address belongs to another account.
     pub(super) taken: bool,
-    /// What it was for, where that is still known.
+    /// The use of the link, if still known.
     pub(super) spent: Option<LinkInfo>,
 }
 
-impl View for DeadPage {
-    fn body(&self) -> Markup {
+impl View for InvalidLinkPage {
+    fn render(&self) -> Markup {
         html! {
             div.narrow {
                 @if self.taken {
@@ -178,7 +220,7 @@ impl View for DeadPage {
 pub(super) struct DeletedPage;
 
 impl View for DeletedPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
             div.narrow {
                 h1 { "Your account has been deleted" }
@@ -190,22 +232,22 @@ impl View for DeletedPage {
     }
 }
 
-/// Letters that were not sent.
+/// Emails that were not sent.
 pub(super) struct MailboxPage {
-    pub(super) letters: Vec<Letter>,
+    pub(super) mails: Vec<OutgoingMail>,
 }
 
 impl View for MailboxPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
             h1 { "Dev mailbox" }
-            p.lead { "Letters that would have been sent if there were an SMTP_URL. Only with DEBUG=true." }
-            @if self.letters.is_empty() { p { "None yet." } }
-            @for letter in &self.letters {
+            p.lead { "Emails that would have been sent if SMTP_URL were set. Only with DEBUG=true." }
+            @if self.mails.is_empty() { p { "None yet." } }
+            @for mail in &self.mails {
                 article.sheet {
-                    h2 { (letter.subject) }
-                    p.hint { "to " (letter.to) ", " (moment(letter.at)) }
-                    pre { @for piece in pieces(&letter.text) {
+                    h2 { (mail.subject) }
+                    p.hint { "to " (mail.to) ", " (moment(mail.at)) }
+                    pre { @for piece in split_links(&mail.text) {
                         @if piece.starts_with("http") { a href=(piece) { (piece) } } @else { (piece) }
                     } }
                 }
@@ -214,16 +256,17 @@ impl View for MailboxPage {
     }
 }
 
-/// A text, cut where addresses begin and end.
-fn pieces(text: &str) -> Vec<&str> {
+/// Splits a text at the beginnings and ends of addresses.
+fn split_links(text: &str) -> Vec<&str> {
     let mut rest = text;
-    let mut pieces = Vec::new();
-    while let Some(at) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min() {
+    let mut split_links = Vec::new();
+    while let Some(at) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min()
+    {
         let (before, address) = rest.split_at(at);
         let end = address.find(char::is_whitespace).unwrap_or(address.len());
-        pieces.extend([before, &address[..end]]);
+        split_links.extend([before, &address[..end]]);
         rest = &address[end..];
     }
-    pieces.push(rest);
-    pieces
+    split_links.push(rest);
+    split_links
 }

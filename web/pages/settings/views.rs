@@ -1,61 +1,76 @@
-//! What the settings look like.
+//! Views of the settings pages.
 
 use jiff::Timestamp;
+use materia::plan::Plan;
 use maud::{Markup, html};
 
 use super::keys::KeysSection;
-use crate::web::{
-    accounts::{Account, LONGEST_NAME, SessionLine},
+use crate::{
+    accounts::{Account, SessionInfo, Subscription, SubscriptionState},
+    components::{self, Field, button, date, field, moment, notice, plan_title, since},
     page::View,
-    parts::{self, Field, button, field, moment, notice, plan_title, since},
     viewer::Appearance,
 };
 
-/// Everything on `/settings`.
+/// The settings page.
 pub(super) struct SettingsPage {
     pub(super) account: Account,
-    /// What the plan includes, line by line.
+    /// The features of the plan.
     pub(super) includes: Vec<String>,
     pub(super) price: Option<String>,
+    /// What the payment provider reported and is not over.
+    pub(super) subscriptions: Vec<Subscription>,
+    /// The plan that was asked for and not granted yet.
+    pub(super) requested: Option<Plan>,
+    /// Whether there is a page of prices.
+    pub(super) has_pricing: bool,
     pub(super) contact: Option<String>,
     pub(super) sessions: Vec<SessionView>,
     pub(super) keys: KeysSection,
-    /// What was just done.
+    /// The confirmation of the last action.
     pub(super) done: Option<&'static str>,
-    /// What is wrong with the new address.
-    pub(super) problem: Option<Problem>,
+    /// The error in the submitted address.
+    pub(super) problem: Option<FormProblem>,
     pub(super) now: Timestamp,
 }
 
-/// One session.
+/// A session and the browser that it belongs to.
 pub(super) struct SessionView {
     pub(super) current: bool,
     pub(super) browser: String,
-    pub(super) line: SessionLine,
+    pub(super) line: SessionInfo,
 }
 
-/// What was given, and what is wrong with it.
-pub(super) struct Problem {
+/// A submitted value and its error.
+pub(super) struct FormProblem {
     pub(super) given: String,
     pub(super) sentence: String,
 }
 
-/// What was just done, in words; anything else than our own words is ignored.
-pub(super) fn done_words(word: &str) -> Option<&'static str> {
+/// Returns the confirmation for an action's name; unknown names are ignored.
+pub(super) fn confirmation_text(word: &str) -> Option<&'static str> {
     Some(match word {
-        "profile" => "Your name is saved.",
-        "email-asked" => "We sent a link to the new address. Your address changes when you open it.",
-        "email" => "Your address is changed, and every other session is signed out.",
-        "appearance" => "The appearance is saved.",
-        "key" => "The key is revoked.",
-        "session" => "That session is signed out.",
-        "sessions" => "Every other session is signed out.",
+        "profile" => "Your name was saved.",
+        "email-asked" => {
+            "We sent a link to the new address. Your address changes when you open it."
+        }
+        "email-delayed" => {
+            "The email with the link could not be sent yet. We keep trying for the next few minutes."
+        }
+        "email" => "Your email address was changed, and all other sessions were signed out.",
+        "appearance" => "The appearance was saved.",
+        "paid" => {
+            "Thank you! Your plan changes as soon as the payment is confirmed, usually within a minute. Reload this page to see it."
+        }
+        "key" => "The key was revoked.",
+        "session" => "The session was signed out.",
+        "sessions" => "All other sessions were signed out.",
         _ => return None,
     })
 }
 
 impl View for SettingsPage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         html! {
             div.settings {
                 h1 { "Settings" }
@@ -68,9 +83,9 @@ impl View for SettingsPage {
                 (self.active_sessions())
                 section.sheet aria-labelledby="data" {
                     h2 #data { "Your data" }
-                    p { "Everything that is kept of you, as one JSON file." }
+                    p { "Everything we store about you, as one JSON file." }
                     p.actions { a.button data-kind="plain" href="/settings/data.json" download { "Download my data" } }
-                    p { "Deleting the account removes all of it, at once and for good." }
+                    p { "Deleting the account removes all of it, immediately and permanently." }
                     p.actions { a.button data-kind="danger" href="/settings/delete" { "Delete my account" } }
                 }
             }
@@ -80,22 +95,21 @@ impl View for SettingsPage {
 
 impl SettingsPage {
     fn profile(&self) -> Markup {
-        let hint = format!("How we call you, up to {LONGEST_NAME} characters.");
         let name = Field {
             name: "name",
-            label: "Name",
+            label: "Your name (optional)",
             kind: "text",
             value: &self.account.name,
             autocomplete: "name",
-            hint: Some(&hint),
+            hint: None,
             problem: None,
             required: false,
         };
         html! {
             section.sheet aria-labelledby="profile" {
                 h2 #profile { "Profile" }
-                p { "Customer since " (moment(self.account.created_at)) }
-                form.stack method="post" action="/settings/profile" { (field(&name)) (button("Save the name", "plain")) }
+                p { "Member since " (date(self.account.created_at)) }
+                form.stack method="post" action="/settings/profile" { (field(&name)) (button("Save", "plain")) }
             }
         }
     }
@@ -107,15 +121,17 @@ impl SettingsPage {
             kind: "email",
             value: self.problem.as_ref().map(|problem| problem.given.as_str()).unwrap_or_default(),
             autocomplete: "email",
-            hint: Some("We send a link there, and a notice to the present address. It changes when you open the link."),
+            hint: Some(
+                "We send a link there, and a notice to your current address. It changes when you open the link.",
+            ),
             problem: self.problem.as_ref().map(|problem| problem.sentence.as_str()),
             required: true,
         };
         html! {
             section.sheet aria-labelledby="address" {
-                h2 #address { "E-mail address" }
+                h2 #address { "Email address" }
                 p { "You sign in with " strong { (self.account.email) } "." }
-                form.stack method="post" action="/settings/email" { (field(&email)) (button("Change the address", "plain")) }
+                form.stack method="post" action="/settings/email" { (field(&email)) (button("Change email", "plain")) }
             }
         }
     }
@@ -126,8 +142,11 @@ impl SettingsPage {
                 h2 #plan { "Plan" }
                 p { strong { (plan_title(self.account.plan)) } @if let Some(price) = &self.price { ", " (price) } }
                 ul { @for line in &self.includes { li { (line) } } }
+                @for one in &self.subscriptions { (subscription(one)) }
+                @if let Some(request) = self.requested { p { "You asked for the " strong { (plan_title(request)) } " plan. We will answer by email." } }
+                @if self.has_pricing { p.actions { a.button data-kind="plain" href="/pricing" { "Compare plans" } } }
                 @if let Some(contact) = &self.contact {
-                    p { "To change it, write to " a href={ "mailto:" (contact) } { (contact) } "." }
+                    p { "Questions about your plan or an invoice? " a href={ "mailto:" (contact) } { (contact) } }
                 }
             }
         }
@@ -135,7 +154,7 @@ impl SettingsPage {
 
     fn appearance(&self) -> Markup {
         let label = |one: Appearance| match one {
-            Appearance::System => "As the system says",
+            Appearance::System => "Match system",
             Appearance::Light => "Light",
             Appearance::Dark => "Dark",
         };
@@ -144,12 +163,12 @@ impl SettingsPage {
                 h2 #appearance { "Appearance" }
                 form.stack method="post" action="/settings/appearance" {
                     fieldset {
-                        legend { "Colours" }
+                        legend { "Color scheme" }
                         @for one in Appearance::ALL {
                             label.option { input type="radio" name="appearance" value=(one.name()) checked[one == self.account.appearance]; " " (label(one)) }
                         }
                     }
-                    (button("Save the appearance", "plain"))
+                    (button("Save", "plain"))
                 }
             }
         }
@@ -158,14 +177,14 @@ impl SettingsPage {
     fn active_sessions(&self) -> Markup {
         html! {
             section.sheet aria-labelledby="sessions" {
-                h2 #sessions { "Where you are signed in" }
-                (parts::scroll("Sessions", &html! {
+                h2 #sessions { "Active sessions" }
+                (components::scroll("Sessions", &html! {
                     table {
                         thead { tr { th scope="col" { "Browser" } th scope="col" { "From" } th scope="col" { "Since" } th scope="col" { "Last seen" } th scope="col" { "Sign out" } } }
                         tbody {
                             @for session in &self.sessions {
                                 tr {
-                                    th scope="row" { (session.browser) @if session.current { " " span.badge { "this one" } } }
+                                    th scope="row" { (session.browser) @if session.current { " " span.badge { "This device" } } }
                                     td { (session.line.network) }
                                     td { (moment(session.line.created_at)) }
                                     td { (since(session.line.seen_at, self.now)) }
@@ -187,17 +206,37 @@ impl SettingsPage {
     }
 }
 
-/// Deleting an account: the address has to be typed.
+/// Says until when a plan is paid for, and what happens then.
+fn subscription(one: &Subscription) -> Markup {
+    let title = one.plan.map_or("Subscription", plan_title);
+    html! {
+        p {
+            (title) ": "
+            @match (one.state, one.period_ends_at) {
+                (SubscriptionState::PastDue, _) => "the last payment failed. Check your email, or pay the open invoice to keep the plan.",
+                (_, Some(at)) if one.is_cancelled => { "cancelled, active until " (date(at)) },
+                (_, Some(at)) => { "renews on " (date(at)) },
+                (_, None) => "active",
+            }
+            @if !one.invoice_url.is_empty() { " " a href=(one.invoice_url) rel="noreferrer" { "Latest invoice" } }
+        }
+    }
+}
+
+/// Confirms the deletion of an account by its typed address.
 pub(super) struct DeletePage {
     pub(super) email: String,
-    /// What was typed instead.
+    /// The text that was typed instead.
     pub(super) given: Option<String>,
 }
 
 impl View for DeletePage {
-    fn body(&self) -> Markup {
+    fn render(&self) -> Markup {
         let label = format!("Type {} to confirm", self.email);
-        let problem = self.given.as_ref().map(|_| format!("That is not {}. Nothing was deleted.", self.email));
+        let problem = self
+            .given
+            .as_ref()
+            .map(|_| format!("This is not {}. Nothing was deleted.", self.email));
         let email = Field {
             name: "email",
             label: &label,
@@ -211,12 +250,12 @@ impl View for DeletePage {
         html! {
             div.narrow {
                 h1 { "Delete your account" }
-                p.lead { "Your account, your sessions and everything else that is kept of you are removed at once. This cannot be undone." }
+                p.lead { "Your account, your sessions and everything else we store about you are deleted immediately. This cannot be undone." }
                 form.stack method="post" action="/settings/delete" {
                     (field(&email))
-                    (button("Delete my account for good", "danger"))
+                    (button("Delete my account permanently", "danger"))
                 }
-                p { a href="/settings" { "Keep the account" } }
+                p { a href="/settings" { "Cancel" } }
             }
         }
     }

@@ -1,77 +1,160 @@
-//! `/tables/{name}/columns`: what each column means and what is in it.
+//! `/tables/{name}/columns`: the meaning and a summary of each column.
 
 use axum::extract::{Path, RawQuery, State};
-use materia::{dashboard::title_of, reader::ColumnSummary, tables::access::Access, words};
+use futures_util::future::join_all;
+use materia::{
+    dashboard::{self, Distribution},
+    humanize,
+    reader::{ColumnInfo, ColumnSummary},
+    tables::access::Access,
+};
 use maud::{Markup, html};
 
-use super::{Frame, asked, frame, locked, seen, state};
-use crate::web::{
-    app::App,
-    data,
+use super::{
+    TableFrame, column_title, encoded, explorer_params, find_table, locked_page, require_query,
+    table_frame, views::shown_value,
+};
+use crate::{
+    app::AppState,
+    components,
+    data::{self, ValueCount},
     error::WebError,
-    page::{Page, Place, View},
-    parts,
-    viewer::SignedIn,
+    page::{NavItem, Page, View},
+    viewer::VisiblePlan,
 };
 
-/// The data dictionary, with what is in each column of the rows that are shown.
+/// The data dictionary, with a summary of each column of the filtered rows.
 struct Columns {
-    frame: Frame,
+    frame: TableFrame,
     summaries: Vec<Option<ColumnSummary>>,
+    /// The most common values of columns with few distinct ones.
+    common: Vec<Vec<ValueCount>>,
+    /// How the values of numbers and dates are distributed.
+    distributions: Vec<Option<Distribution>>,
+    /// Whether distinct values are counted rather than estimated.
+    is_counted: bool,
 }
 
 pub(crate) async fn columns(
-    app: State<App>,
-    SignedIn(account): SignedIn,
+    app: State<AppState>,
+    VisiblePlan(plan): VisiblePlan,
     Path(name): Path<String>,
     query: RawQuery,
 ) -> Result<Page, WebError> {
-    let (pin, plan) = (app.reader.pin()?, account.entitled());
-    let seen = seen(&app, &pin, &name, plan).await?;
-    let (title, state) = (title_of(&seen.table.name), state(&query));
-    if let Access::Locked(needed) = seen.access {
-        return Ok(locked(&seen, state, plan, needed));
+    let pin = app.reader.pin()?;
+    let table = find_table(&app, &pin, &name, plan).await?;
+    let state = explorer_params(&query);
+    if let Access::Locked(needed) = table.access {
+        return Ok(locked_page(&table, state, plan, needed));
     }
-    let mut asked = asked(&pin, &seen, &state).await?.map_err(|mistake| WebError::BadRequest(format!("{mistake}.")))?;
-    asked.query.columns = (0..seen.table.columns.len()).collect();
-    let summaries = data::summary(&pin, &asked.query).await;
-    let view = Columns { frame: frame(&seen, state, plan), summaries };
-    Ok(Page::new(title, Place::Tables, &view).shared(&pin))
+    let mut parsed = require_query(&pin, &table, &state).await?;
+    parsed.query.columns = (0..table.table.columns.len()).collect();
+    let summaries = data::summary(&pin, &parsed.query).await;
+    let common = data::common_values(&pin, &parsed.query, &summaries).await;
+    let query = &parsed.query;
+    let found = query.columns.iter().map(|at| dashboard::distribution(&pin, query, *at));
+    // What takes too long is left out.
+    let distributions =
+        join_all(found).await.into_iter().map(|found| found.ok().flatten()).collect();
+    let is_counted = query.counts_distinct();
+    let frame = table_frame(&table, state, plan);
+    let title = format!("Columns · {}", frame.title);
+    let view = Columns { frame, summaries, common, distributions, is_counted };
+    Ok(Page::new(title, NavItem::Tables, &view).unlisted().cacheable(&pin))
 }
 
 impl View for Columns {
-    fn body(&self) -> Markup {
-        let columns = self.frame.table.columns.iter().zip(&self.summaries);
+    fn render(&self) -> Markup {
+        let columns = self
+            .frame
+            .table
+            .columns
+            .iter()
+            .zip(&self.summaries)
+            .zip(&self.common)
+            .zip(&self.distributions);
         html! {
             (self.frame.head("columns"))
             section.sheet aria-label="Columns" {
-                (parts::scroll("Columns, scrollable", &html! {
+                (components::scroll("Columns, scrollable", &html! {
                     table.grid {
                         thead { tr {
-                            th scope="col" { "Column" } th scope="col" { "Meaning and unit" } th scope="col" { "Type" } th scope="col" { "Smallest" }
-                            th scope="col" { "Largest" } th.right scope="col" { "Different" } th.right scope="col" { "Empty" }
+                            th scope="col" { "Column" } th scope="col" { "Meaning and unit" } th scope="col" { "Type" } th scope="col" { "Min" }
+                            th scope="col" { "Max" } th.right scope="col" { "Distinct" } th.right scope="col" { "Missing" } th scope="col" { "Distribution" }
                         } }
-                        tbody { @for (column, summary) in columns { tr {
-                            th scope="row" { code { (column.name) } }
-                            td.meaning { (column.comment.as_deref().unwrap_or_default()) }
-                            td { code { (column.data_type) } @if !column.nullable { " " span.badge { "never empty" } } }
+                        tbody { @for (((column, summary), common), distribution) in columns { tr id={ "column-" (column.name) } {
+                            th scope="row" {
+                                a href=(self.frame.state.at(0).url(&format!("{}/columns/{}", self.frame.path, encoded(&column.name)))) { (column_title(&self.frame.view, &column.name)) }
+                                br; code { (column.name) }
+                            }
+                            td.meaning { (column.comment.as_deref().unwrap_or_default()) @if let Some(unit) = self.frame.unit(&column.name) { @if column.comment.is_some() { " " } span.badge { (unit) } } }
+                            td { code { (column.data_type) } @if !column.nullable { " " span.badge { "required" } } }
                             @match summary {
                                 Some(summary) => {
-                                    td { (value(summary.min.as_deref())) } td { (value(summary.max.as_deref())) }
-                                    td.right { "≈ " (words::count(summary.approx_distinct)) } td.right { (words::count(summary.nulls)) }
+                                    td { (bound(&self.frame, column, summary.min.as_deref())) } td { (bound(&self.frame, column, summary.max.as_deref())) }
+                                    td.right { (distinct(summary.approx_distinct, self.is_counted)) } td.right { (humanize::count(summary.nulls)) }
                                 },
-                                None => td colspan="4" { span.note { "took too long to find out" } },
+                                None => td colspan="4" { span.note { "not available: the query timed out" } },
                             }
+                            td { (common_list(&self.frame, &column.name, common)) @if let Some(found) = distribution.as_ref().filter(|found| found.counts.len() > 1) { (bars(found)) } }
                         } } }
                     }
                 }))
-                p.note { "Smallest, largest and the rest are those of the rows that your filters leave." }
+                p.note { "Calculated over the rows that match your filters." @if !self.is_counted { " Distinct values are estimated, usually within a few percent." } }
             }
         }
     }
 }
 
-/// Values are shown as far as they fit.
+/// Renders values with their numbers of rows, each with a link to its rows.
+pub(super) fn common_list(frame: &TableFrame, column: &str, common: &[ValueCount]) -> Markup {
+    let most = common.iter().map(|(_, rows)| *rows).max().unwrap_or_default().max(1) as f64;
+    html! {
+        @if !common.is_empty() {
+            ul.common {
+                @for (text, rows) in common {
+                    @let filter = text.as_ref().map_or_else(|| "is.null".to_owned(), |text| format!("eq.{text}"));
+                    li {
+                        a href=(frame.state.with_filter(column, &filter).url(&frame.path)) { (value(Some(text.as_deref().unwrap_or("missing")))) }
+                        svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" { rect width=(format!("{:.1}", *rows as f64 / most * 100.0)) height="6" {} }
+                        span { (humanize::count(*rows)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Draws a distribution in a cell. It is decorative: the column's own page has the figures.
+fn bars(found: &Distribution) -> Markup {
+    let most = found.counts.iter().max().copied().unwrap_or_default().max(1) as f64;
+    let width = 120.0 / found.counts.len().max(1) as f64;
+    html! {
+        svg.histogram viewBox="0 0 120 32" aria-hidden="true" {
+            @for (at, count) in found.counts.iter().enumerate() {
+                @let height = *count as f64 / most * 30.0;
+                // A few rows among many are still visible.
+                @let height = if *count > 0 { height.max(1.0) } else { 0.0 };
+                rect x=(format!("{:.1}", at as f64 * width)) y=(format!("{:.1}", 32.0 - height)) width=(format!("{:.1}", (width - 1.0).max(0.5))) height=(format!("{height:.1}")) {}
+            }
+        }
+    }
+}
+
+/// Says how many distinct values there are, and whether that is an estimate.
+pub(super) fn distinct(number: u64, is_counted: bool) -> Markup {
+    html! { @if !is_counted && number > 1 { span title="Estimated, usually within a few percent" { "about " (humanize::count(number)) } } @else { (humanize::count(number)) } }
+}
+
+/// Renders the smallest or largest value of a column, as people read it.
+pub(super) fn bound(frame: &TableFrame, column: &ColumnInfo, text: Option<&str>) -> Markup {
+    match shown_value(text, column, &frame.view, None).zip(text) {
+        Some((shown, raw)) => html! { span title=(raw) { (shown) } },
+        None => value(text),
+    }
+}
+
+/// Shortens values that do not fit.
 fn value(text: Option<&str>) -> Markup {
     const SHOWN: usize = 40;
     let Some(text) = text else { return html! { span.note { "–" } } };

@@ -1,57 +1,75 @@
-//! `/tables`: what there is.
+//! `/tables`: the list of tables.
 
 use axum::extract::State;
 use materia::{
-    dashboard::title_of,
-    tables::access::{self, Seen},
-    words,
+    humanize,
+    settings::is_public,
+    tables::access::{self, AccessibleTable},
 };
 use maud::{Markup, html};
 
-use super::{limited, path};
-use crate::web::{
-    app::App,
+use super::{access_note, path, table_title};
+use crate::{
+    app::AppState,
+    components,
     error::WebError,
-    page::{Page, Place, View},
-    parts,
-    viewer::SignedIn,
+    page::{NavItem, Page, View},
+    viewer::{Viewer, VisiblePlan},
 };
 
-/// Every table, as a plan sees it.
-pub(crate) struct List {
-    pub(crate) tables: Vec<Seen>,
+/// Every table as the viewer's plan sees it.
+pub(crate) struct TablesPage {
+    pub(crate) tables: Vec<AccessibleTable>,
     pub(crate) plan: materia::plan::Plan,
+    /// Whether the viewer has no account, and sees public tables only.
+    pub(crate) is_visitor: bool,
 }
 
-pub(crate) async fn list(State(app): State<App>, SignedIn(account): SignedIn) -> Result<Page, WebError> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    viewer: Viewer,
+    VisiblePlan(plan): VisiblePlan,
+) -> Result<Page, WebError> {
     let pin = app.reader.pin()?;
-    let plan = account.entitled();
-    let tables = access::tables(&pin, &app.settings.tables, plan).await?;
-    Ok(Page::new("Tables", Place::Tables, &List { tables, plan }).shared(&pin))
+    let rules = &app.settings.tables;
+    let mut tables = access::tables(&pin, rules, plan).await?;
+    let is_visitor = viewer.signed_in().is_none();
+    if is_visitor {
+        tables.retain(|seen| is_public(rules, &seen.table.name));
+    }
+    let page = Page::new("Tables", NavItem::Tables, &TablesPage { tables, plan, is_visitor });
+    let description =
+        format!("Tables of {}: rows, columns and their meaning.", app.settings.brand.name);
+    Ok(page.with_description(description).cacheable(&pin))
 }
 
-impl View for List {
-    fn body(&self) -> Markup {
+impl View for TablesPage {
+    fn render(&self) -> Markup {
         html! {
             div.title-row {
                 h1 { "Tables" }
-                p.lead { "Every figure behind the dashboards: look at the rows, filter and sort them, take them away as files, or read them with a program." }
+                @if self.is_visitor {
+                    p.lead { "Tables that everybody can read. " a href="/auth/signup" { "Sign up" } " to see all tables, download them as files, or read them from a program." }
+                } @else {
+                    p.lead { "Every figure behind the dashboards: browse, filter and sort the rows, download them as files, or read them from a program." }
+                }
             }
-            @if self.tables.is_empty() { p.empty { "No table is served." } }
+            @if self.tables.is_empty() { p.empty { "There are no tables yet." } }
             ul.tables {
-                @for Seen { table, access } in &self.tables {
+                @for seen in &self.tables {
+                    @let AccessibleTable { table, access, .. } = seen;
                     li.sheet {
                         h2 {
-                            a href=(path(table)) { (title_of(&table.name)) }
-                            @if let access::Access::Locked(plan) = access { span.badge { (parts::plan_title(*plan)) } }
+                            a href=(path(table)) { (table_title(seen)) }
+                            @if let access::Access::Locked(plan) = access { span.badge { (components::plan_title(*plan)) } }
                         }
-                        p.note { code { (table.name) } " · " (words::rows(table.rows)) " · " (words::plural(table.columns.len(), "column")) }
+                        p.note { code { (table.name) } " · " (humanize::rows(table.rows)) " · " (humanize::plural(table.columns.len(), "column")) }
                         @if let Some(comment) = &table.comment { p { (comment) "." } }
-                        @if let Some(limited) = limited(*access, self.plan) { p.note { (limited) "." } }
+                        @if let Some(access_note) = access_note(*access, self.plan) { p.note { (access_note) "." } }
                     }
                 }
             }
-            p.sources { "The same for programs: " a href="/docs/api" { "the API" } "." }
+            p.sources { "For programs: " a href="/docs/api" { "the API" } "." }
         }
     }
 }

@@ -1,0 +1,104 @@
+//! Namespaces: what SQL of one audience sees instead of the served schema.
+
+use std::hash::{Hash, Hasher};
+
+use duckdb::Connection;
+
+use super::{ReaderError, generation::OpenGeneration, watchdog::lock};
+use crate::{guard::Scope, sql};
+
+/// A catalog in memory with views of the served tables, created in a generation by the first query
+/// that needs it. SQL in a namespace cannot name anything outside of it: [`crate::guard`] refuses
+/// qualified names that leave it, and unqualified ones are resolved in [`Self::path`].
+#[derive(Debug)]
+pub struct Namespace {
+    /// The catalog's name. Equal names must mean equal setups.
+    pub name: String,
+    /// The schemas in which names are resolved, in this order.
+    pub path: Vec<String>,
+    /// The statements that create its schemas, views and macros in the catalog [`Self::name`],
+    /// which exists already.
+    pub setup: String,
+    pub scope: Scope,
+}
+
+/// Where a connection resolves names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// In the served schema.
+    Home,
+    /// In the namespace of this name.
+    Namespace(String),
+    /// An interrupt may have hit the statement that sets it.
+    Unknown,
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Namespace {}
+
+impl Hash for Namespace {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl Namespace {
+    fn search_path(&self) -> String {
+        let schemas: Vec<_> =
+            self.path.iter().map(|schema| sql::path(&[&self.name, schema])).collect();
+        schemas.join(",")
+    }
+}
+
+impl OpenGeneration {
+    /// Makes `connection`, which has the place `slot`, resolve names in `namespace`, or in the
+    /// served schema.
+    pub(super) fn enter(
+        &self,
+        slot: usize,
+        connection: &Connection,
+        namespace: Option<&Namespace>,
+    ) -> Result<(), ReaderError> {
+        let failed = |error: duckdb::Error| ReaderError::engine(&error);
+        let wanted =
+            namespace.map_or(Entered::Home, |namespace| Entered::Namespace(namespace.name.clone()));
+        let mut entered = lock(&self.entered[slot]);
+        if *entered == wanted {
+            return Ok(());
+        }
+        *entered = Entered::Unknown;
+        let path = match namespace {
+            Some(namespace) => {
+                self.create(connection, namespace)?;
+                namespace.search_path()
+            }
+            None => self.home.clone(),
+        };
+        connection
+            .execute_batch(&format!("SET search_path = {}", sql::literal(&path)))
+            .map_err(failed)?;
+        *entered = wanted;
+        Ok(())
+    }
+
+    fn create(&self, connection: &Connection, namespace: &Namespace) -> Result<(), ReaderError> {
+        let mut created = lock(&self.namespaces);
+        if created.contains(&namespace.name) {
+            return Ok(());
+        }
+        let name = sql::ident(&namespace.name);
+        let script = format!("ATTACH ':memory:' AS {name};\n{}", namespace.setup);
+        if let Err(error) = connection.execute_batch(&script) {
+            // What was interrupted halfway is created anew by the next query.
+            let _ = connection.execute_batch(&format!("DETACH DATABASE IF EXISTS {name}"));
+            return Err(ReaderError::engine(&error));
+        }
+        created.insert(namespace.name.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Dashboards whose files change while the site is running.
+
+use std::time::{Duration, Instant};
+
+use super::{Site, html::assert_valid};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_dashboard_is_drawn_at_once_while_developing_and_a_broken_one_stays_as_it_was() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("boards");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |title: &str, sql: &str| {
+        let text = format!(
+            "title = '{title}'\n[[panel]]\nkind = 'stat'\ntitle = 'How many'\nsql = '{sql}'\ny = 'n'\n"
+        );
+        std::fs::write(folder.join("mine.toml"), text).unwrap();
+    };
+    write("Mine", "SELECT 1 AS n");
+    let site = Site::with_variables(&[("MATERIA_DASHBOARDS", folder.to_str().unwrap())]).await;
+    site.export();
+    let cookie = site.sign_in("pro@example.test").await;
+    let shows = async |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let page = site.get("/dashboard/mine", Some(&cookie)).await;
+            if page.body.contains(what) {
+                return page;
+            }
+            assert!(Instant::now() < deadline, "in vain: {what} in {}", page.body);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let first = shows("<h1>Mine</h1>").await;
+    write("Mine, edited", "SELECT 2 AS n");
+    let edited = shows("<h1>Mine, edited</h1>").await;
+    assert_ne!(first.header("etag"), edited.header("etag"));
+    std::fs::write(folder.join("mine.toml"), "title = 'Broken'\n[[panel]]\nkind = 'pie'\n")
+        .unwrap();
+    let broken = shows("mine.toml:3").await;
+    assert!(
+        broken.body.contains("<h1>Mine, edited</h1>")
+            && broken.body.contains("data-kind=\"bad\" role=\"alert\""),
+        "{}",
+        broken.body
+    );
+    write("Mended", "SELECT 3 AS n");
+    let mended = shows("<h1>Mended</h1>").await;
+    assert!(!mended.body.contains("mine.toml"), "{}", mended.body);
+    // A missing folder changes nothing.
+    std::fs::rename(&folder, folder.with_extension("away")).unwrap();
+    assert!(shows("cannot read the dashboards in").await.body.contains("<h1>Mended</h1>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_title_takes_the_selection_along_and_a_hidden_filter_is_set_by_addresses_only() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("boards");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join("sales.toml"),
+        "title = 'Sales'
+[[filter]]
+name = 'region'
+kind = 'many'
+options = ['North & West', 'South']
+[[filter]]
+name = 'shop'
+label = 'Shop'
+kind = 'choice'
+options = ['One', 'Two']
+hidden = true
+[[panel]]
+title = 'How many'
+title_link = '/dashboard/orders?area=$region&shop=$shop'
+kind = 'table'
+sql = \"SELECT 1 AS n, 'x' AS name WHERE selected($region, 'South') AND selected($shop, 'Two') UNION ALL SELECT 2, 'y'\"
+",
+    )
+    .unwrap();
+    let site = Site::with_variables(&[("MATERIA_DASHBOARDS", folder.to_str().unwrap())]).await;
+    site.export();
+    let cookie = site.sign_in("pro@example.test").await;
+    let page = async |query: &str| {
+        let page = site.get(&format!("/dashboard/sales{query}"), Some(&cookie)).await.body;
+        assert_valid("sales", &page);
+        page
+    };
+    let plain = page("").await;
+    assert!(plain.contains("<a href=\"/dashboard/orders\">How many</a>"), "{plain}");
+    assert!(!plain.contains("name=\"shop\"") && !plain.contains("Shop"), "{plain}");
+    assert!(plain.contains("data-ranks=\"0 1\""), "{plain}");
+    let selected = page("?region=North+%26+West&region=South&shop=Two").await;
+    let link = "href=\"/dashboard/orders?area=North+%26+West&amp;area=South&amp;shop=Two\"";
+    assert!(selected.contains(link), "{selected}");
+    // What it restricts is said, and kept while other filters change.
+    let input = "<input type=\"hidden\" name=\"shop\" value=\"Two\">";
+    assert!(selected.contains(input) && selected.contains("Shop: Two"), "{selected}");
+}
