@@ -317,6 +317,7 @@ fn grid(table: &Table, out: &mut String) {
     };
     let mut shown: Vec<Vec<String>> = shown.iter().enumerate().map(line).collect();
     shown.extend(table.totals.clone());
+    group_titles(table, &widths(Some(&head), &shown, head.len()), out);
     columns(Some(&head), &shown, &right, out);
     let more = table.rows.len().saturating_sub(MAX_ROWS) + table.left_out;
     if more > 0 {
@@ -324,13 +325,34 @@ fn grid(table: &Table, out: &mut String) {
     }
 }
 
-fn columns(head: Option<&[String]>, rows: &[Vec<String>], right: &[bool], out: &mut String) {
-    let all = || head.into_iter().chain(rows.iter().map(Vec::as_slice));
+/// Writes the titles above groups of columns, if there are groups.
+fn group_titles(table: &Table, widths: &[usize], out: &mut String) {
+    let mut line = String::from(" ");
+    let mut rest = widths;
+    for group in table.groups() {
+        let (own, others) = rest.split_at(group.columns.min(rest.len()));
+        rest = others;
+        // Each column has a space on both sides.
+        let space = own.iter().map(|width| width + 2).sum::<usize>();
+        let title = group.title.unwrap_or_default();
+        let _ = write!(line, " {title}{}", " ".repeat(space.saturating_sub(title.width() + 1)));
+    }
+    if !line.trim_end().is_empty() {
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn widths(head: Option<&[String]>, rows: &[Vec<String>], columns: usize) -> Vec<usize> {
     let width = |column: usize| {
-        all().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or_default()
+        let all = head.into_iter().chain(rows.iter().map(Vec::as_slice));
+        all.filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..right.len()).map(width).collect();
-    for row in all() {
+    (0..columns).map(width).collect()
+}
+
+fn columns(head: Option<&[String]>, rows: &[Vec<String>], right: &[bool], out: &mut String) {
+    let widths = widths(head, rows, right.len());
+    for row in head.into_iter().chain(rows.iter().map(Vec::as_slice)) {
         let mut line = String::from(" ");
         for ((cell, width), right) in row.iter().zip(&widths).zip(right) {
             let space = " ".repeat(width.saturating_sub(cell.width()));

@@ -16,11 +16,12 @@ pub(super) fn find<'d>(
 ) -> Vec<PanelFailure> {
     let all: Vec<_> = all.collect();
     let links = dashboard.panels.iter().flat_map(|panel| {
-        let links = panel.visualization.links().into_iter().chain(panel.title_link.clone());
-        links.map(move |link| (panel, link))
+        let of_rows = panel.visualization.links().into_iter().map(|link| (link, Placeholder::Value));
+        let of_title = panel.title_link.clone().map(|link| (link, Placeholder::Selection));
+        of_rows.chain(of_title).map(move |(link, placeholder)| (panel, link, placeholder))
     });
-    let failures = links.filter_map(|(panel, link)| {
-        let why = problem(&link, &all)?;
+    let failures = links.filter_map(|(panel, link, placeholder)| {
+        let why = problem(&link, placeholder, &all)?;
         Some(PanelFailure {
             dashboard: dashboard.slug.clone(),
             part: format!("panel {:?}", panel.title),
@@ -35,9 +36,18 @@ pub(super) fn find<'d>(
     failures.collect()
 }
 
+/// What `$name` stands for in a link.
+#[derive(Clone, Copy, PartialEq)]
+enum Placeholder {
+    /// A value of the row.
+    Value,
+    /// The selection of a filter, with all the parameters it has in an address.
+    Selection,
+}
+
 /// Returns why a link leads nowhere. Links to other pages, and parts that depend on a row, are not
 /// checked.
-fn problem(link: &str, all: &[&Dashboard]) -> Option<String> {
+fn problem(link: &str, placeholder: Placeholder, all: &[&Dashboard]) -> Option<String> {
     let link = link.split('#').next().unwrap_or_default();
     let (path, query) = link.split_once('?').unwrap_or((link, ""));
     let name = path.strip_prefix("/dashboard/")?.split('/').next()?;
@@ -60,7 +70,9 @@ fn problem(link: &str, all: &[&Dashboard]) -> Option<String> {
             };
             return (!is_known).then(message);
         }
-        (!parameters.iter().any(|known| *known == name)).then(|| {
+        let is_selection = placeholder == Placeholder::Selection && value.starts_with('$');
+        let is_filter = is_selection && dashboard.filters.iter().any(|filter| filter.name == name);
+        (!is_filter && !parameters.iter().any(|known| *known == name)).then(|| {
             let known = parameters.iter().map(String::as_str);
             humanize::unknown_name_message("filter", &name, known)
         })

@@ -7,7 +7,7 @@ use super::{
     filters::{self, FilterParams, ResolvedFilter},
     kinds::{self, Content, Shape, Visualization},
     limits::{MAX_POINTS, Notes, Undrawn},
-    model::{Dashboard, Filter, Panel},
+    model::{Dashboard, Filter, Panel, page_parameter},
     parameters,
     rows::ResultRows,
     templates::{self, TextValues},
@@ -38,7 +38,10 @@ pub async fn evaluate(
     let filters = async {
         if locked { Vec::new() } else { filters::resolve(dashboard, pin, params, plan).await }
     };
-    let panels: Vec<Panel> = with_point_budget(&dashboard.panels);
+    let mut panels: Vec<Panel> = with_point_budget(&dashboard.panels);
+    for (panel, name) in panels.iter_mut().zip(dashboard.panel_names()) {
+        panel.limits.page = chosen_page(&name, params);
+    }
     let uses_filters = |panel: &Panel| {
         panel.visualization.sql().is_some_and(|sql| !parameters::used(sql).is_empty())
     };
@@ -116,6 +119,14 @@ pub async fn evaluate(
         filters: filters.into_iter().map(|filter| filter.data).collect(),
         panels,
     }
+}
+
+/// Returns which page of a table is chosen, counted from 0.
+fn chosen_page(panel: &str, params: &FilterParams) -> usize {
+    let parameter = page_parameter(panel);
+    let given = params.iter().find(|(name, _)| *name == parameter);
+    let page = given.and_then(|(_, value)| value.parse::<usize>().ok());
+    page.unwrap_or(1).saturating_sub(1)
 }
 
 /// Returns the names of the filters that a panel's query or texts depend on.

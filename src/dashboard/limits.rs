@@ -39,6 +39,8 @@ pub struct PanelLimits {
     pub has_own_points: bool,
     /// Whether the author only wants the largest series or bars, so that omissions are intentional.
     pub is_top: bool,
+    /// Which page of a table's rows is shown, counted from 0.
+    pub page: usize,
     /// The handling of series and bars beyond the limit; depends on the kind of chart if absent.
     pub others: Option<Others>,
 }
@@ -52,6 +54,7 @@ impl Default for PanelLimits {
             cells: MAX_CELLS.default,
             has_own_points: false,
             is_top: false,
+            page: 0,
             others: None,
         }
     }

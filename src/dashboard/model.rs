@@ -49,6 +49,16 @@ pub struct Dashboard {
 /// The name of the chosen tab in addresses.
 pub const TAB: &str = "tab";
 
+/// What the parameter of a table's page begins with; the panel's name follows. A filter cannot have
+/// such a name.
+const PAGE: &str = "page.";
+
+/// Returns the parameter of the page of a table's rows, which are counted from 1.
+#[must_use]
+pub fn page_parameter(panel: &str) -> String {
+    format!("{PAGE}{panel}")
+}
+
 impl Dashboard {
     /// Returns the titles of its tabs.
     pub(super) fn tabs(&self) -> impl Iterator<Item = &str> {

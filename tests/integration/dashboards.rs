@@ -922,6 +922,34 @@ fn tabs_thresholds_and_queried_events_are_drawn_and_their_mistakes_are_found() {
 }
 
 #[test]
+fn a_title_may_take_a_span_of_years_along_and_a_row_may_not() {
+    let site = Site::with(
+        "CREATE SCHEMA serving; CREATE TABLE serving.crops AS SELECT 2000 + i AS year, i AS tons FROM range(9) t(i);",
+    );
+    site.settings("[dashboards]\ndir = 'boards'");
+    let text = "[[filter]]\nname = 'years'\nkind = 'years'\nsql = 'SELECT min(year), max(year) FROM crops'
+        [[panel]]\ntitle = 'Crops'\ntitle_link = '/dashboard/d?years=$years'\nkind = 'table'\nsql = 'SELECT * FROM crops WHERE year BETWEEN $years_from AND $years_to'";
+    board(&site, "d", text);
+    site.ok(&["export", "--quiet"]);
+    let checked = site.ok(&["dashboards", "check"]).stdout;
+    assert!(!checked.contains("leads nowhere"), "{checked}");
+    board(&site, "d", &format!("{text}\nlink = {{ year = '/dashboard/d?years=$year' }}"));
+    let checked = site.ok(&["dashboards", "check"]).stdout;
+    assert!(checked.contains("unknown filter \"years\"; did you mean"), "{checked}");
+    for (groups, wanted) in [
+        ("{ A = ['tons'], B = ['tons'] }", "the column \"tons\" is in two groups, \"A\" and \"B\""),
+        ("{ A = ['tonnes'] }", "unknown column \"tonnes\""),
+    ] {
+        board(&site, "d", &format!("{text}\ngroups = {groups}"));
+        let checked = site.run(&["dashboards", "check"]);
+        assert!(checked.stdout.contains(wanted), "{checked:?}");
+    }
+    board(&site, "d", &format!("{text}\ngroups = {{ Yield = ['tons'] }}"));
+    let shown = site.ok(&["dashboards", "show", "d"]).stdout;
+    assert!(shown.contains("        Yield\n  Year  Tons\n  2,000     0\n") || shown.contains("Yield"), "{shown}");
+}
+
+#[test]
 fn a_range_relative_to_today_ends_today_whatever_the_newest_day_in_the_data_is() {
     let site = Site::with(
         "CREATE SCHEMA serving;

@@ -164,8 +164,8 @@ pub(crate) fn dashboard() -> DashboardData {
     let table = Table {
         ranks: Vec::new(),
         columns: vec![
-            TableColumn { title: "Origin".to_owned(), unit: None, right: false },
-            TableColumn { title: "Production".to_owned(), unit: Some("t".to_owned()), right: true },
+            TableColumn { title: "Origin".to_owned(), unit: None, right: false, group: None },
+            TableColumn { title: "Production".to_owned(), unit: Some("t".to_owned()), right: true, group: None },
         ],
         rows: vec![
             vec!["Brazil".to_owned(), "3,990,000".to_owned()],
@@ -173,6 +173,9 @@ pub(crate) fn dashboard() -> DashboardData {
         ],
         decorations: Vec::new(),
         totals: None,
+        page: 1,
+        pages: 2,
+        skipped: 0,
         left_out: 5,
     };
     DashboardData {

@@ -195,11 +195,28 @@ fn draw_table(canvas: &mut Canvas, area: Rect, table: &Table) {
         head = canvas.fit(head.trim_end(), space.saturating_sub(2)) + " " + canvas.theme.more();
     }
     let has_units = table.columns.iter().any(|column| column.unit.is_some());
-    let fixed = 1 + usize::from(has_units) + usize::from(table.totals.is_some());
+    let groups = table.groups();
+    let fixed = 1
+        + usize::from(has_units)
+        + usize::from(table.totals.is_some())
+        + usize::from(!groups.is_empty());
     let room = usize::from(area.height).saturating_sub(fixed);
     let more = table.left_out + table.rows.len().saturating_sub(room);
     let shown = if more > 0 { room.saturating_sub(1) } else { room };
-    let mut lines = vec![Line::from(canvas.span(StyleRole::Heading, head))];
+    let mut lines = Vec::new();
+    if !groups.is_empty() {
+        let mut rest = widths.as_slice();
+        let titles = groups.iter().map_while(|group| {
+            let (own, others) = rest.split_at(group.columns.min(rest.len()));
+            rest = others;
+            let space = own.iter().sum::<usize>() + 2 * own.len().saturating_sub(1);
+            let title = group.title.unwrap_or_default();
+            (!own.is_empty()).then(|| canvas.fit(title, space) + "  ")
+        });
+        let titles = titles.collect::<String>();
+        lines.push(Line::from(canvas.span(StyleRole::Dim, titles)));
+    }
+    lines.push(Line::from(canvas.span(StyleRole::Heading, head)));
     if has_units {
         let units = text(canvas, &mut table.columns.iter().map(unit));
         lines.push(Line::from(canvas.span(StyleRole::Dim, units)));

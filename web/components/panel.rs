@@ -58,7 +58,7 @@ pub(crate) fn panel_with_menu(
                     (chart::map_table(id, &panel.title, panel.short_unit.as_deref(), map))
                 },
                 Content::Heatmap(map) => (chart::heatmap(&panel.title, panel.unit.as_deref(), map)),
-                Content::Table(rows) => (table(&panel.title, rows)),
+                Content::Table(rows) => (table(&panel.title, rows, links)),
                 Content::Markdown { text } => div.prose { (markdown::markdown(text)) },
                 Content::Empty { reason } => p.empty { (reason) "." },
                 Content::Locked { plan, would_be } => (locked(*plan, would_be)),
@@ -213,14 +213,22 @@ fn delta(change: &Change) -> Markup {
 }
 
 /// Renders a table that scrolls inside its panel if it is too wide.
-pub(crate) fn table(title: &str, rows: &Table) -> Markup {
+fn table(title: &str, rows: &Table, links: Option<&PanelLinks>) -> Markup {
+    let groups = rows.groups();
+    let (first, last) = (rows.skipped + 1, rows.skipped + rows.rows.len());
+    let page = |label: &str, rel: &str, href: &str| html! { a href=(href) rel=(rel) aria-label={ (label) " rows of " (title) } { (label) } };
     let side = |at: usize| rows.columns.get(at).filter(|column| column.right).map(|_| "right");
     html! {
         (scroll(&format!("{title}, scrollable"), &html! {
             table.grid {
-                thead { tr { @for (at, column) in rows.columns.iter().enumerate() {
+                thead {
+                    @if !groups.is_empty() { tr.groups { @for group in &groups {
+                        th scope="colgroup" colspan=(group.columns) { @if let Some(title) = group.title { span { (title) } } }
+                    } } }
+                    tr { @for (at, column) in rows.columns.iter().enumerate() {
                     th scope="col" class=[side(at)] data-ranks=[rows.ranks.get(at).filter(|ranks| ranks.len() > 1).map(|ranks| places(ranks))] { (column.title) @if let Some(unit) = &column.unit { " " span.unit { (unit) } } }
-                } } }
+                    } }
+                }
                 tbody { @for (line, row) in rows.rows.iter().enumerate() { tr { @for (at, cell) in row.iter().enumerate() {
                     @let cell = cell_content(cell, rows.decorations.get(line).and_then(|row| row.get(at)));
                     @if at == 0 { th scope="row" class=[side(at)] { (cell) } } @else { td class=[side(at)] { (cell) } }
@@ -231,9 +239,14 @@ pub(crate) fn table(title: &str, rows: &Table) -> Markup {
             }
         }))
         p.more {
-            (materia::humanize::rows(rows.rows.len() as u64))
-            @if rows.left_out > 0 { " of " (materia::humanize::count((rows.rows.len() + rows.left_out) as u64)) }
+            @if rows.skipped > 0 { (materia::humanize::count(first as u64)) " to " (materia::humanize::count(last as u64)) " of " (materia::humanize::rows(rows.all_rows() as u64)) }
+            @else {
+                (materia::humanize::rows(rows.rows.len() as u64))
+                @if rows.left_out > 0 { " of " (materia::humanize::count(rows.all_rows() as u64)) }
+            }
             " · " (materia::humanize::plural(rows.columns.len(), "column"))
+            @if let Some(previous) = links.and_then(|links| links.previous_rows.as_deref()) { " · " (page("Previous", "prev", previous)) }
+            @if let Some(next) = links.and_then(|links| links.next_rows.as_deref()) { " · " (page("Next", "next", next)) }
         }
     }
 }

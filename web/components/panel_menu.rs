@@ -15,6 +15,10 @@ pub(crate) struct PanelLinks {
     pub(crate) embed: Option<String>,
     /// The only table that the panel reads.
     pub(crate) table: Option<String>,
+    /// The page with the rows before those that are shown.
+    pub(crate) previous_rows: Option<String>,
+    /// The page with the rows after those that are shown.
+    pub(crate) next_rows: Option<String>,
 }
 
 /// Renders the menu. It opens without scripts; with them, the link is copied rather than followed.

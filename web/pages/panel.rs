@@ -417,6 +417,17 @@ fn chosen_query(dashboard: &Dashboard, params: &Params) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(chosen).finish()
 }
 
+/// Returns the parameters of the pages of all tables, with another page of one of them.
+fn table_pages(dashboard: &Dashboard, panel: &str, page: usize, params: &Params) -> String {
+    let own = dashboard::page_parameter(panel);
+    let others = dashboard.panel_names().into_iter().map(|name| dashboard::page_parameter(&name));
+    let others: Vec<String> = others.filter(|name| *name != own).collect();
+    let kept = params.iter().filter(|(name, _)| others.contains(name)).cloned();
+    // The first page needs no parameter, so that its address is the dashboard's.
+    let chosen = (page > 1).then(|| (own, page.to_string()));
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(kept.chain(chosen)).finish()
+}
+
 /// Returns the address of a dashboard's page with its filters.
 pub(super) fn page_address(dashboard: &Dashboard, params: &Params) -> String {
     dashboard_address(&dashboard.slug, &chosen_query(dashboard, params))
@@ -461,7 +472,20 @@ pub(crate) fn links(
         let is_public = author.is_some_and(|panel| panel.public && panel.plan == Plan::Free);
         let embed = (is_public && !app.settings.web.embed.is_empty())
             .then(|| with(format!("/embed/{}/{encoded}", data.slug), ""));
+        let of_page = |wanted: usize| match &panel.content {
+            Content::Table(table) if (1..=table.pages).contains(&wanted) => {
+                let pages = table_pages(dashboard, &name, wanted, params);
+                Some(format!("{}#panel-{name}", with(page.clone(), &pages)))
+            }
+            _ => None,
+        };
+        let current = match &panel.content {
+            Content::Table(table) => table.page,
+            _ => 0,
+        };
         Some(PanelLinks {
+            previous_rows: current.checked_sub(1).and_then(of_page),
+            next_rows: of_page(current + 1),
             name,
             page: with(page.clone(), ""),
             files,

@@ -96,3 +96,63 @@ sql = \"SELECT 1 AS n, 'x' AS name WHERE selected($region, 'South') AND selected
     let input = "<input type=\"hidden\" name=\"shop\" value=\"Two\">";
     assert!(selected.contains(input) && selected.contains("Shop: Two"), "{selected}");
 }
+
+#[tokio::test]
+async fn every_row_of_a_long_table_can_be_reached_without_scripts() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("boards");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join("rows.toml"),
+        "title = 'Rows'
+[[filter]]
+name = 'most'
+kind = 'choice'
+options = ['25', '4']
+default = '25'
+[[panel]]
+title = 'All of them'
+kind = 'table'
+rows = 10
+sql = 'SELECT i AS n, i + 1000 AS imports, i + 2000 AS exports FROM range($most::INTEGER) t(i)'
+groups = { Trade = ['imports', 'exports'] }
+[[panel]]
+title = 'Others'
+kind = 'table'
+rows = 2
+sql = 'SELECT i AS other FROM range(5) t(i)'
+",
+    )
+    .unwrap();
+    let site = Site::with_variables(&[("MATERIA_DASHBOARDS", folder.to_str().unwrap())]).await;
+    site.export();
+    let cookie = site.sign_in("pro@example.test").await;
+    let page = async |query: &str| {
+        let page = site.get(&format!("/dashboard/rows{query}"), Some(&cookie)).await.body;
+        assert_valid("rows", &page);
+        page
+    };
+    let first = page("?most=25").await;
+    let groups = "<th scope=\"colgroup\" colspan=\"1\"></th><th scope=\"colgroup\" colspan=\"2\"><span>Trade</span></th>";
+    assert!(first.contains(groups), "{first}");
+    assert!(first.contains("10 rows of 25"), "{first}");
+    let next = "href=\"/dashboard/rows?most=25&amp;page.all-of-them=2#panel-all-of-them\"";
+    assert!(first.contains(next) && !first.contains("Previous rows of All"), "{first}");
+    // The page of another table stays, and a page after the last one is the last one.
+    for last in ["3", "4000000000", "18446744073709551615"] {
+        let third = page(&format!("?most=25&page.all-of-them={last}&page.others=2")).await;
+        assert!(third.contains("21 to 25 of 25 rows") && third.contains(">1,024<"), "{third}");
+        assert!(third.contains("3 to 4 of 5 rows"), "{third}");
+        let before =
+            "href=\"/dashboard/rows?most=25&amp;page.others=2&amp;page.all-of-them=2#panel-all-of-them\"";
+        assert!(third.contains(before) && !third.contains("Next rows of All"), "{third}");
+    }
+    let second = page("?most=25&page.all-of-them=2").await;
+    assert!(second.contains("href=\"/dashboard/rows?most=25#panel-all-of-them\""), "{second}");
+    let fewer = page("?most=4&page.all-of-them=2").await;
+    assert!(fewer.contains("4 rows") && !fewer.contains("rows of All of them"), "{fewer}");
+    for nonsense in ["0", "-1", "x", ""] {
+        let page = page(&format!("?most=25&page.all-of-them={nonsense}")).await;
+        assert!(page.contains("10 rows of 25"), "{page}");
+    }
+}

@@ -180,6 +180,7 @@ pub(super) fn dashboard() -> DashboardData {
         title: title.to_owned(),
         unit: unit.map(str::to_owned),
         right,
+        group: None,
     };
     let table = Table {
         ranks: Vec::new(),
@@ -190,6 +191,9 @@ pub(super) fn dashboard() -> DashboardData {
         ],
         decorations: Vec::new(),
         totals: None,
+        page: 1,
+        pages: 7,
+        skipped: 0,
         left_out: 12,
     };
     DashboardData {

@@ -34,6 +34,8 @@ fn dashboard_page(others: Vec<DashboardLink>, data: DashboardData) -> DashboardP
         files: vec![("CSV", "/dashboard/supply/panel/production.csv?safe=true".to_owned())],
         embed: None,
         table: Some("psd".to_owned()),
+        previous_rows: None,
+        next_rows: None,
     };
     DashboardPage {
         is_preview: false,

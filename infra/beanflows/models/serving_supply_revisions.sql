@@ -12,7 +12,8 @@ MODEL (
     exports = 'Exports as of this release, thousand 60 kg bags. USDA PSD attribute 088',
     ending_stocks = 'Ending stocks as of this release, thousand 60 kg bags. USDA PSD attribute 176',
     production_before = 'Production as of the release before, thousand 60 kg bags; empty in the first. Derived from USDA PSD',
-    is_newest = 'Whether it is the newest release. Derived from USDA PSD'
+    is_newest = 'Whether it is the newest release. Derived from USDA PSD',
+    is_forecast = 'Whether it is the newest season of its release, which USDA forecasts. Derived from USDA PSD'
   )
 );
 WITH figures AS (
@@ -40,6 +41,7 @@ SELECT
   exports,
   ending_stocks,
   LAG(production) OVER (PARTITION BY country_name, market_year ORDER BY vintage) AS production_before,
-  is_newest
+  is_newest,
+  (market_year = MAX(market_year) OVER (PARTITION BY vintage)) AS is_forecast
 FROM figures
 ORDER BY country_name, market_year, vintage

@@ -75,7 +75,7 @@ pub(super) async fn changes(spec: &ChangesSpec, pin: &Pin) -> Result<Content, Re
     }));
     let against =
         before.map_or_else(|| "Change".to_owned(), |before| format!("Since {}", day(&before)));
-    let column = |title: &str, right| TableColumn { title: title.to_owned(), unit: None, right };
+    let column = |title: &str, right| TableColumn { title: title.to_owned(), unit: None, right, group: None };
     let mut columns = vec![
         column("Table", false),
         column("Rows", true),
@@ -90,6 +90,9 @@ pub(super) async fn changes(spec: &ChangesSpec, pin: &Pin) -> Result<Content, Re
         rows,
         decorations: Vec::new(),
         totals: None,
+        page: 1,
+        pages: 1,
+        skipped: 0,
         left_out,
         ranks: Vec::new(),
     }))

@@ -264,7 +264,7 @@ impl Visualization {
             Self::Shape(spec) => chart::draw_shape(spec, panel, rows, notes),
             Self::Map(spec) => chart::draw_map(spec, panel, rows, notes),
             Self::Heatmap(spec) => heatmap::draw(spec, panel, rows, notes),
-            Self::Table(spec) => Ok(table::draw(spec, rows, notes)?),
+            Self::Table(spec) => Ok(table::draw(spec, panel.limits.page, rows, notes)?),
             Self::Markdown(_) | Self::Changes(_) => Err("it has no query".to_owned().into()),
         }
     }
@@ -392,6 +392,7 @@ panel_keys! {
     rows: usize,
     style: BTreeMap<String, CellStyle>,
     totals: Vec<String>,
+    groups: BTreeMap<String, Vec<String>>,
     thresholds: RawThresholds,
     link: RawLink,
     text: String,

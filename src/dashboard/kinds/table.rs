@@ -30,6 +30,7 @@ pub(super) const TABLE: Kind = Kind {
         "rows",
         "style",
         "totals",
+        "groups",
         "thresholds",
         "link",
     ],
@@ -42,6 +43,7 @@ pub(super) const TABLE: Kind = Kind {
             values: column_values(context, raw.units, raw.formats),
             styles: raw.style.map(|styles| by_name(styles.into_inner())).unwrap_or_default(),
             totals: raw.totals.map(|totals| lower(totals.into_inner())).unwrap_or_default(),
+            groups: groups(context, raw.groups),
             thresholds: thresholds(context, raw.thresholds),
             links: links(context, raw.link),
             rows: raw.rows.as_ref().map(|rows| context.limit(Some(rows), &ROWS)),
@@ -63,6 +65,8 @@ pub struct TableSpec {
     pub styles: BTreeMap<String, CellStyle>,
     /// Columns whose sum is in the last row.
     pub totals: Vec<String>,
+    /// Titles above several columns, by column.
+    pub groups: BTreeMap<String, String>,
     /// Thresholds from which cells are colored, by column.
     pub thresholds: BTreeMap<String, Thresholds>,
     /// URLs by column, with `$column` as a placeholder for the row's value.
@@ -135,6 +139,27 @@ fn thresholds(
             BTreeMap::new()
         }
     }
+}
+
+/// Returns the title of the group of each column.
+fn groups(
+    context: &mut ParseContext<'_>,
+    given: Option<Spanned<BTreeMap<String, Vec<String>>>>,
+) -> BTreeMap<String, String> {
+    let Some(given) = given else { return BTreeMap::new() };
+    let start = given.span().start;
+    let mut groups = BTreeMap::<String, String>::new();
+    for (title, columns) in given.into_inner() {
+        for column in lower(columns) {
+            if let Some(other) = groups.get(&column) {
+                let message = format!("the column {column:?} is in two groups, {other:?} and {title:?}");
+                context.problem(Some(start), message);
+            } else {
+                groups.insert(column, title.clone());
+            }
+        }
+    }
+    groups
 }
 
 impl Thresholds {
@@ -254,12 +279,58 @@ pub struct Table {
     /// The sums below the rows, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<Vec<String>>,
-    /// The number of further rows of the query.
+    /// The page of rows, counted from 1.
+    #[serde(skip)]
+    pub page: usize,
+    /// The number of pages of the rows that were read.
+    #[serde(skip)]
+    pub pages: usize,
+    /// The number of rows of the query before these.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: usize,
+    /// The number of rows of the query after these.
     pub left_out: usize,
     /// For each column the place of each row in its order; `None` for missing values. Empty if not
     /// all rows are shown, since the first ones of a part would be mistaken for those of all.
     #[serde(skip)]
     pub ranks: Vec<Vec<Option<u32>>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The title above adjacent columns.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ColumnGroup<'t> {
+    /// The title; `None` above columns without one.
+    pub title: Option<&'t str>,
+    /// The number of its columns.
+    pub columns: usize,
+}
+
+impl Table {
+    /// Returns the groups of all columns from the left; nothing if no column is in a group.
+    #[must_use]
+    pub fn groups(&self) -> Vec<ColumnGroup<'_>> {
+        if self.columns.iter().all(|column| column.group.is_none()) {
+            return Vec::new();
+        }
+        let same = |one: &TableColumn, other: &TableColumn| one.group == other.group;
+        let groups = self.columns.chunk_by(same);
+        let group = |columns: &'_ [TableColumn]| ColumnGroup {
+            title: columns[0].group.as_deref(),
+            columns: columns.len(),
+        };
+        groups.map(group).collect()
+    }
+
+    /// Returns the number of rows of the query.
+    #[must_use]
+    pub fn all_rows(&self) -> usize {
+        self.skipped + self.rows.len() + self.left_out
+    }
 }
 
 /// The decoration of a cell.
@@ -290,6 +361,9 @@ pub struct TableColumn {
     pub unit: Option<String>,
     /// Whether its cells are right-aligned.
     pub right: bool,
+    /// The title above it and its neighbors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// A shown column of the result.
@@ -304,8 +378,10 @@ struct ShownColumn<'s> {
     largest: f64,
 }
 
+/// Returns the rows of one page, counted from 0.
 pub(super) fn draw(
     spec: &TableSpec,
+    page: usize,
     rows: &ResultRows<'_>,
     notes: &mut Notes,
 ) -> Result<Content, String> {
@@ -313,7 +389,8 @@ pub(super) fn draw(
     let named = [spec.labels.keys().collect::<Vec<_>>(), spec.values.keys().collect()]
         .into_iter()
         .chain([spec.styles.keys().collect(), spec.thresholds.keys().collect()])
-        .chain([spec.links.keys().collect(), spec.totals.iter().collect()]);
+        .chain([spec.links.keys().collect(), spec.totals.iter().collect()])
+        .chain([spec.groups.keys().collect()]);
     for name in named.flatten() {
         rows.find(name)?;
     }
@@ -324,12 +401,13 @@ pub(super) fn draw(
     let is_decorated = columns.iter().any(|column| {
         column.style.is_some() || column.thresholds.is_some() || column.link.is_some()
     });
-    let (mut cells, mut decorations, mut left_out) = (Vec::new(), Vec::new(), 0);
-    for row in rows.each() {
-        if cells.len() == max_rows {
-            left_out += 1;
-            continue;
-        }
+    let read = rows.each().count();
+    // A page after the last one, as after a change of the data, is the last one.
+    let pages = read.div_ceil(max_rows);
+    let page = page.min(pages.saturating_sub(1));
+    let skipped = page * max_rows;
+    let (mut cells, mut decorations) = (Vec::new(), Vec::new());
+    for row in rows.each().skip(skipped).take(max_rows) {
         cells.push(columns.iter().map(|column| column.print(row)).collect::<Vec<String>>());
         if is_decorated {
             decorations.push(columns.iter().map(|column| column.decorate(row, rows)).collect());
@@ -338,9 +416,9 @@ pub(super) fn draw(
     if cells.is_empty() {
         return Ok(Content::Empty { reason: String::new() });
     }
-    left_out += notes.unread;
+    let left_out = read - skipped - cells.len() + notes.unread;
     // A limit set by the author is intentional; the table itself shows the number of further rows.
-    if left_out > 0 && spec.rows.is_none() {
+    if skipped == 0 && left_out > 0 && spec.rows.is_none() {
         notes.unexpected(
             format!(
                 "Showing the first {max_rows} of {}.",
@@ -352,7 +430,7 @@ pub(super) fn draw(
     // The sum of a part would be mistaken for that of all rows.
     let totals =
         (!spec.totals.is_empty() && notes.unread == 0).then(|| totals(spec, &columns, rows));
-    let ranks = match left_out {
+    let ranks = match skipped + left_out {
         0 => columns.iter().map(|column| column.ranks(rows)).collect(),
         _ => Vec::new(),
     };
@@ -362,6 +440,9 @@ pub(super) fn draw(
         rows: cells,
         decorations,
         totals,
+        page: page + 1,
+        pages,
+        skipped,
         left_out,
     }))
 }
@@ -382,6 +463,7 @@ fn shown_columns<'s>(
             title: spec.labels.get(name).cloned().unwrap_or_else(|| default_title(name)),
             unit: values.suffix().map(str::to_owned),
             right: rows.kind(index).is_number(),
+            group: spec.groups.get(name).cloned(),
         };
         let style = spec.styles.get(name).copied();
         let needs_largest = matches!(style, Some(CellStyle::Bar | CellStyle::Scale));

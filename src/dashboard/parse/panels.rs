@@ -84,6 +84,7 @@ impl ParseContext<'_> {
                 cells: self.limit(raw.max_cells.as_ref(), &MAX_CELLS),
                 has_own_points: raw.max_points.is_some(),
                 is_top: raw.top.is_some(),
+                page: 0,
                 others: raw.others.as_ref().map(copied),
             },
             visualization: (kind.parse)(self, raw, line)?,
