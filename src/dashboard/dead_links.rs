@@ -16,7 +16,8 @@ pub(super) fn find<'d>(
 ) -> Vec<PanelFailure> {
     let all: Vec<_> = all.collect();
     let links = dashboard.panels.iter().flat_map(|panel| {
-        let of_rows = panel.visualization.links().into_iter().map(|link| (link, Placeholder::Value));
+        let of_rows =
+            panel.visualization.links().into_iter().map(|link| (link, Placeholder::Value));
         let of_title = panel.title_link.clone().map(|link| (link, Placeholder::Selection));
         of_rows.chain(of_title).map(move |(link, placeholder)| (panel, link, placeholder))
     });

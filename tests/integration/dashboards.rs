@@ -946,7 +946,10 @@ fn a_title_may_take_a_span_of_years_along_and_a_row_may_not() {
     }
     board(&site, "d", &format!("{text}\ngroups = {{ Yield = ['tons'] }}"));
     let shown = site.ok(&["dashboards", "show", "d"]).stdout;
-    assert!(shown.contains("        Yield\n  Year  Tons\n  2,000     0\n") || shown.contains("Yield"), "{shown}");
+    assert!(
+        shown.contains("        Yield\n  Year  Tons\n  2,000     0\n") || shown.contains("Yield"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -165,7 +165,12 @@ pub(crate) fn dashboard() -> DashboardData {
         ranks: Vec::new(),
         columns: vec![
             TableColumn { title: "Origin".to_owned(), unit: None, right: false, group: None },
-            TableColumn { title: "Production".to_owned(), unit: Some("t".to_owned()), right: true, group: None },
+            TableColumn {
+                title: "Production".to_owned(),
+                unit: Some("t".to_owned()),
+                right: true,
+                group: None,
+            },
         ],
         rows: vec![
             vec!["Brazil".to_owned(), "3,990,000".to_owned()],

@@ -15,6 +15,15 @@ const RAW: &str = "raw";
 /// Parameters that do not filter.
 const NOT_FILTERS: [&str; 5] = ["select", "order", "limit", "offset", "cursor"];
 
+fn is_filter(parameter: &str) -> bool {
+    !NOT_FILTERS.contains(&parameter) && !IGNORED_PARAMS.contains(&parameter)
+}
+
+/// Returns whether a parameter is a filter of a column.
+fn is_filter_of(parameter: &str, column: &str) -> bool {
+    is_filter(parameter) && (parameter == column || parameter == quoted(column))
+}
+
 impl ExplorerParams {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -36,6 +45,24 @@ impl ExplorerParams {
             changed.0.push(filter);
         }
         changed
+    }
+
+    /// Replaces all filters of a column with one, or with none.
+    pub(crate) fn with_only_filter(&self, column: &str, value: Option<&str>) -> Self {
+        let mut changed = self.at_start();
+        changed.0.retain(|(name, _)| !is_filter_of(name, column));
+        changed.0.extend(value.map(|value| (quoted(column), value.to_owned())));
+        changed
+    }
+
+    /// Returns whether there is this filter.
+    pub(crate) fn has_filter(&self, column: &str, value: &str) -> bool {
+        self.0.iter().any(|(name, given)| is_filter_of(name, column) && given == value)
+    }
+
+    /// Returns whether a column is filtered.
+    pub(crate) fn filters_column(&self, column: &str) -> bool {
+        self.0.iter().any(|(name, _)| is_filter_of(name, column))
     }
 
     /// Removes the filter at this position among all parameters.
@@ -69,12 +96,10 @@ impl ExplorerParams {
 
     /// Returns the filters with their positions among all parameters.
     pub(crate) fn filters(&self) -> impl Iterator<Item = (usize, &str, &str)> {
-        let is_filter =
-            |name: &str| !NOT_FILTERS.contains(&name) && !IGNORED_PARAMS.contains(&name);
         self.0
             .iter()
             .enumerate()
-            .filter(move |(_, (name, _))| is_filter(name))
+            .filter(|(_, (name, _))| is_filter(name))
             .map(|(at, (name, value))| (at, name.as_str(), value.as_str()))
     }
 

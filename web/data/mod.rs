@@ -10,5 +10,6 @@ pub(crate) use download::{
 };
 pub(crate) use explorer_params::ExplorerParams;
 pub(crate) use result::{
-    Sizes, TableRows, ValueCount, common_values, estimate_sizes, file, json, summary,
+    Sizes, TableRows, ValueCount, common_values, counted_values, estimate_sizes, file, json,
+    summary,
 };

@@ -205,21 +205,26 @@ pub(crate) async fn common_values(
             if !few || !is_name {
                 return Vec::new();
             }
-            let counted = one.common_values(COMMON_VALUES);
-            let Ok(answer) = pin.query(counted, QueryLimits::for_page()).await else {
-                return Vec::new();
-            };
-            let mut counts = Vec::new();
-            for batch in &answer.batches {
-                let columns = values::columns(&answer.fields, batch);
-                for row in 0..batch.num_rows() {
-                    let text = columns[0].text(row).map(std::borrow::Cow::into_owned);
-                    let rows = columns[1].text(row).and_then(|text| text.parse().ok());
-                    counts.push((text, rows.unwrap_or_default()));
-                }
-            }
-            counts
+            counted_values(pin, &one, COMMON_VALUES).await
         }
     }))
     .await
+}
+
+/// Counts the rows of the most common values of the first selected column; empty if that takes too
+/// long.
+pub(crate) async fn counted_values(pin: &Pin, query: &TableQuery, limit: usize) -> Vec<ValueCount> {
+    let Ok(answer) = pin.query(query.common_values(limit), QueryLimits::for_page()).await else {
+        return Vec::new();
+    };
+    let mut counts = Vec::new();
+    for batch in &answer.batches {
+        let columns = values::columns(&answer.fields, batch);
+        for row in 0..batch.num_rows() {
+            let text = columns[0].text(row).map(std::borrow::Cow::into_owned);
+            let rows = columns[1].text(row).and_then(|text| text.parse().ok());
+            counts.push((text, rows.unwrap_or_default()));
+        }
+    }
+    counts
 }

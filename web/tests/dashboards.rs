@@ -143,8 +143,7 @@ sql = 'SELECT i AS other FROM range(5) t(i)'
         let third = page(&format!("?most=25&page.all-of-them={last}&page.others=2")).await;
         assert!(third.contains("21 to 25 of 25 rows") && third.contains(">1,024<"), "{third}");
         assert!(third.contains("3 to 4 of 5 rows"), "{third}");
-        let before =
-            "href=\"/dashboard/rows?most=25&amp;page.others=2&amp;page.all-of-them=2#panel-all-of-them\"";
+        let before = "href=\"/dashboard/rows?most=25&amp;page.others=2&amp;page.all-of-them=2#panel-all-of-them\"";
         assert!(third.contains(before) && !third.contains("Next rows of All"), "{third}");
     }
     let second = page("?most=25&page.all-of-them=2").await;

@@ -279,3 +279,63 @@ async fn a_public_table_is_read_without_an_account_in_the_years_of_the_free_plan
         "{map}"
     );
 }
+
+#[tokio::test]
+async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() {
+    let site = Site::with_file(HIDDEN, &[]).await;
+    site.export();
+    let cookie = site.sign_in("pro@example.test").await;
+    let page = async |address: &str| {
+        let page = site.get(address, Some(&cookie)).await;
+        assert_eq!(page.status, StatusCode::OK, "{address}");
+        assert_valid("rainfall", &page.body);
+        page
+    };
+    let first = page("/tables/rainfall").await;
+    let titles = texts(&first, ".narrow h2");
+    assert!(titles.contains(&"Region".to_owned()), "{titles:?}");
+    assert!(texts(&first, "details.narrow[open]").is_empty(), "nothing is chosen yet");
+    let of = |page: &Answered, title: &str| -> Vec<(String, String, u64)> {
+        let (document, facet) =
+            (Html::parse_document(&page.body), Selector::parse(".narrow > div > div").unwrap());
+        let one = |css: &str| Selector::parse(css).unwrap();
+        let facet = document
+            .select(&facet)
+            .find(|facet| {
+                facet.select(&one("h2")).any(|head| head.text().collect::<String>() == title)
+            })
+            .unwrap_or_else(|| panic!("no facet {title}: {}", page.body));
+        let value = |item: scraper::ElementRef<'_>| {
+            let link = item.select(&one("a")).next().unwrap();
+            let rows: String = item.select(&one("span")).next().unwrap().text().collect();
+            let rows = rows.replace(',', "").parse().unwrap();
+            (link.text().collect(), link.attr("href").unwrap().to_owned(), rows)
+        };
+        facet.select(&one("li")).map(value).collect()
+    };
+    let total = |page: &Answered| -> u64 {
+        let counted = texts(page, ".ask-row [role=status]").remove(0);
+        counted.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap()
+    };
+    let regions = of(&first, "Region");
+    assert_eq!(regions.iter().map(|(.., rows)| rows).sum::<u64>(), total(&first), "{regions:?}");
+    let (name, address, rows) = regions[0].clone();
+    let narrowed = page(&address).await;
+    assert_eq!(total(&narrowed), rows, "{name}");
+    assert_eq!(texts(&narrowed, "details.narrow[open]").len(), 1);
+    assert_eq!(texts(&narrowed, ".narrow [aria-current]"), [name.as_str()]);
+    // The other values are still there to be chosen instead, and the chosen one to be dropped.
+    let again = of(&narrowed, "Region");
+    assert_eq!(
+        again.iter().map(|(name, _, rows)| (name, rows)).collect::<Vec<_>>(),
+        regions.iter().map(|(name, _, rows)| (name, rows)).collect::<Vec<_>>()
+    );
+    assert_eq!(again[0].1, "/tables/rainfall");
+    assert_eq!(again[1].1, regions[1].1);
+    // Counts are of what the other filters leave.
+    let wet = page("/tables/rainfall?precipitation_mm=gte.100").await;
+    let wet_regions = of(&wet, "Region");
+    assert_eq!(wet_regions.iter().map(|(.., rows)| rows).sum::<u64>(), total(&wet));
+    assert!(total(&wet) < total(&first));
+    assert!(wet_regions[0].1.contains("precipitation_mm=gte.100"), "{wet_regions:?}");
+}

@@ -20,7 +20,7 @@ use crate::{
     page::View,
     pages::{
         docs::ApiDocsPage,
-        tables::{LockedPage, RowsPage, RowsView, TableFrame, TablesPage},
+        tables::{Facet, LockedPage, RowsPage, RowsView, TableFrame, TablesPage},
     },
 };
 
@@ -109,6 +109,15 @@ fn rows_are_shown_with_filters_order_columns_and_what_a_download_weighs() {
         problem: None,
         downloads: true,
         values: vec![(1, vec!["Brazil".to_owned(), "\"a&b\"".to_owned()])],
+        facets: vec![Facet {
+            column: 1,
+            values: vec![
+                (Some("Brazil".to_owned()), 2_000),
+                (Some("<b>".to_owned()), 897),
+                (Some(String::new()), 2),
+                (None, 1),
+            ],
+        }],
         key: Some(vec![0, 1]),
     };
     let drawn = assert_drawn("tables_rows", &page);
@@ -129,6 +138,7 @@ fn a_mistake_in_the_address_and_a_locked_table_say_so() {
             problem,
             downloads: false,
             values: Vec::new(),
+            facets: Vec::new(),
             key: None,
         },
     );

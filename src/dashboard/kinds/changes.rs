@@ -75,7 +75,12 @@ pub(super) async fn changes(spec: &ChangesSpec, pin: &Pin) -> Result<Content, Re
     }));
     let against =
         before.map_or_else(|| "Change".to_owned(), |before| format!("Since {}", day(&before)));
-    let column = |title: &str, right| TableColumn { title: title.to_owned(), unit: None, right, group: None };
+    let column = |title: &str, right| TableColumn {
+        title: title.to_owned(),
+        unit: None,
+        right,
+        group: None,
+    };
     let mut columns = vec![
         column("Table", false),
         column("Rows", true),

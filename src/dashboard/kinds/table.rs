@@ -152,7 +152,8 @@ fn groups(
     for (title, columns) in given.into_inner() {
         for column in lower(columns) {
             if let Some(other) = groups.get(&column) {
-                let message = format!("the column {column:?} is in two groups, {other:?} and {title:?}");
+                let message =
+                    format!("the column {column:?} is in two groups, {other:?} and {title:?}");
                 context.problem(Some(start), message);
             } else {
                 groups.insert(column, title.clone());

@@ -3,6 +3,7 @@
 mod apply_form;
 mod column;
 mod columns;
+mod facets;
 mod list;
 mod row;
 mod rows;
@@ -34,7 +35,7 @@ pub(crate) use self::{
     views::{LockedPage, RowsPage, TableFrame},
 };
 #[cfg(test)]
-pub(crate) use self::{list::TablesPage, views::RowsView};
+pub(crate) use self::{facets::Facet, list::TablesPage, views::RowsView};
 use crate::{
     app::AppState,
     components,

@@ -16,8 +16,8 @@ use materia::{
 };
 
 use super::{
-    InvalidQuery, RowsPage, TableFrame, default_order, explorer_params, find_table, locked_page,
-    parse_query, path, require_query, table_frame, table_title, views::RowsView,
+    InvalidQuery, RowsPage, TableFrame, default_order, explorer_params, facets::facets, find_table,
+    locked_page, parse_query, path, require_query, table_frame, table_title, views::RowsView,
 };
 use crate::{
     accounts::entitlements,
@@ -55,13 +55,15 @@ pub(crate) async fn rows(
     }
     let shown = load_rows(&pin, &parsed, downloads).await?;
     let values = suggestions(&pin, &parsed.query).await;
+    let facets = facets(&pin, &parsed.query, &values).await;
     let key = row_key(&app, &table);
     let structured = dataset(&app, &pin, &table);
     let has_filters = !state.0.is_empty();
     let frame = table_frame(&table, state, plan);
     let title = frame.title.clone();
     let description = table.table.comment.clone();
-    let view = RowsPage { frame, shown: Some(shown), values, key, problem: None, downloads };
+    let view =
+        RowsPage { frame, shown: Some(shown), values, facets, key, problem: None, downloads };
     let mut page = Page::new(title, NavItem::Tables, &view).cacheable(&pin);
     if let Some(description) = description {
         page = page.with_description(format!("{description}."));
@@ -137,6 +139,7 @@ fn invalid_query_page(frame: TableFrame, wrong: &InvalidQuery, downloads: bool) 
         problem: Some(problem),
         downloads,
         values: Vec::new(),
+        facets: Vec::new(),
         key: None,
     };
     Page::new(title, NavItem::Tables, &view).with_status(wrong.status)

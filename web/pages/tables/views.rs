@@ -13,7 +13,10 @@ use materia::{
 };
 use maud::{Markup, html};
 
-use super::{ROWS_PER_PAGE, column_title, encoded};
+use super::{
+    ROWS_PER_PAGE, column_title, encoded,
+    facets::{self, Facet},
+};
 use crate::{
     components,
     data::{ExplorerParams, Sizes, TableRows},
@@ -45,6 +48,8 @@ pub(crate) struct RowsPage {
     pub(crate) downloads: bool,
     /// Suggested values of filters, by column.
     pub(crate) values: Vec<(usize, Vec<String>)>,
+    /// The columns with few values.
+    pub(crate) facets: Vec<Facet>,
     /// The columns that identify a row for good.
     pub(crate) key: Option<Vec<usize>>,
 }
@@ -78,7 +83,7 @@ impl TableFrame {
         self.view.column(column)?.unit.as_deref()
     }
 
-    fn column_title(&self, column: &str) -> String {
+    pub(super) fn column_title(&self, column: &str) -> String {
         column_title(&self.view, column)
     }
 
@@ -226,6 +231,7 @@ impl View for RowsPage {
             (self.frame.head("rows"))
             @if let Some(problem) = &self.problem { (components::notice("bad", problem)) }
             (self.frame.filters(&self.values))
+            (facets::render(&self.frame, &self.facets))
             @if let Some(shown) = &self.shown {
                 div.ask-row {
                     p.note role="status" { (shown.counted()) }

@@ -1,0 +1,111 @@
+//! Facets of the rows' page: the values of each column with few of them, with their numbers of
+//! rows, as links that filter.
+
+use futures_util::future::join_all;
+use materia::{
+    humanize,
+    reader::Pin,
+    tables::{TableQuery, TypeClass},
+};
+use maud::{Markup, html};
+
+use super::TableFrame;
+use crate::data::{self, ValueCount};
+
+/// Columns with facets; more would not be looked through.
+const MAX_FACETS: usize = 6;
+/// Values of a facet; a column with more has none.
+const MAX_VALUES: usize = 12;
+/// In larger tables, rows are not counted, since every filter would have to read all of them again
+/// for each facet.
+const MAX_ROWS: u64 = 1_000_000;
+
+/// The values of a column.
+pub(crate) struct Facet {
+    /// The index of the column.
+    pub(crate) column: usize,
+    /// The values with the numbers of rows that match the filters of the other columns.
+    pub(crate) values: Vec<ValueCount>,
+}
+
+/// Returns the facets of a table. `suggestions` are values of its columns with texts.
+pub(super) async fn facets(
+    pin: &Pin,
+    query: &TableQuery,
+    suggestions: &[(usize, Vec<String>)],
+) -> Vec<Facet> {
+    if query.table.rows > MAX_ROWS {
+        return Vec::new();
+    }
+    // The sample tells cheaply which columns have too many values.
+    let has_few = |at: usize| {
+        suggestions
+            .iter()
+            .any(|(column, values)| *column == at && (2..=MAX_VALUES).contains(&values.len()))
+    };
+    let columns = query.table.columns.iter().enumerate().filter(|(at, column)| {
+        TypeClass::of(&column.data_type) == TypeClass::Boolean || has_few(*at)
+    });
+    let counted = columns.take(MAX_FACETS).map(|(at, _)| {
+        let others = query.filters.iter().filter(|filter| filter.column != at).cloned();
+        let one = TableQuery {
+            columns: vec![at],
+            filters: others.collect(),
+            order: Vec::new(),
+            ..query.clone()
+        };
+        async move {
+            let values = data::counted_values(pin, &one, MAX_VALUES + 1).await;
+            Facet { column: at, values }
+        }
+    });
+    let all = join_all(counted).await;
+    all.into_iter().filter(|facet| (2..=MAX_VALUES).contains(&facet.values.len())).collect()
+}
+
+/// Renders the facets, open while one of them filters.
+pub(super) fn render(frame: &TableFrame, facets: &[Facet]) -> Markup {
+    let named: Vec<_> = facets
+        .iter()
+        .filter_map(|facet| {
+            let name = &frame.table.columns.get(facet.column)?.name;
+            Some((name, frame.column_title(name), facet))
+        })
+        .collect();
+    let titles: Vec<&str> = named.iter().map(|(_, title, _)| title.as_str()).collect();
+    let is_open = named.iter().any(|(name, _, _)| frame.state.filters_column(name));
+    html! {
+        @if !named.is_empty() {
+            details.narrow open[is_open] {
+                summary { "Narrow down by value" " " span.note { (titles.join(", ")) } }
+                div {
+                    @for (name, title, facet) in &named {
+                        div { h2 { (title) } (values(frame, name, &facet.values)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Renders the values of a column: each link selects one instead of another, the link of a selected
+/// value selects all.
+fn values(frame: &TableFrame, column: &str, values: &[ValueCount]) -> Markup {
+    let most = values.iter().map(|(_, rows)| *rows).max().unwrap_or_default().max(1) as f64;
+    html! {
+        ul.common {
+            @for (text, rows) in values {
+                @let filter = text.as_ref().map_or_else(|| "is.null".to_owned(), |text| format!("eq.{text}"));
+                @let is_selected = frame.state.has_filter(column, &filter);
+                @let state = frame.state.with_only_filter(column, (!is_selected).then_some(filter.as_str()));
+                li {
+                    a href=(state.url(&frame.path)) aria-current=[is_selected.then_some("true")] {
+                        @match text.as_deref() { Some("") => "empty text", Some(text) => (text), None => "missing" }
+                    }
+                    svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" { rect width=(format!("{:.1}", *rows as f64 / most * 100.0)) height="6" {} }
+                    span { (humanize::count(*rows)) }
+                }
+            }
+        }
+    }
+}
