@@ -16,6 +16,7 @@
 #   ./dev_run.sh recipes  the tests of docs/recipes with every tool, which are installed for them: Airflow, AWS, Dagster, dbt, dlt, Prefect
 #   ./dev_run.sh book     the documentation as a book, in book/ of the build folder
 #   ./dev_run.sh pictures the screenshots in README.md and docs/dashboards.md (needs Node, Chromium and tmux)
+#   ./dev_run.sh lighthouse  Lighthouse's scores of the public pages (needs Node and Chromium)
 #
 # Needs Rust, a C compiler and Python. Builds in CARGO_TARGET_DIR, by default a cache folder outside the checkout.
 set -euo pipefail
@@ -325,6 +326,13 @@ pictures() {
     (cd tests/browser && node pictures.mjs "$CARGO_TARGET_DIR/debug/materia" ../../docs/pictures)
 }
 
+# A release build, as customers see it.
+lighthouse() {
+    cargo build --release --locked
+    browser_tests
+    (cd tests/lighthouse && npm ci --silent --no-audit --no-fund --ignore-scripts && node audit.mjs "$CARGO_TARGET_DIR/release/materia")
+}
+
 case ${1:-} in
     "") prepare; run_demo ;;
     test) prepare; run_tests ;;
@@ -341,5 +349,6 @@ case ${1:-} in
     recipes) prepare; recipes ;;
     book) book ;;
     pictures) prepare; pictures ;;
-    *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    lighthouse) prepare; lighthouse ;;
+    *) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

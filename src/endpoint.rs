@@ -258,15 +258,27 @@ fn socket_in(folder: &Path, port: u16) -> PathBuf {
 fn query(settings: &PostgresSettings, sql: &str) -> Result<Vec<Vec<String>>, EndpointError> {
     let folder = settings.socket.as_deref().ok_or(EndpointError::NoSocket)?;
     let path = socket_in(folder, settings.listen.port());
-    match ask(&path, sql) {
-        Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(reason)) => Err(EndpointError::Refused { path, reason }),
-        Err(source) => Err(EndpointError::Unreachable { path, source }),
+    ask(&path, sql).map_err(|error| match error {
+        ExchangeError::Refused(reason) => EndpointError::Refused { path, reason },
+        ExchangeError::Unreachable(source) => EndpointError::Unreachable { path, source },
+    })
+}
+
+/// Why a statement has no result.
+enum ExchangeError {
+    /// The endpoint's reason.
+    Refused(String),
+    Unreachable(io::Error),
+}
+
+impl From<io::Error> for ExchangeError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(error)
     }
 }
 
-/// Returns the rows, or the endpoint's reason not to answer.
-fn ask(socket: &Path, sql: &str) -> io::Result<Result<Vec<Vec<String>>, String>> {
+/// Returns the rows of one statement.
+fn ask(socket: &Path, sql: &str) -> Result<Vec<Vec<String>>, ExchangeError> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -278,14 +290,15 @@ fn ask(socket: &Path, sql: &str) -> io::Result<Result<Vec<Vec<String>>, String>>
     loop {
         let (kind, body) = receive(&mut stream)?;
         match kind {
-            b'E' => return Ok(Err(message(&body))),
+            b'E' => return Err(ExchangeError::Refused(message(&body))),
             b'R' if body != [0, 0, 0, 0] => {
-                return Ok(Err("it is run by another user; use that one, or root".to_owned()));
+                let reason = "it is run by another user; use that one, or root";
+                return Err(ExchangeError::Refused(reason.to_owned()));
             }
             b'D' => rows.push(values(&body)),
             b'Z' if is_asked => {
                 send(&mut stream, Some(b'X'), b"")?;
-                return Ok(Ok(rows));
+                return Ok(rows);
             }
             b'Z' => {
                 send(&mut stream, Some(b'Q'), format!("{sql}\0").as_bytes())?;

@@ -171,7 +171,9 @@ fn drawing_height(panel: &PanelData, width: u16) -> u16 {
         }
         Content::Facets { charts } => lines(charts.len() * 10 + 2, 80),
         Content::Heatmap(heatmap) => lines(heatmap.rows.len() + 5, 30),
-        Content::Table(table) => lines(table.rows.len() + 4, 16),
+        Content::Table(table) => {
+            lines(table.rows.len() + 4 + usize::from(!table.groups().is_empty()), 16)
+        }
         Content::Markdown { text } => {
             lines(wrap(text, usize::from(width.saturating_sub(4))).len() + 2, 20)
         }

@@ -188,6 +188,19 @@ try {
     assert(page.url().endsWith('?years_from=2015'), 'the address changed');
   });
 
+  await promise('figures under the pointer stay there through an update', async () => {
+    const before = await page.evaluate(() => document.body.dataset.generation);
+    await page.locator('.plot').first().hover();
+    await page.locator('.tip').waitFor();
+    const shown = await page.locator('.tip').innerText();
+    run('export', '--full');
+    await eventually('the page follows', () => page.evaluate((old) => document.body.dataset.generation !== old, before));
+    await eventually('it has settled', () => page.evaluate(() => !document.querySelector('[aria-busy]')));
+    assert(await page.locator('.tip').count() === 1, 'they are gone');
+    assert(await page.locator('.tip').innerText() === shown, 'others are shown');
+    await page.mouse.move(1, 1);
+  });
+
   await promise('a tab out of sight takes no connection, and catches up when it is looked at again', async () => {
     const listeners = async () => Number((await (await fetch(`http://${metrics}/metrics`)).text()).match(/^\w*event_listeners (\d+)/m)[1]);
     const look = (hidden) => page.evaluate((hidden) => {

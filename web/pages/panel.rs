@@ -203,7 +203,7 @@ async fn page(
                 main {
                     h1.unseen { (panel.title) }
                     div.panels #panels { (components::panel("panel", &panel)) }
-                    p.sources { (origin(&data).into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")) " · " a href={ (app.settings.web.base_url()) "/dashboard/" (data.slug) } target="_blank" rel="noopener" { (brand.name) } }
+                    p.sources { (origin(&data).into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")) " · " a href={ (app.settings.web.base_url()) "/dashboard/" (data.slug) } target="_blank" rel="noopener" { (brand.name) } @if let Some(notice) = &brand.notice { " · " (notice) } }
                 }
             }
         }
