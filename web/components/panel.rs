@@ -22,7 +22,7 @@ pub(crate) fn panel_with_menu(
 ) -> Markup {
     let kind = kind(&panel.content);
     html! {
-        section.panel #(id) data-kind=(kind) data-filters=[(!panel.filters.is_empty()).then(|| panel.filters.join(" "))] data-width=(panel.width.clamp(1, 12)) aria-labelledby={ (id) "-name" } {
+        section.panel #(id) data-kind=(kind) data-long[is_long(&panel.content)] data-filters=[(!panel.filters.is_empty()).then(|| panel.filters.join(" "))] data-width=(panel.width.clamp(1, 12)) aria-labelledby={ (id) "-name" } {
             header {
                 h2 #{ (id) "-name" } { @match &panel.link { Some(link) => a href=(link) { (panel.title) }, None => (panel.title) } }
                 @if let (Some(unit), false) = (&panel.unit, kind == "stat" || says_unit(&panel.content)) { p.unit { (unit) } }
@@ -150,6 +150,12 @@ fn cut(notes: &[String]) -> Markup {
 /// Whether the drawing itself says what is counted.
 fn says_unit(content: &Content) -> bool {
     matches!(content, Content::Chart(chart) if chart.y.has_title)
+}
+
+/// Whether it is a table that may be cut to the height of the panels beside it, since it scrolls.
+fn is_long(content: &Content) -> bool {
+    const ROWS: usize = 12;
+    matches!(content, Content::Table(table) if table.rows.len() > ROWS)
 }
 
 fn kind(content: &Content) -> &'static str {

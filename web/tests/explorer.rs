@@ -292,12 +292,12 @@ async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() 
         page
     };
     let first = page("/tables/rainfall").await;
-    let titles = texts(&first, ".narrow h2");
+    let titles = texts(&first, ".refine h2");
     assert!(titles.contains(&"Region".to_owned()), "{titles:?}");
-    assert!(texts(&first, "details.narrow[open]").is_empty(), "nothing is chosen yet");
+    assert!(texts(&first, "details.refine[open]").is_empty(), "nothing is chosen yet");
     let of = |page: &Answered, title: &str| -> Vec<(String, String, u64)> {
         let (document, facet) =
-            (Html::parse_document(&page.body), Selector::parse(".narrow > div > div").unwrap());
+            (Html::parse_document(&page.body), Selector::parse(".refine > div > div").unwrap());
         let one = |css: &str| Selector::parse(css).unwrap();
         let facet = document
             .select(&facet)
@@ -322,8 +322,8 @@ async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() 
     let (name, address, rows) = regions[0].clone();
     let narrowed = page(&address).await;
     assert_eq!(total(&narrowed), rows, "{name}");
-    assert_eq!(texts(&narrowed, "details.narrow[open]").len(), 1);
-    assert_eq!(texts(&narrowed, ".narrow [aria-current]"), [name.as_str()]);
+    assert_eq!(texts(&narrowed, "details.refine[open]").len(), 1);
+    assert_eq!(texts(&narrowed, ".refine [aria-current]"), [name.as_str()]);
     // The other values are still there to be chosen instead, and the chosen one to be dropped.
     let again = of(&narrowed, "Region");
     assert_eq!(

@@ -76,7 +76,7 @@ pub(super) fn render(frame: &TableFrame, facets: &[Facet]) -> Markup {
     let is_open = named.iter().any(|(name, _, _)| frame.state.filters_column(name));
     html! {
         @if !named.is_empty() {
-            details.narrow open[is_open] {
+            details.refine open[is_open] {
                 summary { "Narrow down by value" " " span.note { (titles.join(", ")) } }
                 div {
                     @for (name, title, facet) in &named {
