@@ -147,7 +147,8 @@ pub(crate) fn stop_client(app: &mut App, pid: i32, disconnect: bool) -> Vec<Effe
     }
     let pid = pid.to_string();
     if disconnect {
-        let text = "The connection ends with an error that says so. The client may reconnect.".to_owned();
+        let text =
+            "The connection ends with an error that says so. The client may reconnect.".to_owned();
         let command = ["postgres", "cancel", &pid, "--disconnect"];
         return confirm(context, "End this connection?", text, &command);
     }

@@ -93,6 +93,10 @@ pub struct FilterData {
     /// Whether its query failed.
     #[serde(skip)]
     pub failed: bool,
+    /// Whether selecting nothing is a selection, which an address says with an empty value, since
+    /// without a value the default is selected.
+    #[serde(skip)]
+    pub can_be_emptied: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

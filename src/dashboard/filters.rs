@@ -26,6 +26,28 @@ use crate::{
 /// The filters of a request, as in URLs: pairs of names and values; a name may be repeated.
 pub type FilterParams = [(String, String)];
 
+impl Dashboard {
+    /// Returns the parameters of an address that select something in a filter. Empty values are
+    /// left out, unless they override a default.
+    #[must_use]
+    pub fn selection(&self, params: &FilterParams) -> Vec<(String, String)> {
+        let is_known =
+            |name: &String| self.filters.iter().any(|filter| filter.parameters().contains(name));
+        let is_override = |name: &String| {
+            let has_other = params.iter().any(|(other, value)| other == name && !value.is_empty());
+            let filter = self.filters.iter().find(|filter| filter.name == *name);
+            !has_other && filter.is_some_and(Filter::can_be_emptied)
+        };
+        let selects = |name: &String, value: &String| {
+            is_known(name) && (!value.is_empty() || is_override(name))
+        };
+        let mut selection = params.to_vec();
+        selection.retain(|(name, value)| selects(name, value));
+        selection.dedup();
+        selection
+    }
+}
+
 /// Longer texts are truncated.
 const MAX_SEARCH_CHARS: usize = 200;
 /// The value of a range whose ends are selected.
@@ -219,6 +241,7 @@ impl Filter {
             note: None,
             hidden: self.hidden,
             failed: false,
+            can_be_emptied: self.can_be_emptied(),
         };
         ResolvedFilter { data, initial: values.clone(), values, options: None }
     }
@@ -319,7 +342,9 @@ impl Filter {
             (given, "")
         };
         let known: HashSet<&str> = options.iter().map(|option| option.text.as_str()).collect();
-        let unknown = requested.iter().find(|text| !known.contains(text.as_str()));
+        // An empty value selects nothing, and so everything.
+        let unknown =
+            requested.iter().find(|text| !text.is_empty() && !known.contains(text.as_str()));
         let requested: HashSet<&str> = requested.iter().map(String::as_str).collect();
         let is_requested = |option: &Value| requested.contains(option.text.as_str());
         let any = options.iter().any(is_requested);

@@ -212,6 +212,15 @@ impl Filter {
         }
     }
 
+    /// Returns whether an empty value in an address differs from none, which selects the default.
+    pub(super) fn can_be_emptied(&self) -> bool {
+        match &self.kind {
+            FilterKind::Many { default, .. } => default.is_some(),
+            FilterKind::Search { default } => !default.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Returns the query of its options or bounds, if it has one.
     #[must_use]
     pub fn sql(&self) -> Option<&str> {

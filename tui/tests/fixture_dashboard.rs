@@ -205,6 +205,7 @@ pub(crate) fn dashboard() -> DashboardData {
                 total: 2,
                 note: None,
                 failed: false,
+                can_be_emptied: false,
                 hidden: false,
             },
             FilterData {
@@ -218,6 +219,7 @@ pub(crate) fn dashboard() -> DashboardData {
                 total: 2,
                 note: None,
                 failed: false,
+                can_be_emptied: false,
                 hidden: false,
             },
             FilterData {
@@ -235,6 +237,7 @@ pub(crate) fn dashboard() -> DashboardData {
                 total: 2,
                 note: None,
                 failed: false,
+                can_be_emptied: false,
                 hidden: false,
             },
         ],

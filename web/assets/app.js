@@ -74,7 +74,11 @@
     const query = new URLSearchParams();
     // A preset says both ends of its range.
     const said = [...form.querySelectorAll('[data-range] select')].filter((select) => select.value !== 'custom').map((select) => select.name);
-    for (const [name, value] of new FormData(form)) if (value !== '' && !said.some((range) => name === range + '_from' || name === range + '_to')) query.append(name, value);
+    const fields = new FormData(form);
+    // Where there is a default, nothing is a selection of its own.
+    const emptied = [...form.querySelectorAll('[data-empty]')].map((field) => field.name);
+    const counts = (name, value) => value !== '' || (emptied.includes(name) && fields.getAll(name).every((one) => one === ''));
+    for (const [name, value] of fields) if (counts(name, value) && !said.some((range) => name === range + '_from' || name === range + '_to')) query.append(name, value);
     const text = query.toString();
     return form.getAttribute('action') + (text ? '?' + text : '');
   }

@@ -94,7 +94,8 @@ fn hidden(filter: &FilterData) -> Markup {
     };
     let words = filters_in_words(std::slice::from_ref(filter));
     html! {
-        @for (name, value) in values.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
+        @if values.is_empty() && filter.can_be_emptied { input type="hidden" name=(filter.name) value="" data-empty; }
+        @for (name, value) in values.iter().filter(|(_, value)| filter.can_be_emptied || !value.is_empty()) { input type="hidden" name=(name) value=(value); }
         @for words in words { p.filter.fixed { (words) } }
         @if let Some(problem) = &filter.problem { p.filter-about data-bad="" { (problem) } }
     }
@@ -133,7 +134,7 @@ fn render_filter(filter: &FilterData, touched: &str) -> Markup {
                 FilterValue::Range { .. } => (range(&id, filter, described)),
                 FilterValue::Search { text } => {
                     label for=(id) { (filter.label) }
-                    input id=(id) name=(filter.name) type="search" value=(text) maxlength="200" autocomplete="off" aria-describedby=[described];
+                    input id=(id) name=(filter.name) data-empty[filter.can_be_emptied] type="search" value=(text) maxlength="200" autocomplete="off" aria-describedby=[described];
                 },
             }
             @if has_touched { span.unseen #(touched_id) { (touched) } }
@@ -166,6 +167,8 @@ fn many(id: &str, filter: &FilterData, options: &[OptionData], described: Option
             summary aria-labelledby={ (id) "-label " (id) "-said" } aria-describedby=[described] { span id={ (id) "-said" } { (summary) } }
             fieldset {
                 legend.unseen { (filter.label) }
+                // Without any box, the default would be selected again.
+                @if filter.can_be_emptied { input type="hidden" name=(filter.name) value="" data-empty; }
                 @if options.len() > MANY {
                     div.option-tools {
                         input type="search" data-options="" placeholder="Find" aria-label={ "Find in " (filter.label) } autocomplete="off";

@@ -409,11 +409,10 @@ fn json(figures: &PanelFigures, about: &About) -> Result<File, WebError> {
 
 /// Returns the parameters that are a dashboard's filters, as a query.
 fn chosen_query(dashboard: &Dashboard, params: &Params) -> String {
-    let known: Vec<String> =
-        dashboard.filters.iter().flat_map(dashboard::Filter::parameters).collect();
     let has_tabs = dashboard.panels.iter().any(|panel| panel.tab.is_some());
-    let is_known = |name: &String| known.contains(name) || has_tabs && name == dashboard::TAB;
-    let chosen = params.iter().filter(|(name, value)| is_known(name) && !value.is_empty());
+    let tab =
+        params.iter().find(|(name, value)| has_tabs && name == dashboard::TAB && !value.is_empty());
+    let chosen = dashboard.selection(params).into_iter().chain(tab.cloned());
     form_urlencoded::Serializer::new(String::new()).extend_pairs(chosen).finish()
 }
 

@@ -155,3 +155,57 @@ sql = 'SELECT i AS other FROM range(5) t(i)'
         assert!(page.contains("10 rows of 25"), "{page}");
     }
 }
+
+#[tokio::test]
+async fn a_filter_that_is_emptied_shows_everything_and_not_its_default_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("boards");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join("shops.toml"),
+        "title = 'Shops'
+[[filter]]
+name = 'region'
+label = 'Region'
+kind = 'many'
+options = ['North', 'South', 'West']
+default = ['North', 'South']
+[[filter]]
+name = 'find'
+kind = 'search'
+default = 'nor'
+[[panel]]
+title = 'Shops'
+kind = 'table'
+title_link = '/dashboard/shops?region=$region'
+sql = \"SELECT * FROM (VALUES ('North'), ('South'), ('West')) t(region) WHERE selected($region, region) AND contains(lower(region), $find)\"
+",
+    )
+    .unwrap();
+    let site = Site::with_variables(&[("MATERIA_DASHBOARDS", folder.to_str().unwrap())]).await;
+    site.export();
+    let cookie = site.sign_in("pro@example.test").await;
+    let page = async |query: &str| {
+        let page = site.get(&format!("/dashboard/shops{query}"), Some(&cookie)).await.body;
+        assert_valid("shops", &page);
+        page
+    };
+    let rows = |page: &str| {
+        ["North", "South", "West"].map(|region| page.contains(&format!("\"row\">{region}<")))
+    };
+    assert_eq!(rows(&page("").await), [true, false, false]);
+    assert_eq!(rows(&page("?find=").await), [true, true, false]);
+    let all = page("?find=&region=").await;
+    assert_eq!(rows(&all), [true, true, true]);
+    // Nothing is wrong, nothing is ticked, and every address of the page keeps the selection.
+    assert!(!all.contains("data-bad") && !all.contains("checked"), "{all}");
+    assert!(all.contains("All 3"), "{all}");
+    assert!(all.contains("panel/shops.csv?find=&amp;region=&amp;safe=true"), "{all}");
+    assert!(all.contains("action=\"/dashboard/shops?find=&amp;region=\""), "{all}");
+    // Without scripts, the empty value is sent together with the ticked ones.
+    let some = page("?region=&region=West&find=").await;
+    assert_eq!(rows(&some), [false, false, true]);
+    assert!(some.contains("panel/shops.csv?region=West&amp;find=&amp;safe=true"), "{some}");
+    let unknown = page("?region=East&find=").await;
+    assert!(unknown.contains("data-bad"), "{unknown}");
+}

@@ -147,6 +147,7 @@ pub(super) fn dashboard() -> DashboardData {
         total: 3,
         note: None,
         failed: false,
+        can_be_emptied: false,
         hidden: false,
     };
     let countries =

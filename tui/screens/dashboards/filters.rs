@@ -168,7 +168,12 @@ impl FilterPicker {
                     let chosen = options
                         .iter()
                         .filter(|option| option.chosen && (!all || options.len() == 1));
+                    let before = values.len();
                     values.extend(chosen.map(|option| (filter.name.clone(), option.value.clone())));
+                    // Without any value, the default would be selected.
+                    if values.len() == before && filter.can_be_emptied {
+                        values.push((filter.name.clone(), String::new()));
+                    }
                 }
                 FilterValue::Years { from, to, .. } => {
                     values.push((format!("{}_from", filter.name), from.to_string()));

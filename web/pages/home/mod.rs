@@ -113,10 +113,8 @@ impl Selected {
         let list = dashboards(app, viewer).await?;
         let dashboard = list.iter().find(|one| one.slug == slug).cloned();
         let dashboard = dashboard.ok_or(WebError::NotFound)?;
-        let known: Vec<String> = dashboard.filters.iter().flat_map(Filter::parameters).collect();
-        let params = form_urlencoded::parse(query.as_bytes()).into_owned();
-        let params = params.filter(|(name, value)| known.contains(name) && !value.is_empty());
-        Ok(Self { params: params.collect(), dashboard })
+        let params: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Ok(Self { params: dashboard.selection(&params), dashboard })
     }
 
     fn query(&self) -> String {
