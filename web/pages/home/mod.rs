@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use materia::{
-    dashboard::{self, Dashboard, Filter},
+    dashboard::{self, Dashboard},
     plan::Plan,
 };
 use serde::Deserialize;
