@@ -231,7 +231,7 @@ fn answers_that_nobody_asks_to_see_are_not_collected() {
     let mut raw = Raw::connect(&endpoint, &key(&site, "pro", &["--sql"]));
     let before = endpoint.memory();
     raw.0.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
-    let message = [&b"P"[..], &13_u32.to_be_bytes(), b"\0SHOW x\0\0\0"].concat();
+    let message = [&b"P"[..], &14_u32.to_be_bytes(), b"\0SHOW x\0\0\0"].concat();
     let many = message.repeat(10_000);
     // It does not read and never synchronizes: after a while, the server does not take more.
     let mut sent = 0;
