@@ -383,6 +383,7 @@ fn first_rows(table: &TableInfo) -> Panel {
         values: BTreeMap::new(),
         styles: BTreeMap::new(),
         totals: Vec::new(),
+        groups: BTreeMap::new(),
         thresholds: BTreeMap::new(),
         links: BTreeMap::new(),
         rows: Some(10),

@@ -318,13 +318,13 @@ impl Table {
         if self.columns.iter().all(|column| column.group.is_none()) {
             return Vec::new();
         }
-        let same = |one: &TableColumn, other: &TableColumn| one.group == other.group;
-        let groups = self.columns.chunk_by(same);
-        let group = |columns: &'_ [TableColumn]| ColumnGroup {
-            title: columns[0].group.as_deref(),
-            columns: columns.len(),
-        };
-        groups.map(group).collect()
+        let groups = self.columns.chunk_by(|one, other| one.group == other.group);
+        groups
+            .map(|columns| ColumnGroup {
+                title: columns.first().and_then(|column| column.group.as_deref()),
+                columns: columns.len(),
+            })
+            .collect()
     }
 
     /// Returns the number of rows of the query.
