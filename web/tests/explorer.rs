@@ -293,7 +293,7 @@ async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() 
     };
     let first = page("/tables/rainfall").await;
     let titles = texts(&first, ".refine h2");
-    assert!(titles.contains(&"Region".to_owned()), "{titles:?}");
+    assert!(titles.contains(&"Country name".to_owned()), "{titles:?}");
     assert!(texts(&first, "details.refine[open]").is_empty(), "nothing is chosen yet");
     let of = |page: &Answered, title: &str| -> Vec<(String, String, u64)> {
         let (document, facet) =
@@ -317,25 +317,25 @@ async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() 
         let counted = texts(page, ".ask-row [role=status]").remove(0);
         counted.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap()
     };
-    let regions = of(&first, "Region");
-    assert_eq!(regions.iter().map(|(.., rows)| rows).sum::<u64>(), total(&first), "{regions:?}");
-    let (name, address, rows) = regions[0].clone();
+    let countries = of(&first, "Country name");
+    assert_eq!(countries.iter().map(|(.., rows)| rows).sum::<u64>(), total(&first), "{countries:?}");
+    let (name, address, rows) = countries[0].clone();
     let narrowed = page(&address).await;
     assert_eq!(total(&narrowed), rows, "{name}");
     assert_eq!(texts(&narrowed, "details.refine[open]").len(), 1);
     assert_eq!(texts(&narrowed, ".refine [aria-current]"), [name.as_str()]);
     // The other values are still there to be chosen instead, and the chosen one to be dropped.
-    let again = of(&narrowed, "Region");
+    let again = of(&narrowed, "Country name");
     assert_eq!(
         again.iter().map(|(name, _, rows)| (name, rows)).collect::<Vec<_>>(),
-        regions.iter().map(|(name, _, rows)| (name, rows)).collect::<Vec<_>>()
+        countries.iter().map(|(name, _, rows)| (name, rows)).collect::<Vec<_>>()
     );
     assert_eq!(again[0].1, "/tables/rainfall");
-    assert_eq!(again[1].1, regions[1].1);
+    assert_eq!(again[1].1, countries[1].1);
     // Counts are of what the other filters leave.
     let wet = page("/tables/rainfall?precipitation_mm=gte.100").await;
-    let wet_regions = of(&wet, "Region");
-    assert_eq!(wet_regions.iter().map(|(.., rows)| rows).sum::<u64>(), total(&wet));
+    let wet_countries = of(&wet, "Country name");
+    assert_eq!(wet_countries.iter().map(|(.., rows)| rows).sum::<u64>(), total(&wet));
     assert!(total(&wet) < total(&first));
-    assert!(wet_regions[0].1.contains("precipitation_mm=gte.100"), "{wet_regions:?}");
+    assert!(wet_countries[0].1.contains("precipitation_mm=gte.100"), "{wet_countries:?}");
 }
