@@ -4,7 +4,7 @@
 use materia::dashboard::{Content, Mark, PanelData, Scale};
 use ratatui::layout::{Constraint, Layout, Rect, Size};
 
-use super::text::wrap;
+use super::text::{fit, wrap};
 
 /// The smallest terminal that fits everything.
 pub(crate) const MIN_SIZE: Size = Size { width: 60, height: 15 };
@@ -127,12 +127,24 @@ pub(crate) fn note_lines(panel: &PanelData, width: u16) -> Vec<String> {
     let width = usize::from(width.max(1));
     let mut lines = Vec::new();
     if !panel.notes.is_empty() {
-        lines = wrap(&panel.notes.join(" "), width);
-        lines.truncate(2);
+        lines = two_lines(&panel.notes.join(" "), width);
     }
     // What is not late is on the page and in `dashboards show`; here, space is scarce.
     for source in panel.freshness.iter().filter(|source| source.is_late) {
-        lines.extend(wrap(&format!("late: {}", source.text), width).into_iter().take(2));
+        lines.extend(two_lines(&format!("late: {}", source.text), width));
+    }
+    lines
+}
+
+/// Wraps a text to at most two lines, and marks one that is longer.
+fn two_lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines = wrap(text, width);
+    if lines.len() > 2 {
+        lines.truncate(2);
+        if let Some(last) = lines.last_mut() {
+            // Every terminal has these dots.
+            *last = fit(last, width.saturating_sub(3), false, "").trim_end().to_owned() + "...";
+        }
     }
     lines
 }

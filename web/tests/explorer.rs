@@ -318,7 +318,11 @@ async fn the_values_of_a_column_with_few_are_counted_and_narrow_the_rows_down() 
         counted.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap()
     };
     let countries = of(&first, "Country name");
-    assert_eq!(countries.iter().map(|(.., rows)| rows).sum::<u64>(), total(&first), "{countries:?}");
+    assert_eq!(
+        countries.iter().map(|(.., rows)| rows).sum::<u64>(),
+        total(&first),
+        "{countries:?}"
+    );
     let (name, address, rows) = countries[0].clone();
     let narrowed = page(&address).await;
     assert_eq!(total(&narrowed), rows, "{name}");
