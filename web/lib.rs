@@ -32,6 +32,7 @@ mod router;
 mod routes;
 mod security;
 mod server;
+mod shared_service;
 mod view_counter;
 mod viewer;
 

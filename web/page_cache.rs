@@ -177,10 +177,12 @@ pub(crate) async fn serve_cached(
         return next.run(request).await;
     };
     app.page_cache.begin_edition(&key.edition);
-    let etag = app.page_cache.etag(&key);
-    if is_not_modified(request.headers(), &etag) {
-        app.page_cache.hits.fetch_add(1, Ordering::Relaxed);
-        return not_modified(etag);
+    if request.headers().contains_key(header::IF_NONE_MATCH) {
+        let etag = app.page_cache.etag(&key);
+        if is_not_modified(request.headers(), &etag) {
+            app.page_cache.hits.fetch_add(1, Ordering::Relaxed);
+            return not_modified(etag);
+        }
     }
     let guard =
         match timeout(COALESCE_TIMEOUT, app.page_cache.cached.get_value_or_guard_async(&key)).await
@@ -211,7 +213,7 @@ pub(crate) async fn serve_cached(
         return WebError::internal("a page could not be compressed").into_response();
     };
     let mut headers = head.headers;
-    headers.insert(header::ETAG, etag);
+    headers.insert(header::ETAG, app.page_cache.etag(&key));
     headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-encoding"));
     headers.remove(header::TRANSFER_ENCODING);
     let cached = Arc::new(CachedPage { headers, body });

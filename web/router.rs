@@ -33,7 +33,9 @@ use super::{
         CachePolicy::{ByHandler, NoStore, Shared},
         Routes,
     },
-    security, viewer,
+    security,
+    shared_service::SharedLayer,
+    viewer,
 };
 
 /// The largest request body, in bytes: more than any form of the site sends.
@@ -46,13 +48,15 @@ const COMPRESSION: CompressionLevel = CompressionLevel::Precise(6);
 /// Builds the whole site, with the layers around every route.
 pub(crate) fn site(app: &AppState) -> Router {
     layered(app, routes(app), |router| {
-        router.layer(from_fn_with_state(app.clone(), accounts::resolve_session))
+        router.layer((from_fn_with_state(app.clone(), accounts::resolve_session), SharedLayer))
     })
 }
 
 /// Builds the preview of dashboards, whose only viewer is their author.
 pub(crate) fn preview_site(app: &AppState) -> Router {
-    let site = layered(app, preview_routes(), |router| router.layer(from_fn(preview::admit)));
+    let site = layered(app, preview_routes(), |router| {
+        router.layer((from_fn(preview::admit), SharedLayer))
+    });
     // Outermost, since errors of the layers below become pages with other states.
     site.layer(from_fn(preview::require_local_host))
 }
@@ -78,15 +82,22 @@ fn layered(
     let routes = routes
         .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(compression.compress_when(worth_compressing))
-        .layer(from_fn_with_state((app.clone(), shared), page_cache::serve_cached));
-    identify(routes)
+        .layer((from_fn_with_state((app.clone(), shared), page_cache::serve_cached), SharedLayer));
+    // From the outermost one to the innermost.
+    let around = (
+        from_fn_with_state(app.clone(), request_metrics::track),
+        SharedLayer,
+        from_fn_with_state(app.clone(), security::set_headers),
+        SharedLayer,
         // Errors of the layers below are rendered too, for a viewer who is not signed in.
-        .layer(from_fn_with_state(app.clone(), rate_limit::enforce_rate_limit))
-        .layer(from_fn_with_state(app.clone(), client_ip::resolve_client_ip))
-        .layer(from_fn_with_state(app.clone(), page::layout))
-        .layer(from_fn_with_state(app.clone(), security::set_headers))
-        .layer(from_fn_with_state(app.clone(), request_metrics::track))
-        .with_state(app.clone())
+        from_fn_with_state(app.clone(), page::layout),
+        SharedLayer,
+        from_fn_with_state(app.clone(), client_ip::resolve_client_ip),
+        SharedLayer,
+        from_fn_with_state(app.clone(), rate_limit::enforce_rate_limit),
+        SharedLayer,
+    );
+    identify(routes).layer(around).with_state(app.clone())
 }
 
 /// Builds the router of the operators' separate address.
