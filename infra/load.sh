@@ -49,7 +49,7 @@ printf 'body                    %8s bytes, zstd\n' "$size"
 printf 'bare handler            %8s requests/s\n' "$(figure "$bare_result" rate)"
 printf 'cached dashboard        %8s requests/s, p99 %s ms\n' "$(figure "$site_result" rate)" "$(figure "$site_result" p99)"
 ratio=$(awk "BEGIN { printf \"%.2f\", $(figure "$site_result" rate) / $(figure "$bare_result" rate) }")
-printf 'ratio                   %8s (at least 0.40)\n' "$ratio"
+printf 'ratio                   %8s (at least 0.50)\n' "$ratio"
 
 # Publishes a generation five times per second, with a link and a rename as an export does. The files are created beforehand, because exporting
 # would use the processor that is measured.
@@ -71,4 +71,4 @@ printf 'while swapping          %8s requests/s, p99 %s ms (at most 100), %s othe
 failed=$(($(figure "$swap_result" failed) + $(figure "$site_result" failed)))
 [ "$failed" = 0 ] || { printf '%s requests failed\n' "$failed" >&2; exit 1; }
 [ -z "${MATERIA_BENCH_SHORT:-}" ] || exit 0
-awk "BEGIN { exit !($ratio >= 0.4 && $(figure "$swap_result" p99) < 100) }"
+awk "BEGIN { exit !($ratio >= 0.5 && $(figure "$swap_result" p99) < 100) }"
