@@ -229,7 +229,10 @@ fn table(title: &str, rows: &Table, links: Option<&PanelLinks>) -> Markup {
             table.grid {
                 thead {
                     @if !groups.is_empty() { tr.groups { @for group in &groups {
-                        th scope="colgroup" colspan=(group.columns) { @if let Some(title) = group.title { span { (title) } } }
+                        @match group.title {
+                            Some(title) => th scope="colgroup" colspan=(group.columns) { span { (title) } },
+                            None => td colspan=(group.columns) {},
+                        }
                     } } }
                     tr { @for (at, column) in rows.columns.iter().enumerate() {
                     th scope="col" class=[side(at)] data-ranks=[rows.ranks.get(at).filter(|ranks| ranks.len() > 1).map(|ranks| places(ranks))] { (column.title) @if let Some(unit) = &column.unit { " " span.unit { (unit) } } }
