@@ -417,9 +417,9 @@ fn chosen_query(dashboard: &Dashboard, params: &Params) -> String {
 }
 
 /// Returns the parameters of the pages of all tables, with another page of one of them.
-fn table_pages(dashboard: &Dashboard, panel: &str, page: usize, params: &Params) -> String {
+fn table_pages(panels: &[String], panel: &str, page: usize, params: &Params) -> String {
     let own = dashboard::page_parameter(panel);
-    let others = dashboard.panel_names().into_iter().map(|name| dashboard::page_parameter(&name));
+    let others = panels.iter().map(|name| dashboard::page_parameter(name));
     let others: Vec<String> = others.filter(|name| *name != own).collect();
     let kept = params.iter().filter(|(name, _)| others.contains(name)).cloned();
     // The first page needs no parameter, so that its address is the dashboard's.
@@ -448,6 +448,7 @@ pub(crate) fn links(
         if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
     };
     let page = format!("/dashboard/{}", data.slug);
+    let names = dashboard.panel_names();
     let of_panel = |(at, (name, panel)): (usize, (String, &PanelData))| {
         let has_figures = !matches!(
             panel.content,
@@ -473,7 +474,7 @@ pub(crate) fn links(
             .then(|| with(format!("/embed/{}/{encoded}", data.slug), ""));
         let of_page = |wanted: usize| match &panel.content {
             Content::Table(table) if (1..=table.pages).contains(&wanted) => {
-                let pages = table_pages(dashboard, &name, wanted, params);
+                let pages = table_pages(&names, &name, wanted, params);
                 Some(format!("{}#panel-{name}", with(page.clone(), &pages)))
             }
             _ => None,
@@ -492,5 +493,5 @@ pub(crate) fn links(
             table: tables.get(at).cloned().flatten(),
         })
     };
-    dashboard.panel_names().into_iter().zip(&data.panels).enumerate().map(of_panel).collect()
+    names.iter().cloned().zip(&data.panels).enumerate().map(of_panel).collect()
 }

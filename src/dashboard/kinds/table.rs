@@ -9,6 +9,7 @@ use super::{Content, Kind, Tone, Visualization, by_column, lower};
 use crate::{
     dashboard::{
         colors::compare_names,
+        data::is_zero,
         limits::{Notes, ROWS},
         model::{ValueSpec, default_title},
         parse::ParseContext,
@@ -295,11 +296,6 @@ pub struct Table {
     /// all rows are shown, since the first ones of a part would be mistaken for those of all.
     #[serde(skip)]
     pub ranks: Vec<Vec<Option<u32>>>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// The title above adjacent columns.

@@ -108,17 +108,30 @@ impl View for Columns {
 
 /// Renders values with their numbers of rows, each with a link to its rows.
 pub(super) fn common_list(frame: &TableFrame, column: &str, common: &[ValueCount]) -> Markup {
-    let most = common.iter().map(|(_, rows)| *rows).max().unwrap_or_default().max(1) as f64;
     html! {
         @if !common.is_empty() {
-            ul.common {
-                @for (text, rows) in common {
-                    @let filter = text.as_ref().map_or_else(|| "is.null".to_owned(), |text| format!("eq.{text}"));
-                    li {
-                        a href=(frame.state.with_filter(column, &filter).url(&frame.path)) { (value(Some(text.as_deref().unwrap_or("missing")))) }
-                        svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" { rect width=(format!("{:.1}", *rows as f64 / most * 100.0)) height="6" {} }
-                        span { (humanize::count(*rows)) }
-                    }
+            (counted_list(common, |text, filter| html! {
+                a href=(frame.state.with_filter(column, filter).url(&frame.path)) { (value(Some(text.unwrap_or("missing")))) }
+            }))
+        }
+    }
+}
+
+/// Renders values with their numbers of rows as bars; `link` renders the link of a value, from its
+/// text and the filter that selects its rows.
+pub(super) fn counted_list(
+    values: &[ValueCount],
+    link: impl Fn(Option<&str>, &str) -> Markup,
+) -> Markup {
+    let most = values.iter().map(|(_, rows)| *rows).max().unwrap_or_default().max(1) as f64;
+    html! {
+        ul.common {
+            @for (text, rows) in values {
+                @let filter = text.as_ref().map_or_else(|| "is.null".to_owned(), |text| format!("eq.{text}"));
+                li {
+                    (link(text.as_deref(), &filter))
+                    svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" { rect width=(format!("{:.1}", *rows as f64 / most * 100.0)) height="6" {} }
+                    span { (humanize::count(*rows)) }
                 }
             }
         }

@@ -3,13 +3,12 @@
 
 use futures_util::future::join_all;
 use materia::{
-    humanize,
     reader::Pin,
     tables::{TableQuery, TypeClass},
 };
 use maud::{Markup, html};
 
-use super::TableFrame;
+use super::{TableFrame, columns::counted_list};
 use crate::data::{self, ValueCount};
 
 /// Columns with facets; more would not be looked through.
@@ -91,21 +90,13 @@ pub(super) fn render(frame: &TableFrame, facets: &[Facet]) -> Markup {
 /// Renders the values of a column: each link selects one instead of another, the link of a selected
 /// value selects all.
 fn values(frame: &TableFrame, column: &str, values: &[ValueCount]) -> Markup {
-    let most = values.iter().map(|(_, rows)| *rows).max().unwrap_or_default().max(1) as f64;
-    html! {
-        ul.common {
-            @for (text, rows) in values {
-                @let filter = text.as_ref().map_or_else(|| "is.null".to_owned(), |text| format!("eq.{text}"));
-                @let is_selected = frame.state.has_filter(column, &filter);
-                @let state = frame.state.with_only_filter(column, (!is_selected).then_some(filter.as_str()));
-                li {
-                    a href=(state.url(&frame.path)) aria-current=[is_selected.then_some("true")] {
-                        @match text.as_deref() { Some("") => "empty text", Some(text) => (text), None => "missing" }
-                    }
-                    svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" { rect width=(format!("{:.1}", *rows as f64 / most * 100.0)) height="6" {} }
-                    span { (humanize::count(*rows)) }
-                }
+    counted_list(values, |text, filter| {
+        let is_selected = frame.state.has_filter(column, filter);
+        let state = frame.state.with_only_filter(column, (!is_selected).then_some(filter));
+        html! {
+            a href=(state.url(&frame.path)) aria-current=[is_selected.then_some("true")] {
+                @match text { Some("") => "empty text", Some(text) => (text), None => "missing" }
             }
         }
-    }
+    })
 }
