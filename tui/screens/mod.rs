@@ -162,6 +162,8 @@ pub(crate) enum Link {
     Table(String),
     Attempt(GenerationId),
     Dashboard(String),
+    /// A dashboard with a selection in its filters.
+    DashboardView(String, Vec<(String, String)>),
     /// A query to put into the prompt.
     Query(String),
     /// A query of the refused file to put into the prompt.

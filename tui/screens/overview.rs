@@ -323,11 +323,26 @@ fn fields(canvas: &Canvas, context: &Context, columns: usize) -> Vec<Line<'stati
             columns,
         ));
     }
-    lines.extend(field(canvas, "Kept", StyleRole::Text, &retained(status), columns));
+    let mut kept = retained(status);
+    if let Some(left) = context.status_view.facts.as_ref().and_then(|facts| facts.space_left) {
+        kept = format!("{kept}, {} free on the disk", humanize::bytes(left));
+    }
+    lines.extend(field(canvas, "Kept", StyleRole::Text, &kept, columns));
     lines.push(Line::default());
     lines.extend(match &status.running {
         Some(running) => running_export(canvas, running, status, columns),
-        None => field(canvas, "Export", StyleRole::Dim, "idle", columns),
+        None => {
+            let text = match expected_export(&status.history) {
+                Some(at) if at > canvas.now => {
+                    let wait = at.duration_since(canvas.now).as_secs().unsigned_abs().div_ceil(60);
+                    let wait = humanize::duration(Duration::from_secs(wait * 60));
+                    format!("idle, next expected in {wait}")
+                }
+                Some(at) => format!("idle, was expected {}", format_ago(at, canvas.now)),
+                None => "idle".to_owned(),
+            };
+            field(canvas, "Export", StyleRole::Dim, &text, columns)
+        }
     });
     let (role, text) = lakehouse(context, status);
     lines.extend(field(canvas, "Lakehouse", role, &text, columns));
@@ -348,6 +363,27 @@ fn fields(canvas: &Canvas, context: &Context, columns: usize) -> Vec<Line<'stati
         lines.extend(field(canvas, "PostgreSQL", role, &text, columns));
     }
     lines
+}
+
+/// Returns when the next export is expected to begin, if the last ones began at regular intervals.
+fn expected_export(history: &[AttemptRecord]) -> Option<Timestamp> {
+    const LAST: usize = 8;
+    const LEAST: usize = 4;
+    // Rollbacks have no lakehouse.
+    let exports = history.iter().rev().filter(|record| record.lakehouse.is_some());
+    let begun: Vec<Timestamp> = exports.take(LAST).map(|record| record.started_at).collect();
+    if begun.len() < LEAST {
+        return None;
+    }
+    let intervals = begun.windows(2).map(|pair| pair[0].duration_since(pair[1]).as_secs().max(1));
+    let mut intervals: Vec<i64> = intervals.collect();
+    intervals.sort_unstable();
+    let median = intervals[intervals.len() / 2];
+    let is_regular = |interval: &&i64| (**interval - median).abs() * 4 <= median;
+    let regular = intervals.iter().filter(is_regular).count();
+    // One that was made by hand, or a night without any, does not change the rhythm.
+    let next = begun[0].checked_add(jiff::SignedDuration::from_secs(median)).ok()?;
+    (regular * 4 >= intervals.len() * 3).then_some(next)
 }
 
 fn size(context: &Context, status: &Status) -> String {

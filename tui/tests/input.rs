@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::ToSpan as _;
-use materia::{reader, settings::Keys, store::AttemptOutcome};
+use materia::{dashboard::DashboardData, reader, settings::Keys, store::AttemptOutcome};
 use ratatui::layout::Size;
 
 use super::{
@@ -744,4 +744,29 @@ fn the_history_is_filtered_by_outcome_and_keys_act_on_what_is_listed() {
     assert_eq!(selected(&state), AttemptOutcome::Published);
     press(&mut state, "esc o j enter");
     assert_eq!(selected(&state), AttemptOutcome::Published, "all again, the second one");
+}
+
+#[test]
+fn enter_on_a_dashboard_lists_where_its_panels_lead_and_opens_it_with_the_selection() {
+    let mut state = ready(120, 40);
+    press(&mut state, "4 enter");
+    assert!(state.context.overlay.is_none(), "nothing leads anywhere");
+    let mut data = DashboardData::clone(state.dashboards.data.as_ref().unwrap());
+    data.panels[0].link = Some("/dashboard/supply?country=BR&year_from=2010".to_owned());
+    data.panels[1].link = Some("https://example.com/".to_owned());
+    data.panels[2].link = Some("/dashboard/gone".to_owned());
+    let title = data.panels[0].title.clone();
+    state.dashboards.data = Some(Arc::new(data));
+    press(&mut state, "enter");
+    let shown = text(&buffer(&state, THEME));
+    assert!(shown.contains("Follow") && shown.contains(&title), "{shown}");
+    let effects = press(&mut state, "enter");
+    let Some(Effect::Request { request: Request::Dashboard { filters, slug, .. }, .. }) =
+        effects.first()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(slug.as_deref(), Some("supply"));
+    let filters: Vec<_> = filters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(filters, ["country=BR", "year_from=2010"]);
 }

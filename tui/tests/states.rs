@@ -7,14 +7,14 @@ use materia::{
     endpoint::{Connection, EndpointState, LOCAL_ACCOUNT},
     reader::{self, Catalog},
     status::Status,
-    store::ExportStep,
+    store::{AttemptOutcome, AttemptRecord, ExportStep},
 };
 
 use super::{
     drawing::{THEME, at_every_size, buffer, snapshots, styles, text},
     fixture::{
-        METRICS, config, facts, holder, now, press, ready, ready_with, refusal, running, started,
-        status, write, write_log,
+        METRICS, attempt, config, facts, holder, now, press, ready, ready_with, refusal, running,
+        started, status, write, write_log,
     },
 };
 use crate::{
@@ -245,6 +245,31 @@ fn every_condition_of_the_alerts_needs_attention_here_too() {
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+}
+
+#[test]
+fn the_overview_says_when_the_next_export_is_expected_if_they_are_regular() {
+    let shown = |minutes_ago: &[i64]| {
+        // Oldest first, as in the history.
+        let history = minutes_ago.iter().map(|minutes| AttemptRecord {
+            started_at: now() - jiff::SignedDuration::from_mins(*minutes),
+            ..attempt(0, AttemptOutcome::Published)
+        });
+        let mut status = status();
+        status.history = history.collect();
+        let facts = AlertInputs { space_left: Some(80_000_000_000), ..facts(status) };
+        let mut state = ready(120, 40);
+        state.update(Message::Status(Ok(Arc::new(facts))));
+        text(&buffer(&state, THEME))
+    };
+    let regular = shown(&[79, 64, 49, 34, 19, 4]);
+    assert!(regular.contains("idle, next expected in 11 min"), "{regular}");
+    assert!(regular.contains("80 GB free on the disk"), "{regular}");
+    let late = shown(&[95, 80, 65, 50, 35]);
+    assert!(late.contains("idle, was expected 20 min ago"), "{late}");
+    let by_hand = shown(&[4_000, 900, 899, 3]);
+    assert!(by_hand.contains("idle ") && !by_hand.contains("expected"), "{by_hand}");
+    assert!(!shown(&[30, 15]).contains("expected"), "two are no rhythm");
 }
 
 #[test]

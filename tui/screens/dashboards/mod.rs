@@ -4,7 +4,7 @@ pub(crate) mod filters;
 
 use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
-use materia::dashboard::{DashboardData, FilterData, FilterValue, PanelData};
+use materia::dashboard::{self, DashboardData, FilterData, FilterValue, PanelData, PanelLink};
 use ratatui::{
     layout::Rect,
     text::{Line, Span},
@@ -63,6 +63,9 @@ static KEYS: KeyGroup = KeyGroup {
         }),
         key("f", "filters", "choose the filters", "filters", |app| {
             app.dashboards.open_filters(0, &mut app.context)
+        }),
+        key("enter", "link", "open what a panel's title, row or mark leads to", "follow", |app| {
+            app.dashboards.choose_link(&mut app.context)
         }),
         key("o", "query", "open a panel's query in the SQL prompt", "SQL", |app| {
             app.dashboards.choose_query(&mut app.context)
@@ -147,8 +150,14 @@ impl Screen for DashboardsScreen {
     }
 
     fn follow_link(&mut self, link: &Link, context: &mut Context) -> Option<Vec<Effect>> {
-        let Link::Dashboard(slug) = link else { return None };
-        Some(self.open(slug.clone(), context))
+        match link {
+            Link::Dashboard(slug) => Some(self.open(slug.clone(), context)),
+            Link::DashboardView(slug, selection) => {
+                self.filters.insert(slug.clone(), selection.clone());
+                Some(self.open(slug.clone(), context))
+            }
+            _ => None,
+        }
     }
 
     fn handle_message(
@@ -293,12 +302,40 @@ impl DashboardsScreen {
         Vec::new()
     }
 
+    /// Opens the list of the dashboards to which panels lead, from the first panel in view.
+    fn choose_link(&mut self, context: &mut Context) -> Vec<Effect> {
+        let Some(data) = &self.data else { return Vec::new() };
+        let first = self.first_panel(data, context);
+        let panels = data.panels[first..].iter().chain(&data.panels[..first]);
+        let entry = |link: PanelLink| {
+            let (slug, selection) = dashboard::dashboard_of(&link.address)?;
+            self.list.iter().any(|(known, _)| *known == slug).then(|| PaletteEntry {
+                text: link.label,
+                key: slug.clone(),
+                action: PaletteAction::Follow(Link::DashboardView(slug, selection)),
+            })
+        };
+        let entries: Vec<_> = panels.flat_map(PanelData::links).filter_map(entry).collect();
+        if entries.is_empty() {
+            context.show_toast(false, "nothing on this dashboard leads to another one");
+        } else {
+            let palette = Palette::new("Follow", entries);
+            context.overlay = Some(Overlay::Palette(Box::new(palette)));
+        }
+        Vec::new()
+    }
+
+    /// Returns the first panel in view.
+    fn first_panel(&self, data: &DashboardData, context: &Context) -> usize {
+        let rows = layout::arrange_panels(&data.panels, context.body().width);
+        let first = rows.get(self.scroll).and_then(|row| row.panels.first());
+        first.map_or(0, |slot| slot.index).min(data.panels.len())
+    }
+
     /// Opens the list of the panels' queries, from the first panel in view.
     fn choose_query(&mut self, context: &mut Context) -> Vec<Effect> {
         let Some(data) = &self.data else { return Vec::new() };
-        let rows = layout::arrange_panels(&data.panels, context.body().width);
-        let first = rows.get(self.scroll).and_then(|row| row.panels.first());
-        let first = first.map_or(0, |slot| slot.index).min(data.panels.len());
+        let first = self.first_panel(data, context);
         let entry = |(panel, query): (&PanelData, &Option<String>)| {
             Some(PaletteEntry {
                 text: panel.title.clone(),
