@@ -242,7 +242,10 @@ pub(crate) fn dashboard() -> DashboardData {
             },
         ],
         panels: vec![
-            panel("Price", 3, Some("USD/kg"), Content::Stat(stat)),
+            PanelData {
+                link: Some("/dashboard/supply?country=BR".to_owned()),
+                ..panel("Price", 3, Some("USD/kg"), Content::Stat(stat))
+            },
             panel(
                 "Note",
                 3,

@@ -264,7 +264,7 @@ fn the_overview_says_when_the_next_export_is_expected_if_they_are_regular() {
     };
     let regular = shown(&[79, 64, 49, 34, 19, 4]);
     assert!(regular.contains("idle, next expected in 11 min"), "{regular}");
-    assert!(regular.contains("80 GB free on the disk"), "{regular}");
+    assert!(regular.contains("80.0 GB free on the disk"), "{regular}");
     let late = shown(&[95, 80, 65, 50, 35]);
     assert!(late.contains("idle, was expected 20 min ago"), "{late}");
     let by_hand = shown(&[4_000, 900, 899, 3]);

@@ -64,7 +64,7 @@ static KEYS: KeyGroup = KeyGroup {
         key("f", "filters", "choose the filters", "filters", |app| {
             app.dashboards.open_filters(0, &mut app.context)
         }),
-        key("enter", "link", "open what a panel's title, row or mark leads to", "follow", |app| {
+        key("enter", "link", "open what a panel's title, row or mark leads to", "", |app| {
             app.dashboards.choose_link(&mut app.context)
         }),
         key("o", "query", "open a panel's query in the SQL prompt", "SQL", |app| {
