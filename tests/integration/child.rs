@@ -23,7 +23,7 @@ use materia::{
     store::ExportStep,
 };
 
-use crate::support::{number, whole_run};
+use crate::support::{eventually, number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
@@ -31,6 +31,9 @@ const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
 const ENV_PREFIX: &str = "MATERIA_TEST_TOLD_";
 const READY: &str = "the part begins";
 const QUERIES: &str = "queries: ";
+/// First line of an export that waited; its error follows, if it failed.
+const RECORDED: &str = "the history has a line of it";
+const UNRECORDED: &str = "the history has no line of it";
 
 /// A child process with a role; killed on drop.
 pub(crate) struct Actor {
@@ -117,6 +120,30 @@ impl Actor {
         status.signal() == Some(9)
     }
 
+    /// Waits until the process has stopped itself.
+    pub(crate) fn until_stopped(&self) {
+        let stat = format!("/proc/{}/stat", self.process.id());
+        // The state follows the name in parentheses; `T` is stopped.
+        eventually("the process stops itself", || {
+            fs::read_to_string(&stat)
+                .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, s)| s.starts_with('T')))
+        });
+    }
+
+    /// Continues an export that waits; returns whether the history has a line of it, and its error,
+    /// if it failed.
+    pub(crate) fn finish_export(mut self) -> (bool, Option<String>) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{text}");
+        let (recorded, rest) = text.split_once('\n').unwrap();
+        assert!([RECORDED, UNRECORDED].contains(&recorded), "{text}");
+        let error = rest.split("\ntest child::").next().unwrap_or_default().trim();
+        (recorded == RECORDED, (!error.is_empty()).then(|| error.to_owned()))
+    }
+
     /// Stops a reader and returns its number of queries.
     pub(crate) fn count_queries(mut self) -> u64 {
         drop(self.process.stdin.take());
@@ -159,7 +186,10 @@ fn part_of_another_process() {
         ("reader", _) => read_again_and_again(argument),
         ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
         ("export that waits", moment) => {
-            drop(export::export(&job(argument), &mut StoppedAt(KilledAt::moment(moment).moment)));
+            let mut progress = StoppedAt(KilledAt::moment(moment).moment);
+            let finished = export::export(&job(argument), &mut progress);
+            println!("{}", if finished.unrecorded.is_some() { UNRECORDED } else { RECORDED });
+            println!("{}", finished.error.map_or_else(String::new, |error| error.to_string()));
         }
         ("full export", moment) => drop(export::export(
             &ExportJob { full: true, ..job(argument) },

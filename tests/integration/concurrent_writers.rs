@@ -220,12 +220,6 @@ fn a_lakehouse_that_never_rests_is_given_up_with_what_to_do() {
     assert!(!site.path("_export.work").exists());
 }
 
-/// Returns whether a process is stopped, shown as `T` by `ps`.
-fn is_stopped(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
-}
-
 #[test]
 fn while_an_export_in_place_writes_its_own_file_out_the_lakehouse_is_free() {
     let site = Site::small();
@@ -234,11 +228,9 @@ fn while_an_export_in_place_writes_its_own_file_out_the_lakehouse_is_free() {
         site.folder(),
         &[("MATERIA_SNAPSHOT".to_owned(), "none".to_owned())],
     );
-    let pid = export.process.id();
-    eventually("the export comes to its checkpoint", || is_stopped(pid));
+    export.until_stopped();
     site.change("INSERT INTO serving.numbers VALUES (1000, 0)");
-    kill_process(Pid::from_child(&export.process), Signal::CONT).unwrap();
-    assert!(!export.has_died());
+    assert_eq!(export.finish_export(), (true, None));
     assert_eq!(
         site.number("SELECT count(*) FROM serving.numbers"),
         1000,

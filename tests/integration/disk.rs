@@ -15,15 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use materia::{
-    export::{self, ExportEvent, ExportJob, Progress},
-    settings::Settings,
-    store::ExportStep,
-};
+use materia::store::ExportStep;
 use rustix::fs::FallocateFlags;
 use tempfile::TempDir;
 
 use crate::{
+    child::{Actor, name_of},
     http_receiver::Receiver,
     support::{Ran, Site, names, reading, whole_run},
 };
@@ -311,63 +308,44 @@ fn a_disk_without_room_for_another_file_name_is_named_and_what_was_served_stays_
     }
 }
 
-/// Fills the disk when a step begins, as another process could at any time.
-struct FilledAt<'a> {
-    step: ExportStep,
-    disk: &'a Disk,
-}
-
-impl Progress for FilledAt<'_> {
-    fn event(&mut self, event: &ExportEvent<'_>) {
-        if *event == (ExportEvent::Step { step: self.step }) {
-            self.disk.leave(0);
-        }
-    }
-}
-
 #[test]
 fn a_disk_filled_by_others_during_an_export_does_not_harm_the_served_file() {
     let Some(disk) = Disk::mount("size=24m") else { return };
     let site = Site::runs();
     need(&site, &disk);
-    let folders = [("DUCKDB_PATH", site.lakehouse()), ("SERVING_DUCKDB_PATH", disk.served())];
-    let lookup = |name: &str| match name {
-        "MATERIA_SNAPSHOT" => Some("none".to_owned()),
-        _ => folders
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, path)| path.to_str().unwrap().to_owned()),
-    };
+    let told = [
+        ("MATERIA_SNAPSHOT".to_owned(), "none".to_owned()),
+        ("SERVING_DUCKDB_PATH".to_owned(), disk.served().to_str().unwrap().to_owned()),
+    ];
     let mut failed = Vec::new();
     for (run, step) in (2..).zip(ExportStep::ALL) {
         disk.fill_page_of_history();
         let before = disk.history();
         site.begin_run(run);
-        let finished = export::export(
-            &ExportJob::new(&Settings::load(None, &lookup).unwrap()).unwrap(),
-            &mut FilledAt { step, disk: &disk },
-        );
-        let published = finished.error.is_none();
+        // A process of its own, since those that other tests start from this one have, for a
+        // moment, its deleted files open, whose space would become free after the disk is filled.
+        let part = format!("export that waits until {}", name_of(step));
+        let export = Actor::start_told(&part, site.folder(), &told);
+        export.until_stopped();
+        disk.leave(0);
+        let (recorded, error) = export.finish_export();
+        let published = error.is_none();
         assert_eq!(
             whole_run(&disk.served()),
             if published { run } else { run - 1 },
-            "{step:?}: {finished:#?}"
+            "{step:?}: {error:?}"
         );
         assert_eq!(disk.history()[..before.len()], before, "{step:?}");
         // The line that could not be written is missing as a whole, which is reported.
         assert_eq!(
             disk.history().len(),
-            before.len() + usize::from(finished.unrecorded.is_none()),
-            "{step:?}: {finished:#?}"
+            before.len() + usize::from(recorded),
+            "{step:?}: {error:?}"
         );
-        assert!(
-            !published || finished.unrecorded.is_some() || step == ExportStep::Prune,
-            "{step:?}: {finished:#?}"
-        );
-        if let Some(error) = finished.error {
+        assert!(!published || !recorded || step == ExportStep::Prune, "{step:?}");
+        if let Some(error) = error {
             assert!(
-                error.to_string().contains("No space left")
-                    && error.to_string().contains("free some space"),
+                error.contains("No space left") && error.contains("free some space"),
                 "{step:?}: {error}"
             );
             failed.push(step);
