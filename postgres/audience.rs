@@ -18,6 +18,7 @@ use materia::{
     },
     values,
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     Identity,
@@ -25,6 +26,8 @@ use crate::{
 };
 
 const CATALOG: &str = include_str!("catalog.sql");
+/// The schema of the views of the SQL standard's `information_schema`.
+const STANDARD: &str = "_info";
 /// The first oid of a table; PostgreSQL's own objects are below.
 const FIRST_OID: u32 = 16_385;
 const OIDS: u32 = 1 << 30;
@@ -34,12 +37,7 @@ const REMEMBERED: usize = 256;
 /// A pinned generation as one audience sees it.
 pub(crate) struct Audience {
     pub(crate) pin: Pin,
-    pub(crate) namespace: Arc<Namespace>,
-    /// The names of the tables.
-    pub(crate) tables: Vec<String>,
-    /// The types of all columns by name, where they are the same in every table.
-    pub(crate) columns: HashMap<String, ColumnType>,
-    pub(crate) schema: String,
+    pub(crate) seen: Arc<Seen>,
 }
 
 impl Audience {
@@ -51,19 +49,26 @@ impl Audience {
 }
 
 /// What is the same for all sessions of an audience in a generation.
-struct PreparedSql {
+pub(crate) struct Seen {
+    pub(crate) namespace: Arc<Namespace>,
+    /// The names of the tables.
+    pub(crate) tables: Vec<String>,
+    /// The types of all columns by name, where they are the same in every table.
+    pub(crate) columns: HashMap<String, ColumnType>,
+    pub(crate) schema: String,
+}
+
+/// What is prepared once, however many sessions wait for it.
+struct Known {
     sequence: u64,
-    namespace: Arc<Namespace>,
-    tables: Vec<String>,
-    columns: HashMap<String, ColumnType>,
-    schema: String,
+    seen: Arc<OnceCell<Arc<Seen>>>,
 }
 
 /// Builds audiences, and remembers them while their generation is current.
 pub(crate) struct Audiences {
     rules: TableRules,
     database: String,
-    known: Mutex<HashMap<String, Arc<PreparedSql>>>,
+    known: Mutex<HashMap<String, Known>>,
 }
 
 impl Audiences {
@@ -83,40 +88,27 @@ impl Audiences {
             format!("{} {:?}", who.plan, who.tables)
         };
         let key = format!("{sequence} {who_key}");
-        let known = self.known().get(&key).cloned();
-        let prepared = if let Some(prepared) = known {
-            prepared
-        } else {
-            let prepared = Arc::new(self.prepare(&pin, who, &who_key).await?);
+        let cell = {
             let mut known = self.known();
-            if known.len() >= REMEMBERED {
+            if known.len() >= REMEMBERED && !known.contains_key(&key) {
                 known.retain(|_, other| other.sequence + 1 >= sequence);
             }
-            if known.len() >= REMEMBERED {
+            if known.len() >= REMEMBERED && !known.contains_key(&key) {
                 known.clear();
             }
-            known.insert(key, prepared.clone());
-            prepared
+            let new = || Known { sequence, seen: Arc::default() };
+            known.entry(key).or_insert_with(new).seen.clone()
         };
-        Ok(Audience {
-            pin,
-            namespace: prepared.namespace.clone(),
-            tables: prepared.tables.clone(),
-            columns: prepared.columns.clone(),
-            schema: prepared.schema.clone(),
-        })
+        let prepare = || async { self.prepare(&pin, who, &who_key).await.map(Arc::new) };
+        let seen = cell.get_or_try_init(prepare).await?.clone();
+        Ok(Audience { pin, seen })
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<PreparedSql>>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn prepare(
-        &self,
-        pin: &Pin,
-        who: &Identity,
-        who_key: &str,
-    ) -> Result<PreparedSql, ReaderError> {
+    async fn prepare(&self, pin: &Pin, who: &Identity, who_key: &str) -> Result<Seen, ReaderError> {
         let visible = visible_tables(pin, &self.rules, who).await?;
         let (catalog, schema) = place(pin).await?;
         let mut tables: Vec<String> = visible.iter().map(|seen| seen.table.name.clone()).collect();
@@ -128,25 +120,22 @@ impl Audiences {
             tables: &visible,
         };
         // Equal names mean equal setups, of which the rows that are limited are a part.
-        let digest = DigestBuilder::new().add(who_key).add(&setup.script()).digest();
+        let digest =
+            DigestBuilder::new().add(who_key).add(&setup.script()).add(&setup.catalog()).digest();
         let setup = Setup { name: format!("_a{digest}"), ..setup };
         let scope = Scope {
-            schemas: BTreeSet::from([schema.to_lowercase(), "_info".to_owned()]),
+            schemas: BTreeSet::from([schema.to_lowercase(), STANDARD.to_owned()]),
+            view_schemas: BTreeSet::from([STANDARD.to_owned()]),
             ..SCOPE.clone()
         };
         let namespace = Namespace {
             path: vec![schema.clone(), "_pg".to_owned()],
             setup: setup.script(),
+            extras: setup.catalog(),
             name: setup.name,
             scope,
         };
-        Ok(PreparedSql {
-            sequence: pin.generation().sequence,
-            namespace: Arc::new(namespace),
-            tables,
-            columns: column_types(&visible),
-            schema,
-        })
+        Ok(Seen { namespace: Arc::new(namespace), tables, columns: column_types(&visible), schema })
     }
 }
 
@@ -215,9 +204,9 @@ static SCOPE: LazyLock<Scope> = LazyLock::new(|| {
             .collect()
     };
     Scope {
-        schemas: BTreeSet::new(),
         views: names("CREATE VIEW {ns}._pg."),
         functions: names("CREATE MACRO {ns}._pg."),
+        ..Scope::default()
     }
 });
 
@@ -229,6 +218,7 @@ struct Setup<'a> {
 }
 
 impl Setup<'_> {
+    /// Creates the tables that the audience sees.
     fn script(&self) -> String {
         let (catalog, schema) = self.served;
         let ns = sql::ident(&self.name);
@@ -250,10 +240,17 @@ impl Setup<'_> {
                 condition(seen)
             );
         }
+        script
+    }
+
+    /// Creates what PostgreSQL's clients read about them.
+    fn catalog(&self) -> String {
+        let ns = sql::ident(&self.name);
+        let mut script = String::new();
         self.fill(&ns, &mut script);
         let catalog = CATALOG
             .replace("{ns}", &ns)
-            .replace("{schema}", &sql::literal(schema))
+            .replace("{schema}", &sql::literal(self.served.1))
             .replace("{database}", &sql::literal(self.database))
             .replace("{version}", env!("CARGO_PKG_VERSION"));
         script + &catalog
@@ -438,7 +435,7 @@ mod tests {
             .unwrap();
         let setup =
             Setup { name: "_a".to_owned(), served: ("memory", "main"), database: "lake", tables };
-        connection.execute_batch(&setup.script()).unwrap();
+        connection.execute_batch(&(setup.script() + &setup.catalog())).unwrap();
         connection.execute_batch("SET search_path = '\"_a\".\"main\",\"_a\".\"_pg\"'").unwrap();
         connection
     }

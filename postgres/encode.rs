@@ -1,6 +1,6 @@
 //! Values as text and in binary, as PostgreSQL's clients read them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use bytes::{BufMut as _, BytesMut};
 use materia::values::{Column, DuckType, Positive, Scalar};
@@ -44,10 +44,10 @@ pub(crate) fn write_text(
     match (kind.base, scalar) {
         (types::BOOL, Scalar::Boolean(value)) => out.push(if value { 't' } else { 'f' }),
         (types::FLOAT4, Scalar::Float(value)) => {
-            write_float(out, value.into(), &format!("{value:e}"), 6);
+            write_float(out, value.into(), format_args!("{value:e}"), 6);
         }
         (types::FLOAT8, Scalar::Double(value)) => {
-            write_float(out, value, &format!("{value:e}"), 15);
+            write_float(out, value, format_args!("{value:e}"), 15);
         }
         (types::BYTEA, Scalar::Blob(bytes)) => {
             out.push_str("\\x");
@@ -249,36 +249,37 @@ fn quote_item(out: &mut String, start: usize) {
 }
 
 /// Appends the shortest text that reads back, with an exponent where PostgreSQL has one.
-fn write_float(out: &mut String, value: f64, scientific: &str, digits: i32) {
+/// `scientific` is that text with an exponent: `1.25e-7`.
+fn write_float(out: &mut String, value: f64, scientific: fmt::Arguments<'_>, digits: i32) {
     if value.is_nan() {
         return out.push_str("NaN");
     }
     if value.is_infinite() {
         return out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
     }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..digits).contains(&exponent) {
-        let (sign, mantissa) =
-            mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-        let figures: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-        out.push_str(sign);
-        if let Ok(exponent) = usize::try_from(exponent) {
-            let whole = exponent + 1;
-            for at in 0..whole.max(figures.len()) {
-                if at == whole {
-                    out.push('.');
-                }
-                out.push(figures.as_bytes().get(at).map_or('0', |figure| char::from(*figure)));
-            }
-        } else {
-            out.push_str("0.");
-            out.extend(std::iter::repeat_n('0', (-exponent - 1).unsigned_abs() as usize));
-            out.push_str(&figures);
-        }
-    } else {
+    let start = out.len();
+    let _ = out.write_fmt(scientific);
+    let Some(end) = out[start..].find('e').map(|at| start + at) else { return };
+    let exponent: i32 = out[end + 1..].parse().unwrap_or(0);
+    out.truncate(end);
+    if !(-4..digits).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
-        let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.abs());
+        let _ = write!(out, "e{sign}{:02}", exponent.abs());
+        return;
+    }
+    // The point moves to its place.
+    let first = start + usize::from(out[start..].starts_with('-'));
+    if out.len() > first + 1 {
+        out.remove(first + 1);
+    }
+    let Ok(places) = usize::try_from(exponent) else {
+        return out.insert_str(first, &"0.000"[..1 + exponent.unsigned_abs() as usize]);
+    };
+    let point = first + places + 1;
+    if out.len() > point {
+        out.insert(point, '.');
+    } else {
+        out.extend(std::iter::repeat_n('0', point - out.len()));
     }
 }
 
@@ -422,7 +423,7 @@ mod tests {
             (f64::NEG_INFINITY, "-Infinity"),
         ] {
             let mut out = String::new();
-            write_float(&mut out, value, &format!("{value:e}"), 15);
+            write_float(&mut out, value, format_args!("{value:e}"), 15);
             assert_eq!(out, wanted);
         }
     }

@@ -93,7 +93,7 @@ impl Running {
             }
             Some(Err(error)) => {
                 self.finish();
-                Err(SqlError::of_reader(&error, &self.sent, &self.audience.tables).into())
+                Err(SqlError::of_reader(&error, &self.sent, &self.audience.seen.tables).into())
             }
             None => {
                 self.finish();

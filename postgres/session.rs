@@ -476,7 +476,7 @@ impl Session {
             && lexer::tokens(&sql).iter().any(|token| token.parameter(&sql).is_some());
         let parameters = if needs_types {
             let audience = self.audience().await?;
-            let column = |name: &str| audience.columns.get(&name.to_lowercase()).copied();
+            let column = |name: &str| audience.seen.columns.get(&name.to_lowercase()).copied();
             params::infer(&sql, declared, &column)
         } else {
             Vec::new()
@@ -762,14 +762,14 @@ impl Session {
         let expressions: Vec<String> = bound.iter().map(|bound| bound.expression.clone()).collect();
         let pid = self.control.pid;
         let sent = Rewriter {
-            schema: &audience.schema,
+            schema: &audience.seen.schema,
             database: &self.server.database,
             parameters: &expressions,
             settings: Some(self.settings.values()),
             pid,
         }
         .rewrite(text);
-        let mut query = Query::new(&sent.sql).within(audience.namespace.clone());
+        let mut query = Query::new(&sent.sql).within(audience.seen.namespace.clone());
         for (at, bound) in bound.iter().enumerate() {
             query = query.bind(&(at + 1).to_string(), bound.value.clone());
         }
@@ -783,7 +783,7 @@ impl Session {
         let stream = audience
             .pin
             .stream_within(query, limits, Some(self.client.memory.quota()))
-            .map_err(|error| SqlError::of_reader(&error, &sent, &audience.tables))?;
+            .map_err(|error| SqlError::of_reader(&error, &sent, &audience.seen.tables))?;
         Running::begin(self, stream, (audience, active), sent).await
     }
 

@@ -61,8 +61,8 @@ pub(crate) struct Copy {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CopyFormat {
-    Text { delimiter: char, null: String, header: bool },
-    Csv { delimiter: char, null: String, header: bool, quote: char, escape: char },
+    Text { delimiter: u8, null: String, header: bool },
+    Csv { delimiter: u8, null: String, header: bool, quote: u8, escape: u8 },
     Binary,
 }
 
@@ -389,13 +389,12 @@ impl Words<'_> {
         let is = |name: &str| {
             named.as_ref().map_or_else(|| mentions(name), |named| named.eq_ignore_ascii_case(name))
         };
-        let one = |name: &str, default: char| -> Result<char, SqlError> {
-            match value(&[name]) {
+        let one = |name: &str, default: u8| -> Result<u8, SqlError> {
+            let text = value(&[name]);
+            match text.as_deref().map(str::as_bytes) {
                 None => Ok(default),
-                Some(text) if text.chars().count() == 1 && text.is_ascii() => {
-                    Ok(text.chars().next().unwrap_or(default))
-                }
-                Some(text) if text == "\\t" => Ok('\t'),
+                Some(&[byte]) => Ok(byte),
+                Some(b"\\t") => Ok(b'\t'),
                 Some(_) => Err(SqlError::new(
                     "22023",
                     format!("COPY {name} must be a single one-byte character"),
@@ -420,9 +419,9 @@ impl Words<'_> {
             return Ok(CopyFormat::Binary);
         }
         if is("csv") {
-            let quote = one("quote", '"')?;
+            let quote = one("quote", b'"')?;
             return Ok(CopyFormat::Csv {
-                delimiter: one("delimiter", ',')?,
+                delimiter: one("delimiter", b',')?,
                 null: value(&["null"]).unwrap_or_default(),
                 header,
                 quote,
@@ -434,7 +433,7 @@ impl Words<'_> {
                 .hint("Use text, csv or binary."));
         }
         Ok(CopyFormat::Text {
-            delimiter: one("delimiter", '\t')?,
+            delimiter: one("delimiter", b'\t')?,
             null: value(&["null"]).unwrap_or_else(|| "\\N".to_owned()),
             header,
         })
@@ -502,7 +501,7 @@ mod tests {
             ["COPY psd TO STDOUT WITH CSV HEADER", "COPY psd TO STDOUT (FORMAT csv, HEADER true)"]
         {
             assert!(
-                matches!(copy(csv).format, CopyFormat::Csv { header: true, delimiter: ',', .. }),
+                matches!(copy(csv).format, CopyFormat::Csv { header: true, delimiter: b',', .. }),
                 "{csv}"
             );
         }

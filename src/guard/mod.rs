@@ -34,6 +34,25 @@ pub struct Scope {
     pub views: BTreeSet<String>,
     /// Macros of the namespace, in lower case; some hide the engine's functions.
     pub functions: BTreeSet<String>,
+    /// Those of [`Self::schemas`] that contain nothing but such views.
+    pub view_schemas: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Returns whether one of the views or macros may be meant by this name.
+    fn has(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        [&self.views, &self.functions, &self.view_schemas].iter().any(|names| names.contains(&name))
+    }
+}
+
+/// What a statement names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Whether a view or macro of the [`Scope`] may be among them.
+    pub of_scope: bool,
+    /// Those that could be a file's, for [`check_tables`].
+    tables: Vec<String>,
 }
 
 /// Stack size for parsing the tree of the most deeply nested statement that passes the earlier
@@ -57,27 +76,28 @@ pub fn foreign_names(connection: &Connection, catalog: &str) -> duckdb::Result<F
 /// # Errors
 /// The reason for the author, when it is refused.
 pub fn check(connection: &Connection, sql: &str, foreign: &ForeignNames) -> Result<(), String> {
-    check_within(connection, sql, foreign, None)
+    let names = inspect(connection, sql, foreign, None)?;
+    check_tables(connection, &names)
 }
 
-/// Works like [`check`] for SQL that is resolved in a namespace: what is outside of `scope` is
-/// refused as if it did not exist.
+/// Works like [`check`] for SQL that is resolved in a namespace, which need not exist yet: what is
+/// outside of `scope` is refused as if it did not exist. [`check_tables`] is left to do.
 ///
 /// # Errors
 /// The reason for the author, when it is refused.
-pub fn check_within(
+pub fn inspect(
     connection: &Connection,
     sql: &str,
     foreign: &ForeignNames,
     scope: Option<&Scope>,
-) -> Result<(), String> {
+) -> Result<Names, String> {
     text::check(sql)?;
     let sql = text::explained(sql);
     let parsed: String = connection
         .query_row("SELECT json_serialize_sql($1::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
         .map_err(|error| error.to_string())?;
     tree::check_depth(&parsed)?;
-    let findings = thread::scope(|threads| {
+    let names = thread::scope(|threads| {
         let inspected = thread::Builder::new()
             .stack_size(STACK_BYTES)
             .spawn_scoped(threads, || tree::inspect(&parsed, foreign, scope));
@@ -85,8 +105,16 @@ pub fn check_within(
             inspected.map_err(|error| format!("no thread to check it with: {error}"))?;
         inspected.join().unwrap_or_else(|_| Err("it could not be checked".to_owned()))
     });
-    for name in findings.map_err(|reason| explain_pivot(reason, sql))? {
-        if !is_table(connection, &name)? {
+    names.map_err(|reason| explain_pivot(reason, sql))
+}
+
+/// Checks that names that could be a file's are those of tables or views, which must exist by now.
+///
+/// # Errors
+/// The reason for the author, when one is not.
+pub fn check_tables(connection: &Connection, names: &Names) -> Result<(), String> {
+    for name in &names.tables {
+        if !is_table(connection, name)? {
             return Err(format!("there is no table {name:?}, and files cannot be read here"));
         }
     }

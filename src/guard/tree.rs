@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::{
-    ForeignNames, Scope,
+    ForeignNames, Names, Scope,
     functions::{self, CallKind},
 };
 
@@ -160,13 +160,13 @@ pub fn json_depth(json: &str) -> usize {
     deepest
 }
 
-/// Checks every node. Returns the table names that could be a file's; the caller checks whether
-/// they are tables.
+/// Checks every node. Returns the names; the caller checks whether those that could be a file's are
+/// tables.
 pub(super) fn inspect(
     json: &str,
     foreign: &ForeignNames,
     scope: Option<&Scope>,
-) -> Result<Vec<String>, String> {
+) -> Result<Names, String> {
     let mut parser = serde_json::Deserializer::from_str(json);
     // The depth has been checked, and this thread's stack is large enough for it.
     parser.disable_recursion_limit();
@@ -186,9 +186,9 @@ pub(super) fn inspect(
     match parsed.get("statements").and_then(Value::as_array).map(Vec::as_slice) {
         Some([statement]) => {
             let mut inspection =
-                Inspection { foreign, scope, lambdas: 0, relations: 0, files: Vec::new() };
+                Inspection { foreign, scope, lambdas: 0, relations: 0, names: Names::default() };
             inspection.value(statement)?;
-            Ok(inspection.files)
+            Ok(inspection.names)
         }
         None | Some([]) => Err("there is no statement".to_owned()),
         Some(several) => Err(format!("one statement at a time, not {}", several.len())),
@@ -202,7 +202,7 @@ struct Inspection<'a> {
     lambdas: usize,
     /// Queries and tables visited so far.
     relations: usize,
-    files: Vec<String>,
+    names: Names,
 }
 
 impl Inspection<'_> {
@@ -210,6 +210,11 @@ impl Inspection<'_> {
         match value {
             Value::Array(values) => values.iter().try_for_each(|value| self.value(value)),
             Value::Object(object) => self.object(object),
+            Value::String(text) => {
+                // Whatever a text of the tree is, a name that is in none of them is not used.
+                self.names.of_scope |= self.scope.is_some_and(|scope| scope.has(text));
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -321,7 +326,7 @@ impl Inspection<'_> {
         }
         let full = path.join(".");
         if could_be_file(&full) {
-            self.files.push(full);
+            self.names.tables.push(full);
         }
         Ok(())
     }
@@ -347,7 +352,7 @@ impl Inspection<'_> {
             _ => return Err(format!("cross-database references are not possible: {full}")),
         }
         if could_be_file(&full) {
-            self.files.push(full);
+            self.names.tables.push(full);
         }
         Ok(())
     }
@@ -418,5 +423,37 @@ mod tests {
             })
             .collect();
         assert!(views.len() > 20 && unknown.is_empty(), "allow or refuse these: {unknown:?}");
+    }
+    #[test]
+    fn a_view_or_macro_of_a_namespace_is_found_wherever_it_is_named() {
+        let connection = Connection::open_in_memory().unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let scope = Scope {
+            schemas: names(&["main", "_info"]),
+            views: names(&["pg_class"]),
+            functions: names(&["version", "current_user", "quote_ident", "pg_get_keywords"]),
+            view_schemas: names(&["_info"]),
+        };
+        let uses = |sql: &str| {
+            crate::guard::inspect(&connection, sql, &ForeignNames::new(), Some(&scope))
+                .map(|names| names.of_scope)
+        };
+        for sql in [
+            "SELECT VERSION()",
+            "SELECT current_user",
+            "SELECT name.quote_ident() FROM t",
+            "SELECT * FROM \"PG_class\" c",
+            "SELECT 1 WHERE EXISTS (WITH a AS (FROM pg_class) FROM a)",
+            "SELECT * FROM _info.tables",
+            "SELECT list_transform([1], lambda x: version())",
+            "FROM pg_get_keywords()",
+            "EXPLAIN SELECT * FROM pg_class",
+            "DESCRIBE pg_class",
+        ] {
+            assert_eq!(uses(sql), Ok(true), "{sql}");
+        }
+        for sql in ["SELECT 'pg_class', upper(a) FROM main.t", "FROM t -- pg_class"] {
+            assert_eq!(uses(sql), Ok(false), "{sql}");
+        }
     }
 }

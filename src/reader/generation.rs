@@ -1,7 +1,7 @@
 //! An open generation.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, RwLock, Weak, mpsc::Sender},
     time::Instant,
 };
@@ -13,7 +13,7 @@ use quick_cache::{Weighter, sync::Cache};
 use super::{
     Query, QueryResult, ReaderError,
     execute::{CacheKey, InFlightQueries},
-    namespace::Entered,
+    namespace::{Contents, Entered},
     watchdog::{StopReason, Ticket, lock},
 };
 use crate::{
@@ -71,7 +71,7 @@ pub(super) struct OpenGeneration {
     /// Where each connection resolves names.
     pub(super) entered: Vec<Mutex<Entered>>,
     /// The namespaces that exist in this generation.
-    pub(super) namespaces: Mutex<HashSet<String>>,
+    pub(super) namespaces: Mutex<HashMap<String, Contents>>,
     pub(super) cache: Cache<CacheKey, Arc<QueryResult>, SizeWeighter>,
     pub(super) in_flight: InFlightQueries,
     pub(super) streams: Mutex<Vec<Weak<Ticket>>>,
@@ -95,8 +95,8 @@ impl Weighter<CacheKey, Arc<QueryResult>> for SizeWeighter {
 #[derive(Clone)]
 pub(super) struct TextWeighter;
 
-impl Weighter<Arc<str>, ()> for TextWeighter {
-    fn weight(&self, text: &Arc<str>, (): &()) -> u64 {
+impl<T> Weighter<Arc<str>, T> for TextWeighter {
+    fn weight(&self, text: &Arc<str>, _: &T) -> u64 {
         const OVERHEAD: u64 = 64;
         text.len() as u64 + OVERHEAD
     }
@@ -113,28 +113,37 @@ impl OpenGeneration {
         }
     }
 
-    /// Checks that a statement only reads. Accepted texts are remembered across generations, unless
-    /// the file defines functions.
+    /// Checks that a statement only reads, and adds to its namespace what it may need. Accepted texts
+    /// are remembered across generations with whether they need that, unless the file defines
+    /// functions.
     pub(super) fn check(
         &self,
-        checked: &Cache<Arc<str>, (), TextWeighter>,
+        checked: &Cache<Arc<str>, bool, TextWeighter>,
         connection: &Connection,
         query: &Query,
     ) -> Result<(), ReaderError> {
         let is_plain = self.foreign.is_empty();
-        let scope = query.namespace.as_ref().map(|namespace| &namespace.scope);
+        let namespace = query.namespace.as_deref();
         // The same text is checked differently within a namespace.
-        let key = match scope {
+        let key = match namespace {
             Some(_) => format!("namespace {}", query.sql).into(),
             None => query.sql.clone(),
         };
-        if is_plain && checked.get(&key).is_some() {
-            return Ok(());
+        let add_extras = |needs: bool| match namespace.filter(|_| needs) {
+            Some(namespace) => self.add_extras(connection, namespace),
+            None => Ok(()),
+        };
+        if is_plain && let Some(needs_extras) = checked.get(&key) {
+            return add_extras(needs_extras);
         }
-        guard::check_within(connection, &query.sql, &self.foreign, scope)
-            .map_err(|reason| ReaderError::Refused { reason })?;
+        let refused = |reason| ReaderError::Refused { reason };
+        let scope = namespace.map(|namespace| &namespace.scope);
+        let names =
+            guard::inspect(connection, &query.sql, &self.foreign, scope).map_err(refused)?;
+        add_extras(names.of_scope)?;
+        guard::check_tables(connection, &names).map_err(refused)?;
         if is_plain {
-            checked.insert(key, ());
+            checked.insert(key, names.of_scope);
         }
         Ok(())
     }

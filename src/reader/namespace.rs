@@ -16,9 +16,12 @@ pub struct Namespace {
     pub name: String,
     /// The schemas in which names are resolved, in this order.
     pub path: Vec<String>,
-    /// The statements that create its schemas, views and macros in the catalog [`Self::name`],
-    /// which exists already.
+    /// The statements that create its schemas and tables in the catalog [`Self::name`], which exists
+    /// already.
     pub setup: String,
+    /// The statements that create the views and macros of [`Self::scope`], which takes longer: only
+    /// SQL that names one of them waits for it.
+    pub extras: String,
     pub scope: Scope,
 }
 
@@ -31,6 +34,13 @@ pub(super) enum Entered {
     Namespace(String),
     /// An interrupt may have hit the statement that sets it.
     Unknown,
+}
+
+/// How much of a namespace exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    Tables,
+    All,
 }
 
 impl PartialEq for Namespace {
@@ -88,7 +98,7 @@ impl OpenGeneration {
 
     fn create(&self, connection: &Connection, namespace: &Namespace) -> Result<(), ReaderError> {
         let mut created = lock(&self.namespaces);
-        if created.contains(&namespace.name) {
+        if created.contains_key(&namespace.name) {
             return Ok(());
         }
         let name = sql::ident(&namespace.name);
@@ -98,7 +108,27 @@ impl OpenGeneration {
             let _ = connection.execute_batch(&format!("DETACH DATABASE IF EXISTS {name}"));
             return Err(ReaderError::engine(&error));
         }
-        created.insert(namespace.name.clone());
+        created.insert(namespace.name.clone(), Contents::Tables);
+        Ok(())
+    }
+
+    /// Adds the views and macros to a namespace that the connection has entered.
+    pub(super) fn add_extras(
+        &self,
+        connection: &Connection,
+        namespace: &Namespace,
+    ) -> Result<(), ReaderError> {
+        let mut created = lock(&self.namespaces);
+        if created.get(&namespace.name) == Some(&Contents::All) {
+            return Ok(());
+        }
+        // All or nothing: an interrupt may hit any of the statements.
+        let script = format!("BEGIN; {}\nCOMMIT;", namespace.extras);
+        if let Err(error) = connection.execute_batch(&script) {
+            let _ = connection.execute_batch("ROLLBACK");
+            return Err(ReaderError::engine(&error));
+        }
+        created.insert(namespace.name.clone(), Contents::All);
         Ok(())
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct ReaderInner {
     pub(super) config: ReaderConfig,
     pub(super) scheduler: Scheduler,
     pub(super) watchdog: Arc<Watchdog>,
-    /// Statement texts that passed the guard.
-    pub(super) validated: Cache<Arc<str>, (), TextWeighter>,
+    /// Statement texts that passed the guard, and whether they need a namespace's extras.
+    pub(super) validated: Cache<Arc<str>, bool, TextWeighter>,
     /// Statement texts that are known to run long.
     pub(super) long_running: Cache<Arc<str>, (), TextWeighter>,
     /// Hits and misses of the result caches.

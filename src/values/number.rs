@@ -1,24 +1,50 @@
 //! Formats numbers as digits.
 
-use std::fmt::{self, Display, LowerExp, Write};
+use std::fmt::{self, LowerExp, Write};
 
-/// Appends a number. Writing to a string cannot fail.
-pub(super) fn write_display(out: &mut String, number: impl Display) {
-    let _ = write!(out, "{number}");
+/// Appends a number. Those of up to 64 bits, which are almost all, are divided as such.
+pub(super) fn write_integer(out: &mut String, number: i128) {
+    match i64::try_from(number) {
+        Ok(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Err(_) => out.push_str(itoa::Buffer::new().format(number)),
+    }
+}
+
+/// Works like [`write_integer`], for numbers that are not negative.
+pub(super) fn write_unsigned(out: &mut String, number: u128) {
+    match u64::try_from(number) {
+        Ok(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Err(_) => out.push_str(itoa::Buffer::new().format(number)),
+    }
+}
+
+/// Appends a number with at least this many digits.
+pub(super) fn write_padded(out: &mut String, number: u128, digits: usize) {
+    let start = out.len();
+    write_unsigned(out, number);
+    for _ in out.len() - start..digits {
+        out.insert(start, '0');
+    }
 }
 
 /// Appends `value / 10^scale` with all its decimals. `bare` omits the zero before the point.
 pub(super) fn write_decimal(out: &mut String, value: i128, scale: u8, bare: bool) {
     let Some(unit) = 10_u128.checked_pow(scale.into()).filter(|_| scale > 0) else {
-        return write_display(out, value);
+        return write_integer(out, value);
     };
-    let sign = if value < 0 { "-" } else { "" };
-    let magnitude = value.unsigned_abs();
-    out.push_str(sign);
-    if !bare || magnitude >= unit {
-        write_display(out, magnitude / unit);
+    if value < 0 {
+        out.push('-');
     }
-    let _ = write!(out, ".{:0width$}", magnitude % unit, width = usize::from(scale));
+    let magnitude = value.unsigned_abs();
+    let (whole, decimals) = match (u64::try_from(magnitude), u64::try_from(unit)) {
+        (Ok(magnitude), Ok(unit)) => ((magnitude / unit).into(), (magnitude % unit).into()),
+        _ => (magnitude / unit, magnitude % unit),
+    };
+    if !bare || whole > 0 {
+        write_unsigned(out, whole);
+    }
+    out.push('.');
+    write_padded(out, decimals, scale.into());
 }
 
 /// Appends a DOUBLE as [`write_digits`] does. If two shortest representations are equally near,

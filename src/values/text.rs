@@ -20,9 +20,9 @@ impl Column<'_> {
             CellArray::BooleanByte(array) => {
                 out.push_str(if array.value(row) == 0 { "false" } else { "true" });
             }
-            CellArray::Integer(whole) => number::write_display(out, whole.get(row)),
+            CellArray::Integer(whole) => number::write_integer(out, whole.get(row)),
             CellArray::UHuge(wide) => {
-                number::write_display(out, u128::from_le_bytes(wide.get(row)));
+                number::write_unsigned(out, u128::from_le_bytes(wide.get(row)));
             }
             CellArray::Bignum(bytes) => number::write_bignum(out, bytes.get(row)),
             // If all digits are decimals, DuckDB prints no zero before the point.

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use duckdb::arrow::datatypes::IntervalMonthDayNano;
 
+use super::number;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The largest offset of a TIME WITH TIME ZONE, in seconds; DuckDB stores the difference from it.
@@ -61,17 +63,35 @@ pub(super) fn write_date(out: &mut String, days: i32, iso: bool) {
 }
 
 pub(super) fn write_day(out: &mut String, Date { year, month, day }: Date, iso: bool) {
-    let _ = match (iso, year) {
-        (true, 0..=9_999) | (false, 1..) => write!(out, "{year:04}-{month:02}-{day:02}"),
-        (true, _) => write!(out, "{year:+07}-{month:02}-{day:02}"),
-        (false, _) => write!(out, "{:04}-{month:02}-{day:02} (BC)", 1 - year),
-    };
+    match (iso, year) {
+        (true, 0..=9_999) | (false, 1..) => write_padded(out, year, 4),
+        (true, _) => {
+            let _ = write!(out, "{year:+07}");
+        }
+        (false, _) => write_padded(out, 1 - year, 4),
+    }
+    out.push('-');
+    write_padded(out, month, 2);
+    out.push('-');
+    write_padded(out, day, 2);
+    if !iso && year < 1 {
+        out.push_str(" (BC)");
+    }
+}
+
+/// Appends a number that is not negative with at least this many digits.
+fn write_padded(out: &mut String, number: i64, digits: usize) {
+    number::write_padded(out, number.unsigned_abs().into(), digits);
 }
 
 /// Appends `10:00:00` with the decimals that are not zero. The largest time of day is 24:00:00.
 pub(super) fn write_clock(out: &mut String, ticks: i64, per_second: i64) {
     let seconds = ticks / per_second;
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    write_padded(out, seconds / 3_600, 2);
+    out.push(':');
+    write_padded(out, seconds / 60 % 60, 2);
+    out.push(':');
+    write_padded(out, seconds % 60, 2);
     write_fraction(out, ticks % per_second, per_second);
 }
 
@@ -84,7 +104,8 @@ fn write_fraction(out: &mut String, mut fraction: i64, per_second: i64) {
         fraction /= 10;
         digits -= 1;
     }
-    let _ = write!(out, ".{fraction:0digits$}");
+    out.push('.');
+    write_padded(out, fraction, digits);
 }
 
 /// Appends `2026-11-21 10:00:00+00`, or `2026-11-21T10:00:00+00:00`.

@@ -12,7 +12,6 @@ use std::{
 };
 
 use materia::lock::{self, Mode};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     child::Actor,
