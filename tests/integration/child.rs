@@ -23,7 +23,7 @@ use materia::{
     store::ExportStep,
 };
 
-use crate::support::{eventually, number, whole_run};
+use crate::support::{number, whole_run};
 
 const PART: &str = "MATERIA_TEST_PART";
 const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
@@ -31,7 +31,9 @@ const ARGUMENT: &str = "MATERIA_TEST_ARGUMENT";
 const ENV_PREFIX: &str = "MATERIA_TEST_TOLD_";
 const READY: &str = "the part begins";
 const QUERIES: &str = "queries: ";
-/// First line of an export that waited; its error follows, if it failed.
+/// Line of an export that has come to the step at which it waits.
+const WAITS: &str = "the export waits";
+/// Next line of an export that waited; its error follows, if it failed.
 const RECORDED: &str = "the history has a line of it";
 const UNRECORDED: &str = "the history has no line of it";
 
@@ -120,21 +122,19 @@ impl Actor {
         status.signal() == Some(9)
     }
 
-    /// Waits until the process has stopped itself.
-    pub(crate) fn until_stopped(&self) {
-        let stat = format!("/proc/{}/stat", self.process.id());
-        // The state follows the name in parentheses; `T` is stopped.
-        eventually("the process stops itself", || {
-            fs::read_to_string(&stat)
-                .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, s)| s.starts_with('T')))
-        });
+    /// Waits until an export has come to the step at which it waits.
+    pub(crate) fn until_waiting(&mut self) {
+        let mut line = String::new();
+        while !line.contains(WAITS) {
+            line.clear();
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "it ended before it waited");
+        }
     }
 
     /// Continues an export that waits; returns whether the history has a line of it, and its error,
     /// if it failed.
     pub(crate) fn finish_export(mut self) -> (bool, Option<String>) {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        drop(self.process.stdin.take());
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).unwrap();
         assert!(self.process.wait().unwrap().success(), "{text}");
@@ -186,7 +186,7 @@ fn part_of_another_process() {
         ("reader", _) => read_again_and_again(argument),
         ("export", moment) => drop(export::export(&job(argument), &mut KilledAt::moment(moment))),
         ("export that waits", moment) => {
-            let mut progress = StoppedAt(KilledAt::moment(moment).moment);
+            let mut progress = WaitsAt(KilledAt::moment(moment).moment);
             let finished = export::export(&job(argument), &mut progress);
             println!("{}", if finished.unrecorded.is_some() { UNRECORDED } else { RECORDED });
             println!("{}", finished.error.map_or_else(String::new, |error| error.to_string()));
@@ -258,14 +258,14 @@ impl Progress for KilledAt {
     }
 }
 
-/// Stops its own process when a step is announced; another process then continues it.
-struct StoppedAt(String);
+/// Waits at a step until standard input ends.
+struct WaitsAt(String);
 
-impl Progress for StoppedAt {
+impl Progress for WaitsAt {
     fn event(&mut self, event: &ExportEvent<'_>) {
         if matches!(event, ExportEvent::Step { step } if name_of(*step) == self.0) {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)
-                .unwrap();
+            println!("{WAITS}");
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
         }
     }
 }

@@ -222,12 +222,12 @@ fn a_lakehouse_that_never_rests_is_given_up_with_what_to_do() {
 #[test]
 fn while_an_export_in_place_writes_its_own_file_out_the_lakehouse_is_free() {
     let site = Site::small();
-    let export = Actor::start_told(
+    let mut export = Actor::start_told(
         "export that waits until checkpoint",
         site.folder(),
         &[("MATERIA_SNAPSHOT".to_owned(), "none".to_owned())],
     );
-    export.until_stopped();
+    export.until_waiting();
     site.change("INSERT INTO serving.numbers VALUES (1000, 0)");
     assert_eq!(export.finish_export(), (true, None));
     assert_eq!(

@@ -325,8 +325,8 @@ fn a_disk_filled_by_others_during_an_export_does_not_harm_the_served_file() {
         // A process of its own, since those that other tests start from this one have, for a
         // moment, its deleted files open, whose space would become free after the disk is filled.
         let part = format!("export that waits until {}", name_of(step));
-        let exporter = Actor::start_told(&part, site.folder(), &told);
-        exporter.until_stopped();
+        let mut exporter = Actor::start_told(&part, site.folder(), &told);
+        exporter.until_waiting();
         disk.leave(0);
         let (recorded, error) = exporter.finish_export();
         let published = error.is_none();

@@ -211,6 +211,11 @@ fn does_what_it_says(
                 entry.text == after.dashboards.data.as_ref().unwrap().panels[0].title
             })
         }
+        // The first panel's title leads to another dashboard.
+        ("dashboards", "link") => matches!(
+            &after.context.overlay,
+            Some(Overlay::Palette(palette)) if palette.selected().is_some_and(|entry| entry.key == "supply")
+        ),
         ("dashboards", "filters") => matches!(after.context.overlay, Some(Overlay::Filters(_))),
         ("sql", "run") => {
             let remembers = effects.iter().any(|effect| matches!(effect, Effect::Remember(_)));
