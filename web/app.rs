@@ -9,7 +9,7 @@ use super::{
     accounts::Accounts, assets::Assets, conditions::Conditions, dashboards::DashboardStore,
     data::DownloadLimiter, events::Events, forwarded::Proxies, page_cache::PageCache, pages::legal,
     printer::Printer, rate_limit::RateLimit, request_metrics::RequestMetrics,
-    view_counter::ViewCounter,
+    site_reader::SiteReader, view_counter::ViewCounter,
 };
 
 /// The state shared by all handlers. Cheap to clone.
@@ -22,7 +22,7 @@ pub(crate) struct Inner {
     /// Whether it is the preview of an author's dashboards, without accounts.
     pub(crate) is_preview: bool,
     /// Follows the served generation.
-    pub(crate) reader: Reader,
+    pub(crate) reader: SiteReader,
     /// The dashboards rendered from it.
     pub(crate) dashboards: DashboardStore,
     /// Terms, privacy and other legal texts.
@@ -76,7 +76,7 @@ impl AppState {
             printer: Printer::new(&settings.web.chromium),
             settings,
             is_preview,
-            reader,
+            reader: SiteReader::new(reader),
             dashboards,
             legal,
             clock,

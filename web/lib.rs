@@ -33,6 +33,7 @@ mod routes;
 mod security;
 mod server;
 mod shared_service;
+mod site_reader;
 mod view_counter;
 mod viewer;
 

@@ -3,13 +3,15 @@
 //! A page's key contains everything from which it is rendered: generation, plan, appearance,
 //! address, encoding, and the text of the data's age. Its `ETag` is a digest of the key, so that a
 //! browser that still has the page gets 304 before anything is queried or rendered. Which routes
-//! are shared is declared in `router.rs`.
+//! are shared is declared in `router.rs`. How often each page is requested is counted, so that the
+//! site can render the popular ones of a new generation before it shows it (`site_reader.rs`).
 
 use std::{
-    collections::HashSet,
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +33,7 @@ use super::{
     components::Freshness,
     error::WebError,
     routes::{CachePolicy, Route},
+    site_reader::SiteReader,
     viewer::{Appearance, Viewer},
 };
 
@@ -39,17 +42,30 @@ const CAPACITY_BYTES: u64 = 64 << 20;
 /// How long a request waits for another one that renders the same page. After that it renders the
 /// page itself: if rendering fails, many requests would otherwise wait one after the other.
 const COALESCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pages that a new generation begins with at most.
+const POPULAR: usize = 64;
+/// Pages whose requests are remembered.
+const REMEMBERED: usize = 256;
+/// A page that was requested once is remembered for a few editions.
+const WEIGHT: u32 = 8;
 /// Pages with longer addresses are not cached: filters do not produce them.
 const MAX_TARGET_LEN: usize = 2_048;
 
 pub(crate) struct PageCache {
     cached: Cache<CacheKey, Arc<CachedPage>, ByteWeight>,
-    /// The edition of the newest page; pages of another one are not requested any more.
-    edition: Mutex<Edition>,
+    current: Mutex<Current>,
     /// Differs between builds and between settings.
     salt: String,
     hits: AtomicU64,
     misses: AtomicU64,
+}
+
+#[derive(Default)]
+struct Current {
+    /// The edition of the newest page; pages of another one are not requested any more.
+    edition: Edition,
+    /// How often pages were requested in former editions, half as much with each later one.
+    popular: HashMap<PageId, u32>,
 }
 
 /// The part of a key that is the same for all pages at one moment.
@@ -78,6 +94,12 @@ pub(crate) struct CacheStats {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct CacheKey {
     edition: Edition,
+    page: PageId,
+}
+
+/// A page as viewers of one kind see it, in any edition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PageId {
     viewer: Option<(Plan, bool, Appearance)>,
     target: String,
     encoding: Option<&'static str>,
@@ -86,6 +108,24 @@ struct CacheKey {
 struct CachedPage {
     headers: HeaderMap,
     body: Bytes,
+    /// How often the page was requested.
+    requests: AtomicU32,
+}
+
+impl PageId {
+    /// Returns a request for the page, by nobody in particular.
+    pub(crate) fn request(&self) -> Request {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = self.target.parse().unwrap_or_default();
+        if let Some(encoding) = self.encoding {
+            let encoding = HeaderValue::from_static(encoding);
+            request.headers_mut().insert(header::ACCEPT_ENCODING, encoding);
+        }
+        if let Some((plan, is_admin, appearance)) = self.viewer {
+            request.extensions_mut().insert(Viewer::nobody(plan, is_admin, appearance));
+        }
+        request
+    }
 }
 
 #[derive(Clone)]
@@ -94,7 +134,7 @@ struct ByteWeight;
 impl Weighter<CacheKey, Arc<CachedPage>> for ByteWeight {
     fn weight(&self, key: &CacheKey, page: &Arc<CachedPage>) -> u64 {
         const OVERHEAD: usize = 1_024;
-        (page.body.len() + key.target.len() + OVERHEAD) as u64
+        (page.body.len() + key.page.target.len() + OVERHEAD) as u64
     }
 }
 
@@ -126,7 +166,7 @@ impl PageCache {
     pub(crate) fn new(salt: &str) -> Self {
         Self {
             cached: Cache::with_weighter(1_000, CAPACITY_BYTES, ByteWeight),
-            edition: Mutex::default(),
+            current: Mutex::default(),
             salt: format!("{:x}", Sha256::digest(salt)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -141,15 +181,42 @@ impl PageCache {
     /// Drops the pages of former editions, which would otherwise fill the cache: every generation
     /// and every change of the text of its age begins another one.
     fn begin_edition(&self, edition: &Edition) {
-        let mut current = self.edition.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != *edition {
-            current.clone_from(edition);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.edition != *edition {
+            current.popular = self.count(&current, 1);
+            current.edition.clone_from(edition);
             self.cached.retain(|key, _| key.edition == *edition);
         }
     }
 
+    /// Adds the requests of the current edition to those of former ones, whose numbers are shifted
+    /// to the right by `fade`.
+    fn count(&self, current: &Current, fade: u32) -> HashMap<PageId, u32> {
+        let former = current.popular.iter().map(|(page, requests)| (page, requests >> fade));
+        let mut counts: HashMap<PageId, u32> = former
+            .filter(|(_, requests)| *requests > 0)
+            .map(|(page, requests)| (page.clone(), requests))
+            .collect();
+        for (key, page) in self.cached.iter().filter(|(key, _)| key.edition == current.edition) {
+            let requests = page.requests.load(Ordering::Relaxed).saturating_mul(WEIGHT);
+            if requests > 0 {
+                let count = counts.entry(key.page).or_default();
+                *count = count.saturating_add(requests);
+            }
+        }
+        most_requested(counts, REMEMBERED).into_iter().collect()
+    }
+
+    /// Returns the pages that were requested most in the last editions, those first that were
+    /// requested more often.
+    pub(crate) fn popular(&self) -> Vec<PageId> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.count(&current, 0);
+        most_requested(counts, POPULAR).into_iter().map(|(page, _)| page).collect()
+    }
+
     fn etag(&self, key: &CacheKey) -> HeaderValue {
-        let CacheKey { edition, viewer, target, encoding } = key;
+        let CacheKey { edition, page: PageId { viewer, target, encoding } } = key;
         let Edition { generation, dashboards, age, day } = edition;
         let mut text = DigestBuilder::new();
         text.add(&self.salt)
@@ -165,6 +232,14 @@ impl PageCache {
     }
 }
 
+/// Returns the pages with the largest counts, those first.
+fn most_requested(counts: HashMap<PageId, u32>, most: usize) -> Vec<(PageId, u32)> {
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, requests)| Reverse(*requests));
+    counts.truncate(most);
+    counts
+}
+
 /// Serves a cached page, or renders and caches it. Concurrent requests for one page wait for the
 /// first of them, up to [`COALESCE_TIMEOUT`].
 pub(crate) async fn serve_cached(
@@ -176,11 +251,17 @@ pub(crate) async fn serve_cached(
     let Some(key) = cache_key(&app, &shared, &viewer, &request) else {
         return next.run(request).await;
     };
-    app.page_cache.begin_edition(&key.edition);
+    let is_ahead = SiteReader::is_ahead();
+    if !is_ahead {
+        app.page_cache.begin_edition(&key.edition);
+    }
     if request.headers().contains_key(header::IF_NONE_MATCH) {
         let etag = app.page_cache.etag(&key);
         if is_not_modified(request.headers(), &etag) {
             app.page_cache.hits.fetch_add(1, Ordering::Relaxed);
+            if let Some(cached) = app.page_cache.cached.get(&key) {
+                cached.requests.fetch_add(1, Ordering::Relaxed);
+            }
             return not_modified(etag);
         }
     }
@@ -189,16 +270,19 @@ pub(crate) async fn serve_cached(
         {
             Ok(Ok(cached)) => {
                 app.page_cache.hits.fetch_add(1, Ordering::Relaxed);
+                cached.requests.fetch_add(1, Ordering::Relaxed);
                 return respond(&cached);
             }
             Ok(Err(guard)) => Some(guard),
             Err(_) => None,
         };
-    app.page_cache.misses.fetch_add(1, Ordering::Relaxed);
+    if !is_ahead {
+        app.page_cache.misses.fetch_add(1, Ordering::Relaxed);
+    }
     // The page is compressed with the encoding of its key.
     request.headers_mut().insert(
         header::ACCEPT_ENCODING,
-        HeaderValue::from_static(key.encoding.unwrap_or("identity")),
+        HeaderValue::from_static(key.page.encoding.unwrap_or("identity")),
     );
     let mut response = next.run(request).await;
     let rendered_from = response.extensions_mut().remove::<RenderedFrom>();
@@ -216,7 +300,8 @@ pub(crate) async fn serve_cached(
     headers.insert(header::ETAG, app.page_cache.etag(&key));
     headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-encoding"));
     headers.remove(header::TRANSFER_ENCODING);
-    let cached = Arc::new(CachedPage { headers, body });
+    let requests = AtomicU32::new(u32::from(!is_ahead));
+    let cached = Arc::new(CachedPage { headers, body, requests });
     // Inserting fails only if the key was removed in the meantime.
     let _ = guard.map(|guard| guard.insert(cached.clone()));
     respond(&cached)
@@ -252,9 +337,7 @@ fn cache_key(
             age: freshness.ago,
             day: now.strftime("%F").to_string(),
         },
-        viewer,
-        target,
-        encoding: encoding(request.headers()),
+        page: PageId { viewer, target, encoding: encoding(request.headers()) },
     })
 }
 
@@ -309,23 +392,47 @@ mod tests {
 
     fn key(generation: &str, target: &str) -> CacheKey {
         let edition = Edition { generation: generation.to_owned(), ..Edition::default() };
-        CacheKey { edition, viewer: None, target: target.to_owned(), encoding: None }
+        CacheKey {
+            edition,
+            page: PageId { viewer: None, target: target.to_owned(), encoding: None },
+        }
+    }
+
+    fn page(requests: u32) -> Arc<CachedPage> {
+        let requests = AtomicU32::new(requests);
+        Arc::new(CachedPage { headers: HeaderMap::new(), body: Bytes::new(), requests })
     }
 
     #[test]
     fn pages_of_a_former_generation_take_no_memory() {
         let cache = PageCache::new("");
-        let page = || Arc::new(CachedPage { headers: HeaderMap::new(), body: Bytes::new() });
         for number in 0..100 {
             let generation = format!("g{number}");
             for target in ["/", "/tables"] {
                 let key = key(&generation, target);
                 cache.begin_edition(&key.edition);
-                cache.cached.insert(key, page());
+                cache.cached.insert(key, page(1));
             }
         }
         assert_eq!(cache.stats().cached, 2);
         assert!(cache.cached.get(&key("g99", "/")).is_some());
+    }
+
+    #[test]
+    fn pages_that_nobody_requests_any_more_are_forgotten() {
+        let cache = PageCache::new("");
+        let begin = |generation: &str, pages: &[(&str, u32)]| {
+            cache.begin_edition(&key(generation, "").edition);
+            for (target, requests) in pages {
+                cache.cached.insert(key(generation, target), page(*requests));
+            }
+            let popular = cache.popular();
+            popular.iter().map(|page| page.target.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(begin("g1", &[("/once", 1), ("/often", 9), ("/ahead", 0)]), ["/often", "/once"]);
+        assert_eq!(begin("g2", &[("/once", 0), ("/new", 2)]), ["/often", "/new", "/once"]);
+        let later = (3..9).map(|number| begin(&format!("g{number}"), &[])).last();
+        assert_eq!(later.unwrap(), ["/often"]);
     }
 
     #[test]

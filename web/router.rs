@@ -61,12 +61,13 @@ pub(crate) fn preview_site(app: &AppState) -> Router {
     site.layer(from_fn(preview::require_local_host))
 }
 
-/// Adds the layers around every route, of which `identify` determines the viewer.
-fn layered(
-    app: &AppState,
-    routes: Routes,
-    identify: impl FnOnce(Router<AppState>) -> Router<AppState>,
-) -> Router {
+/// Builds the site for requests of its own, whose viewer is among their extensions.
+pub(crate) fn own_site(app: &AppState) -> Router {
+    cached(app, routes(app)).with_state(app.clone())
+}
+
+/// Adds the layers that render and cache pages.
+fn cached(app: &AppState, routes: Routes) -> Router<AppState> {
     let (routes, declared) = routes.into_parts();
     let shared = SharedRoutes::from_declared(&declared);
     let routes = routes.fallback(not_found);
@@ -79,10 +80,18 @@ fn layered(
     // Pages are compressed once and served many times, so better than by default.
     let compression = CompressionLayer::new().quality(COMPRESSION);
     // A request passes through the last layer first.
-    let routes = routes
+    routes
         .layer(from_fn_with_state(app.clone(), page::layout))
         .layer(compression.compress_when(worth_compressing))
-        .layer((from_fn_with_state((app.clone(), shared), page_cache::serve_cached), SharedLayer));
+        .layer((from_fn_with_state((app.clone(), shared), page_cache::serve_cached), SharedLayer))
+}
+
+/// Adds the layers around every route, of which `identify` determines the viewer.
+fn layered(
+    app: &AppState,
+    routes: Routes,
+    identify: impl FnOnce(Router<AppState>) -> Router<AppState>,
+) -> Router {
     // From the outermost one to the innermost.
     let around = (
         from_fn_with_state(app.clone(), request_metrics::track),
@@ -97,7 +106,7 @@ fn layered(
         from_fn_with_state(app.clone(), rate_limit::enforce_rate_limit),
         SharedLayer,
     );
-    identify(routes).layer(around).with_state(app.clone())
+    identify(cached(app, routes)).layer(around).with_state(app.clone())
 }
 
 /// Builds the router of the operators' separate address.

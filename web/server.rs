@@ -22,7 +22,7 @@ use super::{
     alerts,
     app::{AppConfig, AppState, Clock},
     pages::legal,
-    router,
+    router, site_reader,
 };
 
 /// How long a restarted site waits for addresses that the previous process has not closed yet.
@@ -126,6 +126,7 @@ pub async fn run(settings: Settings, mut activation: Activation) -> Result<(), S
         tokio::spawn(accept_loop::serve(socket, metrics, stop, Duration::ZERO));
         tracing::info!(%address, "metrics");
     }
+    site_reader::start(&app, stopping.subscribe());
     tokio::spawn(maintenance_loop(app.clone(), stopping.subscribe()));
     tokio::spawn(alerts::run(app.clone(), stopping.subscribe()));
     tokio::spawn(reload_on_sighup(app.clone(), signal(SignalKind::hangup())?));

@@ -92,6 +92,19 @@ impl Viewer {
         Self { account: Some(Arc::new(account)), unresolved: false }
     }
 
+    /// Returns a viewer of this plan, for whom pages are rendered that all of them share.
+    pub(crate) fn nobody(plan: Plan, is_admin: bool, appearance: Appearance) -> Self {
+        Self::account(AccountSummary {
+            id: String::new(),
+            email: String::new(),
+            name: None,
+            plan,
+            role: if is_admin { Role::Admin } else { Role::Customer },
+            suspended: false,
+            appearance,
+        })
+    }
+
     /// Returns the viewer for a session that could not be resolved.
     pub(crate) fn unresolved() -> Self {
         Self { account: None, unresolved: true }

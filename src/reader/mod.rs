@@ -388,6 +388,15 @@ impl Pin {
         &self.info
     }
 
+    /// Pins the same generation anew: with its metadata of now, without a budget, and without the
+    /// errors of earlier queries.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let (reader, generation) = (self.reader.clone(), self.generation.clone());
+        let info = read_lock(&generation.info).clone();
+        Self { reader, generation, info, trouble: Arc::default(), budget: None }
+    }
+
     /// Returns a pin of the same generation whose queries, and those of its clones, share one
     /// budget.
     #[must_use]

@@ -369,6 +369,8 @@ fn fields(canvas: &Canvas, context: &Context, columns: usize) -> Vec<Line<'stati
 fn expected_export(history: &[AttemptRecord]) -> Option<Timestamp> {
     const LAST: usize = 8;
     const LEAST: usize = 4;
+    /// Exports that follow each other faster are somebody's attempts.
+    const SHORTEST: i64 = 60;
     // Rollbacks have no lakehouse.
     let exports = history.iter().rev().filter(|record| record.lakehouse.is_some());
     let begun: Vec<Timestamp> = exports.take(LAST).map(|record| record.started_at).collect();
@@ -383,7 +385,7 @@ fn expected_export(history: &[AttemptRecord]) -> Option<Timestamp> {
     let regular = intervals.iter().filter(is_regular).count();
     // One that was made by hand, or a night without any, does not change the rhythm.
     let next = begun[0].checked_add(jiff::SignedDuration::from_secs(median)).ok()?;
-    (regular * 4 >= intervals.len() * 3).then_some(next)
+    (median >= SHORTEST && regular * 4 >= intervals.len() * 3).then_some(next)
 }
 
 fn size(context: &Context, status: &Status) -> String {

@@ -270,6 +270,7 @@ fn the_overview_says_when_the_next_export_is_expected_if_they_are_regular() {
     let by_hand = shown(&[4_000, 900, 899, 3]);
     assert!(by_hand.contains("idle ") && !by_hand.contains("expected"), "{by_hand}");
     assert!(!shown(&[30, 15]).contains("expected"), "two are no rhythm");
+    assert!(!shown(&[3, 3, 3, 3, 3]).contains("expected"), "attempts of the same minute");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod pages;
 mod panels;
 mod public;
 mod search_engines;
+mod site_reader;
 mod tables;
 mod visitors;
 

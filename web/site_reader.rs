@@ -1,0 +1,163 @@
+//! The generation that the site shows: the served one, as soon as the pages that are requested most
+//! have been rendered from it.
+//!
+//! A swap makes every page new at once, and its first viewers would wait for the queries of all of
+//! them. Therefore the site stays at the former generation for a moment, renders these pages, and
+//! then changes over as a whole: nobody sees an older generation after a newer one, and open pages
+//! are notified only then.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, extract::Request};
+use futures_util::{StreamExt as _, stream};
+use materia::reader::{GenerationInfo, Pin, Reader, ReaderError, ReaderState, ReaderStats};
+use tokio::{sync::watch, task_local, time::timeout};
+use tower::ServiceExt as _;
+
+use super::{app::AppState, router};
+
+/// How long rendering may delay a new generation.
+const MOST: Duration = Duration::from_secs(1);
+/// After this time requests read the new generation even if the site has not changed over.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Pages that are rendered at the same time. More would slow down those that are requested.
+const AT_ONCE: usize = 2;
+
+task_local! {
+    /// The generation from which the current task renders pages ahead of the first request.
+    static AHEAD: Pin;
+}
+
+/// Pins the generation that the site shows.
+pub(crate) struct SiteReader {
+    reader: Reader,
+    shown: Mutex<Shown>,
+    changes: watch::Sender<Option<Arc<GenerationInfo>>>,
+    /// Whether [`start`] takes care of the shown generation.
+    is_started: AtomicBool,
+}
+
+#[derive(Default)]
+struct Shown {
+    /// `None` until the first one is shown: then it is the served one.
+    pin: Option<Pin>,
+    /// Since when another one is served.
+    since: Option<Instant>,
+}
+
+impl SiteReader {
+    /// Creates a reader that shows what is served at any moment, until [`start`].
+    pub(crate) fn new(reader: Reader) -> Self {
+        let changes = watch::Sender::new(None);
+        Self { reader, shown: Mutex::default(), changes, is_started: AtomicBool::new(false) }
+    }
+
+    /// Pins the generation that the site shows.
+    ///
+    /// # Errors
+    /// Those of [`Reader::pin`].
+    pub(crate) fn pin(&self) -> Result<Pin, ReaderError> {
+        if let Ok(ahead) = AHEAD.try_with(Pin::again) {
+            return Ok(ahead);
+        }
+        // Also where the former one is shown: it has the served path looked at.
+        let served = self.reader.pin()?;
+        Ok(self.former(served.generation()).unwrap_or(served))
+    }
+
+    /// Returns the shown generation if it is another one than the served one.
+    fn former(&self, served: &GenerationInfo) -> Option<Pin> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shown { pin: Some(pin), since } = &mut *shown else { return None };
+        if pin.generation().sequence == served.sequence {
+            return None;
+        }
+        let since = since.get_or_insert_with(Instant::now);
+        (since.elapsed() < PATIENCE).then(|| pin.again())
+    }
+
+    /// Returns the shown generation and the reader's current problem.
+    pub(crate) fn state(&self) -> ReaderState {
+        let mut state = self.reader.state();
+        let former = match AHEAD.try_with(Pin::again) {
+            Ok(ahead) => Some(ahead),
+            Err(_) => state.generation.as_ref().and_then(|served| self.former(served)),
+        };
+        if let Some(former) = former {
+            state.generation = Some(former.generation().clone());
+        }
+        state
+    }
+
+    /// Returns whether the current task renders ahead of the first request.
+    pub(crate) fn is_ahead() -> bool {
+        AHEAD.try_with(|_| ()).is_ok()
+    }
+
+    /// Subscribes to changes of the shown generation and to its confirmations by exports.
+    pub(crate) fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
+        if self.is_started.load(Ordering::Relaxed) {
+            self.changes.subscribe()
+        } else {
+            self.reader.generations()
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ReaderStats {
+        self.reader.stats()
+    }
+
+    /// Shows a generation from now on.
+    fn show(&self, pin: Pin) {
+        let info = pin.generation().clone();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            Shown { pin: Some(pin), since: None };
+        self.changes.send_replace(Some(info));
+    }
+
+    fn is_shown(&self, generation: &GenerationInfo) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.pin.as_ref().is_some_and(|pin| pin.generation().sequence == generation.sequence)
+    }
+}
+
+/// Shows each generation once what is requested most has been rendered from it, until the site
+/// stops.
+pub(crate) fn start(app: &AppState, stopping: watch::Receiver<bool>) {
+    app.reader.is_started.store(true, Ordering::Relaxed);
+    tokio::spawn(run(app.clone(), router::own_site(app), stopping));
+}
+
+async fn run(app: AppState, pages: Router, mut stopping: watch::Receiver<bool>) {
+    let mut served = app.reader.reader.generations();
+    loop {
+        served.mark_unchanged();
+        if let Ok(pin) = app.reader.reader.pin() {
+            if !app.reader.is_shown(pin.generation()) {
+                // What is not rendered by then is rendered when it is requested.
+                let _ = timeout(MOST, render(&app, &pages, &pin)).await;
+            }
+            app.reader.show(pin);
+        }
+        tokio::select! {
+            changed = served.changed() => if changed.is_err() { return },
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+async fn render(app: &AppState, pages: &Router, pin: &Pin) {
+    let requests = app.page_cache.popular().into_iter().map(|page| page.request());
+    stream::iter(requests)
+        .for_each_concurrent(AT_ONCE, |request: Request<Body>| async {
+            // Rendering a page puts it into the cache.
+            let _ = AHEAD.scope(pin.again(), pages.clone().oneshot(request)).await;
+        })
+        .await;
+}
