@@ -275,7 +275,7 @@ impl Follower {
         let blank = self.spares.recv().map_err(|error| error.to_string())??;
         let is_published = id.is_some();
         check_no_wal(path, is_published)?;
-        let attached = blank.attach(path, &catalog, schema).map_err(wrong)?;
+        let attached = blank.attach(path, &catalog, schema, manifest.is_some()).map_err(wrong)?;
         // A log written since the first check may have been applied when the file was attached.
         check_no_wal(path, is_published)?;
         warm_up(&attached.connections).map_err(wrong)?;
@@ -335,7 +335,9 @@ impl Follower {
             info: RwLock::new(Arc::new(info)),
             foreign,
             home,
-            entered: connections.iter().map(|_| Mutex::new(Entered::Home)).collect(),
+            entered: (0..connections.len())
+                .map(|slot| Mutex::new(if slot == 0 { Entered::Home } else { Entered::Unknown }))
+                .collect(),
             namespaces: Mutex::default(),
             connections: connections
                 .into_iter()

@@ -66,7 +66,7 @@ pub(super) struct OpenGeneration {
     pub(super) revisions: Arc<Vec<Revision>>,
     /// One connection per worker thread; `None` once the generation has been closed.
     pub(super) connections: Vec<Mutex<Option<Connection>>>,
-    /// The search path with which every connection began.
+    /// The search path of queries without a namespace.
     pub(super) home: String,
     /// Where each connection resolves names.
     pub(super) entered: Vec<Mutex<Entered>>,

@@ -28,6 +28,13 @@ impl SpareInstance {
     pub(super) fn new(limits: &ReaderConfig, lake: Option<&Lake>) -> Result<Self, String> {
         let is_remote = lake.is_some_and(Lake::is_remote);
         let connections = Self::connections(limits).map_err(|error| error.to_string())?;
+        if !limits.one_shot {
+            // The engine creates its own catalog's views when they are first listed, which takes
+            // longer than everything that is left to do at a swap.
+            connections[0]
+                .query_row("SELECT count(*) FROM duckdb_columns()", [], |_| Ok(()))
+                .map_err(|error| error.to_string())?;
+        }
         if let Some(lake) = lake {
             lake.load_storage(&connections[0], is_remote).map_err(|error| error.to_string())?;
         }
@@ -66,21 +73,27 @@ impl SpareInstance {
         let mut connections: Vec<Connection> =
             (1..limits.slots()).map(|_| connection.try_clone()).collect::<Result<_, _>>()?;
         connections.push(connection);
-        connections.iter().try_for_each(|connection| limit_resources(connection, limits))?;
+        limit_resources(&connections, limits)?;
         Ok(connections)
     }
 
     /// Attaches a file as `catalog` read-only and locks the configuration; afterwards no setting
     /// can be changed and no other file is accessible.
     ///
-    /// Table names are resolved in `schema` if the file has it.
+    /// Table names are resolved in `schema` if the file has it. A published file has no functions,
+    /// so none are searched for: listing all of them takes longer than attaching.
     pub(super) fn attach(
         self,
         path: &Path,
         catalog: &str,
         schema: &str,
+        is_published: bool,
     ) -> duckdb::Result<AttachedInstance> {
-        self.attach_and_lock(&path.to_string_lossy(), catalog, schema)
+        let mut attached = self.attach_and_lock(&path.to_string_lossy(), catalog, schema)?;
+        if !is_published {
+            attached.foreign = guard::foreign_names(&attached.connections[0], catalog)?;
+        }
+        Ok(attached)
     }
 
     /// Compares a frozen catalog's files with the contents of its storage. Returns a message that
@@ -113,8 +126,12 @@ impl SpareInstance {
                     self.connections[0].execute_batch(&format!("SET allowed_paths = [{files}]"))
                 });
         set.map_err(|error| error.to_string())?;
-        self.attach_and_lock(&frozen.address(), catalog, &frozen.schema)
-            .map_err(|error| error.to_string())
+        let attached = self
+            .attach_and_lock(&frozen.address(), catalog, &frozen.schema)
+            .map_err(|error| error.to_string())?;
+        let foreign = guard::foreign_names(&attached.connections[0], catalog)
+            .map_err(|error| error.to_string())?;
+        Ok(AttachedInstance { foreign, ..attached })
     }
 
     fn attach_and_lock(
@@ -137,15 +154,11 @@ impl SpareInstance {
         )?;
         let schema = if known > 0 { schema } else { "main" };
         let home = sql::path(&[catalog, schema]);
-        let enter = format!("USE {home}");
-        connections.iter().try_for_each(|connection| connection.execute_batch(&enter))?;
-        first.execute_batch("SET enable_external_access = false; SET lock_configuration = true")?;
-        Ok(AttachedInstance {
-            schema: schema.to_owned(),
-            home,
-            foreign: guard::foreign_names(&connections[0], catalog)?,
-            connections,
-        })
+        first.execute_batch(&format!(
+            "USE {home}; SET enable_external_access = false; SET lock_configuration = true"
+        ))?;
+        let (schema, foreign) = (schema.to_owned(), ForeignNames::new());
+        Ok(AttachedInstance { connections, schema, home, foreign })
     }
 }
 
@@ -177,21 +190,26 @@ fn quarter_of_memory(untold: &Connection) -> duckdb::Result<String> {
 
 /// The connections of a generation, ready for queries.
 pub(super) struct AttachedInstance {
+    /// Only the first one resolves names in [`Self::home`] already.
     pub(super) connections: Vec<Connection>,
     pub(super) schema: String,
-    /// The search path of the connections.
+    /// The search path of queries.
     pub(super) home: String,
     /// Functions that the file defines.
     pub(super) foreign: ForeignNames,
 }
 
 /// Sets the engine's own limits, which back up the watchdog's.
-fn limit_resources(connection: &Connection, limits: &ReaderConfig) -> duckdb::Result<()> {
-    let longest = limits.max_pin_age.as_millis();
-    let mut settings = vec![("max_execution_time", longest.to_string())];
-    settings
-        .extend(limits.query_memory.map(|bytes| ("operator_memory_limit", format!("'{bytes}B'"))));
-    settings.iter().try_for_each(|(name, value)| set_if_known(connection, name, value))
+fn limit_resources(connections: &[Connection], limits: &ReaderConfig) -> duckdb::Result<()> {
+    let longest = limits.max_pin_age.as_millis().to_string();
+    // That of memory can only be set for each connection.
+    if let Some(first) = connections.first() {
+        set_if_known(first, "GLOBAL max_execution_time", &longest)?;
+    }
+    let Some(bytes) = limits.query_memory else { return Ok(()) };
+    connections.iter().try_for_each(|connection| {
+        set_if_known(connection, "operator_memory_limit", &format!("'{bytes}B'"))
+    })
 }
 
 /// Sets an option if this DuckDB knows it: 1.5 has no per-query limits, and a build without ICU has
@@ -248,9 +266,11 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t AS SELECT 1 AS a").unwrap();
         let attached = SpareInstance::new(&ReaderConfig::default(), None)
             .unwrap()
-            .attach(&path, "x", "main")
+            .attach(&path, "x", "main", true)
             .unwrap();
+        let longest = ReaderConfig::default().max_pin_age.as_millis().to_string();
         for (setting, value) in [
+            ("max_execution_time", longest.as_str()),
             ("enable_external_access", "false"),
             ("lock_configuration", "true"),
             ("autoload_known_extensions", "false"),

@@ -32,7 +32,7 @@ pub(super) enum Entered {
     Home,
     /// In the namespace of this name.
     Namespace(String),
-    /// An interrupt may have hit the statement that sets it.
+    /// Nowhere in particular yet, or an interrupt may have hit the statement that sets it.
     Unknown,
 }
 
