@@ -113,11 +113,15 @@ impl SiteReader {
         self.reader.stats()
     }
 
-    /// Shows a generation from now on.
+    /// Shows a generation from now on, or the served one if requests read that one already.
     fn show(&self, pin: Pin) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = shown.since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let newest = is_late.then(|| self.reader.pin().ok()).flatten();
+        let pin = newest.unwrap_or(pin);
         let info = pin.generation().clone();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
-            Shown { pin: Some(pin), since: None };
+        *shown = Shown { pin: Some(pin), since: None };
+        drop(shown);
         self.changes.send_replace(Some(info));
     }
 
