@@ -132,11 +132,12 @@ mod tests {
     async fn a_client_that_reads_slowly_keeps_it() {
         let (mut client, server) = duplex(1_024);
         let mut connection =
-            Connection { write_timeout: Duration::from_millis(200), ..Connection::new(server) };
+            Connection { write_timeout: Duration::from_secs(2), ..Connection::new(server) };
+        // All of it takes longer than the time limit, each part far less.
         let reading = tokio::spawn(async move {
             let mut read = 0;
             while read < 4_096 {
-                sleep(Duration::from_millis(60)).await;
+                sleep(Duration::from_millis(300)).await;
                 read += client.read(&mut [0; 512]).await.unwrap();
             }
         });

@@ -126,7 +126,7 @@ pub async fn run(settings: Settings, mut activation: Activation) -> Result<(), S
         tokio::spawn(accept_loop::serve(socket, metrics, stop, Duration::ZERO));
         tracing::info!(%address, "metrics");
     }
-    site_reader::start(&app, stopping.subscribe());
+    site_reader::start(&app, site_reader::MOST, stopping.subscribe());
     tokio::spawn(maintenance_loop(app.clone(), stopping.subscribe()));
     tokio::spawn(alerts::run(app.clone(), stopping.subscribe()));
     tokio::spawn(reload_on_sighup(app.clone(), signal(SignalKind::hangup())?));

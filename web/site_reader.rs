@@ -7,10 +7,7 @@
 //! are notified only then.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,9 +20,10 @@ use tower::ServiceExt as _;
 use super::{app::AppState, router};
 
 /// How long rendering may delay a new generation.
-const MOST: Duration = Duration::from_secs(1);
-/// After this time requests read the new generation even if the site has not changed over.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const MOST: Duration = Duration::from_secs(1);
+/// This long after the limit, requests read the new generation even if the site has not changed
+/// over.
+const GRACE: Duration = Duration::from_secs(2);
 /// Pages that are rendered at the same time. More would slow down those that are requested.
 const AT_ONCE: usize = 2;
 
@@ -39,8 +37,8 @@ pub(crate) struct SiteReader {
     reader: Reader,
     shown: Mutex<Shown>,
     changes: watch::Sender<Option<Arc<GenerationInfo>>>,
-    /// Whether [`start`] takes care of the shown generation.
-    is_started: AtomicBool,
+    /// How long a new generation may wait, once [`start`] takes care of the shown one.
+    limit: OnceLock<Duration>,
 }
 
 #[derive(Default)]
@@ -55,7 +53,7 @@ impl SiteReader {
     /// Creates a reader that shows what is served at any moment, until [`start`].
     pub(crate) fn new(reader: Reader) -> Self {
         let changes = watch::Sender::new(None);
-        Self { reader, shown: Mutex::default(), changes, is_started: AtomicBool::new(false) }
+        Self { reader, shown: Mutex::default(), changes, limit: OnceLock::new() }
     }
 
     /// Pins the generation that the site shows.
@@ -79,7 +77,12 @@ impl SiteReader {
             return None;
         }
         let since = since.get_or_insert_with(Instant::now);
-        (since.elapsed() < PATIENCE).then(|| pin.again())
+        (!self.is_late(*since)).then(|| pin.again())
+    }
+
+    /// Returns whether a generation that has waited since then is not waited for any more.
+    fn is_late(&self, since: Instant) -> bool {
+        since.elapsed() >= self.limit.get().copied().unwrap_or_default() + GRACE
     }
 
     /// Returns the shown generation and the reader's current problem.
@@ -102,7 +105,7 @@ impl SiteReader {
 
     /// Subscribes to changes of the shown generation and to its confirmations by exports.
     pub(crate) fn generations(&self) -> watch::Receiver<Option<Arc<GenerationInfo>>> {
-        if self.is_started.load(Ordering::Relaxed) {
+        if self.limit.get().is_some() {
             self.changes.subscribe()
         } else {
             self.reader.generations()
@@ -116,7 +119,7 @@ impl SiteReader {
     /// Shows a generation from now on, or the served one if requests read that one already.
     fn show(&self, pin: Pin) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_late = shown.since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let is_late = shown.since.is_some_and(|since| self.is_late(since));
         let newest = is_late.then(|| self.reader.pin().ok()).flatten();
         let pin = newest.unwrap_or(pin);
         let info = pin.generation().clone();
@@ -131,21 +134,22 @@ impl SiteReader {
     }
 }
 
-/// Shows each generation once what is requested most has been rendered from it, until the site
-/// stops.
-pub(crate) fn start(app: &AppState, stopping: watch::Receiver<bool>) {
-    app.reader.is_started.store(true, Ordering::Relaxed);
-    tokio::spawn(run(app.clone(), router::own_site(app), stopping));
+/// Shows each generation once what is requested most has been rendered from it, or after `limit`,
+/// until the site stops.
+pub(crate) fn start(app: &AppState, limit: Duration, stopping: watch::Receiver<bool>) {
+    // It is started once.
+    let _ = app.reader.limit.set(limit);
+    tokio::spawn(run(app.clone(), limit, router::own_site(app), stopping));
 }
 
-async fn run(app: AppState, pages: Router, mut stopping: watch::Receiver<bool>) {
+async fn run(app: AppState, limit: Duration, pages: Router, mut stopping: watch::Receiver<bool>) {
     let mut served = app.reader.reader.generations();
     loop {
         served.mark_unchanged();
         if let Ok(pin) = app.reader.reader.pin() {
             if !app.reader.is_shown(pin.generation()) {
                 // What is not rendered by then is rendered when it is requested.
-                let _ = timeout(MOST, render(&app, &pages, &pin)).await;
+                let _ = timeout(limit, render(&app, &pages, &pin)).await;
             }
             app.reader.show(pin);
         }
