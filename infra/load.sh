@@ -66,7 +66,7 @@ generations=(analytics.generations/*.duckdb)
 swapping=$!
 swap_result=$(run_wrk $page)
 wait $swapping
-printf 'while swapping          %8s requests/s, p99 %s ms (at most 100), %s other than 200/304 (none), %s generations in %s s\n' \
+printf 'while swapping          %8s requests/s, p99 %s ms (at most 10), %s other than 200/304 (none), %s generations in %s s\n' \
     "$(figure "$swap_result" rate)" "$(figure "$swap_result" p99)" "$(figure "$swap_result" failed)" $((seconds * 5)) "$seconds"
 failed=$(($(figure "$swap_result" failed) + $(figure "$site_result" failed)))
 [ "$failed" = 0 ] || { printf '%s requests failed\n' "$failed" >&2; exit 1; }
