@@ -71,4 +71,4 @@ printf 'while swapping          %8s requests/s, p99 %s ms (at most 10), %s other
 failed=$(($(figure "$swap_result" failed) + $(figure "$site_result" failed)))
 [ "$failed" = 0 ] || { printf '%s requests failed\n' "$failed" >&2; exit 1; }
 [ -z "${MATERIA_BENCH_SHORT:-}" ] || exit 0
-awk "BEGIN { exit !($ratio >= 0.5 && $(figure "$swap_result" p99) < 100) }"
+awk "BEGIN { exit !($ratio >= 0.5 && $(figure "$swap_result" p99) < 10) }"
