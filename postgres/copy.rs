@@ -101,13 +101,13 @@ impl CopyWriter {
         let value = &line[start..];
         let is_special = value.bytes().any(|byte| self.special[usize::from(byte)]);
         match &self.format {
-            CopyFormat::Csv { quote, escape, .. } => {
-                if is_special || value == null || value == "\\." {
-                    let value = line.split_off(start);
-                    put_quoted(line, &value, char::from(*quote), char::from(*escape));
-                }
+            CopyFormat::Csv { quote, escape, .. }
+                if is_special || value == null || value == "\\." =>
+            {
+                let value = line.split_off(start);
+                put_quoted(line, &value, char::from(*quote), char::from(*escape));
             }
-            _ if is_special => {
+            CopyFormat::Text { delimiter, .. } if is_special => {
                 let value = line.split_off(start);
                 put_escaped(line, &value, char::from(*delimiter));
             }

@@ -273,7 +273,7 @@ fn write_float(out: &mut String, value: f64, scientific: fmt::Arguments<'_>, dig
         out.remove(first + 1);
     }
     let Ok(places) = usize::try_from(exponent) else {
-        return out.insert_str(first, &"0.000"[..1 + exponent.unsigned_abs() as usize]);
+        return out.insert_str(first, &"0.000"[..=exponent.unsigned_abs() as usize]);
     };
     let point = first + places + 1;
     if out.len() > point {

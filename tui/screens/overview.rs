@@ -329,20 +329,19 @@ fn fields(canvas: &Canvas, context: &Context, columns: usize) -> Vec<Line<'stati
     }
     lines.extend(field(canvas, "Kept", StyleRole::Text, &kept, columns));
     lines.push(Line::default());
-    lines.extend(match &status.running {
-        Some(running) => running_export(canvas, running, status, columns),
-        None => {
-            let text = match expected_export(&status.history) {
-                Some(at) if at > canvas.now => {
-                    let wait = at.duration_since(canvas.now).as_secs().unsigned_abs().div_ceil(60);
-                    let wait = humanize::duration(Duration::from_secs(wait * 60));
-                    format!("idle, next expected in {wait}")
-                }
-                Some(at) => format!("idle, was expected {}", format_ago(at, canvas.now)),
-                None => "idle".to_owned(),
-            };
-            field(canvas, "Export", StyleRole::Dim, &text, columns)
-        }
+    lines.extend(if let Some(running) = &status.running {
+        running_export(canvas, running, status, columns)
+    } else {
+        let text = match expected_export(&status.history) {
+            Some(at) if at > canvas.now => {
+                let wait = at.duration_since(canvas.now).as_secs().unsigned_abs().div_ceil(60);
+                let wait = humanize::duration(Duration::from_secs(wait * 60));
+                format!("idle, next expected in {wait}")
+            }
+            Some(at) => format!("idle, was expected {}", format_ago(at, canvas.now)),
+            None => "idle".to_owned(),
+        };
+        field(canvas, "Export", StyleRole::Dim, &text, columns)
     });
     let (role, text) = lakehouse(context, status);
     lines.extend(field(canvas, "Lakehouse", role, &text, columns));
