@@ -8,15 +8,39 @@ use maud::{Markup, html};
 
 use super::{PanelLinks, chart, markdown, panel_menu::panel_menu, scroll};
 
-/// Renders a panel. `id` is unique in the page.
-pub(crate) fn panel(id: &str, panel: &PanelData) -> Markup {
-    panel_with_menu(id, panel, None, false)
+/// Returns, for each of the panels on a page, the columns of the widest one with a chart in its row.
+pub(crate) fn widest_beside<'a>(panels: impl Iterator<Item = &'a PanelData>) -> Vec<u8> {
+    const COLUMNS: u8 = 12;
+    let (mut rows, mut used): (Vec<Vec<(u8, bool)>>, u8) = (Vec::new(), COLUMNS);
+    for panel in panels {
+        let width = panel.width.clamp(1, COLUMNS);
+        if used + width > COLUMNS || panel.section.is_some() {
+            rows.push(Vec::new());
+            used = 0;
+        }
+        used += width;
+        if let Some(row) = rows.last_mut() {
+            row.push((width, matches!(panel.content, Content::Chart(_))));
+        }
+    }
+    let widest = |row: Vec<(u8, bool)>| {
+        let charts = row.iter().filter(|(_, is_chart)| *is_chart);
+        let widest = charts.map(|(width, _)| *width).max().unwrap_or_default();
+        vec![widest; row.len()]
+    };
+    rows.into_iter().flat_map(widest).collect()
 }
 
-/// Works like [`panel`], with a menu of downloads.
-pub(crate) fn panel_with_menu(
+/// Renders a panel. `id` is unique in the page.
+pub(crate) fn panel(id: &str, panel: &PanelData) -> Markup {
+    panel_in_row(id, (panel, panel.width), None, false)
+}
+
+/// Works like [`panel`], with a menu of downloads, and as high as the widest chart in its row, which
+/// has `beside` columns ([`widest_beside`]).
+pub(crate) fn panel_in_row(
     id: &str,
-    panel: &PanelData,
+    (panel, beside): (&PanelData, u8),
     links: Option<&PanelLinks>,
     is_operator: bool,
 ) -> Markup {
@@ -31,7 +55,7 @@ pub(crate) fn panel_with_menu(
             @match &panel.content {
                 Content::Stat(figure) => (stat(figure, panel.unit.as_deref())),
                 Content::Chart(drawing) => {
-                    (chart::chart(id, &panel.title, (panel.unit.as_deref(), panel.short_unit.as_deref()), drawing, panel.width))
+                    (chart::chart(id, &panel.title, (panel.unit.as_deref(), panel.short_unit.as_deref()), drawing, (panel.width, beside)))
                     (cut(&panel.notes))
                     @if let Some(note) = &panel.note { p.note { (note) } }
                     (origin(panel))
@@ -44,7 +68,7 @@ pub(crate) fn panel_with_menu(
                             @let id = format!("{id}-{}", at + 1);
                             div.facet {
                                 h3 { (facet.name) }
-                                (chart::chart(&id, &name, (panel.unit.as_deref(), panel.short_unit.as_deref()), &facet.chart, 4))
+                                (chart::chart(&id, &name, (panel.unit.as_deref(), panel.short_unit.as_deref()), &facet.chart, (4, 4)))
                                 (chart::data_table(&id, &name, &facet.chart))
                             }
                         }

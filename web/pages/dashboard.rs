@@ -397,11 +397,13 @@ impl View for DashboardPage {
             (self.tab_links())
             (self.sections())
             div.panels #panels data-live="" {
-                @for (at, panel) in data.panels.iter().enumerate().filter(|(at, _)| self.is_shown(*at)) {
+                @let shown = || data.panels.iter().enumerate().filter(|(at, _)| self.is_shown(*at));
+                @let beside = components::widest_beside(shown().map(|(_, panel)| panel));
+                @for ((at, panel), beside) in shown().zip(beside) {
                     @if let Some(section) = &panel.section { h2.section id={ "section-" (at + 1) } { (section) } }
                     @let links = self.links.get(at).and_then(Option::as_ref);
                     @let id = links.map_or_else(|| format!("panel-{}", at + 1), |links| format!("panel-{}", links.name));
-                    (components::panel_with_menu(&id, panel, links, self.is_operator))
+                    (components::panel_in_row(&id, (panel, beside), links, self.is_operator))
                 }
             }
             @if !data.sources.is_empty() {

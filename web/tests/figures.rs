@@ -14,6 +14,7 @@ use materia::{
 };
 
 use super::noon;
+use crate::components;
 
 fn ticks(places: &[f64]) -> Vec<Tick> {
     places.iter().map(|at| Tick { at: *at, label: format!("{at}") }).collect()
@@ -253,4 +254,24 @@ pub(super) fn dashboard() -> DashboardData {
             panel("Broken", 4, None, Content::Failed { reason: "a secret reason".to_owned() }),
         ],
     }
+}
+
+#[test]
+fn a_narrow_chart_is_as_high_as_the_wide_one_beside_it() {
+    let wide = panel("Wide", 8, None, chart(Mark::Line));
+    let narrow = panel("Narrow", 4, None, chart(Mark::Bar));
+    let text = panel("Text", 4, None, Content::Markdown { text: "Words".to_owned() });
+    let next = PanelData { section: Some("Next".to_owned()), ..narrow.clone() };
+    let panels = [&wide, &narrow, &narrow, &text, &next, &text, &narrow];
+    assert_eq!(components::widest_beside(panels.into_iter()), [8, 8, 4, 4, 4, 4, 4]);
+    // Drawings fill the widths of their panels: their heights as parts of a column's width.
+    let height = |panel: &PanelData, beside: u8| {
+        let html = components::panel_in_row("x", (panel, beside), None, false).into_string();
+        let largest = html.rsplit("viewBox=\"0 0 ").next().unwrap();
+        let (width, rest) = largest.split_once(' ').unwrap();
+        let height: f64 = rest.split('"').next().unwrap().parse().unwrap();
+        height / width.parse::<f64>().unwrap() * f64::from(panel.width)
+    };
+    assert!((height(&narrow, 8) / height(&wide, 8) - 1.0).abs() < 0.01);
+    assert!(height(&narrow, 4) < 0.8 * height(&wide, 8), "alone, it is lower");
 }

@@ -19,7 +19,7 @@ mod text;
 use materia::dashboard::{Chart, Heatmap, Map, Mark, PALETTE_SIZE, Point, Scale, Series};
 use maud::{Markup, html};
 
-use self::plot_area::PlotArea;
+use self::plot_area::{HEIGHT, PlotArea};
 pub(crate) use self::{
     heatmap::heat_step,
     map::{map, opacity},
@@ -52,18 +52,34 @@ fn sizes(columns: u8) -> (&'static str, &'static [u16]) {
     }
 }
 
+/// Returns the least height of a chart's largest drawing that is shown as high as a chart of
+/// `beside` columns in the same row.
+fn least_height(columns: u8, beside: u8) -> f64 {
+    let largest = |columns| f64::from(sizes(columns).1.last().copied().unwrap_or_default());
+    if beside <= columns {
+        return 0.0;
+    }
+    // Drawings are scaled to the widths of their panels.
+    let height =
+        HEIGHT * largest(columns) / largest(beside) * f64::from(beside) / f64::from(columns.max(1));
+    height.min(largest(columns))
+}
+
 /// A chart with its legend. `id` is unique in the page; `title` and `unit` are for screen readers.
+/// `columns` are those of its panel, and of the widest one with a chart in its row.
 pub(crate) fn chart(
     id: &str,
     title: &str,
     (unit, short_unit): (Option<&str>, Option<&str>),
     chart: &Chart,
-    columns: u8,
+    (columns, beside): (u8, u8),
 ) -> Markup {
     if chart.mark == Mark::Donut {
         return donut::donut(&format!("{title}. {}", about(chart, unit)), chart, short_unit);
     }
     let (set, widths) = sizes(columns);
+    let largest = widths.last();
+    let least = |width| if Some(width) == largest { least_height(columns, beside) } else { 0.0 };
     let about = about(chart, unit);
     html! {
         @if chart.series.len() > 1 && chart.mark.has_legend() { (legend(chart)) }
@@ -71,14 +87,14 @@ pub(crate) fn chart(
             data-order=[(chart.x.scale == Scale::Time && chart.mark != Mark::Scatter).then_some("newest")]
             data-horizontal=[chart.mark.is_horizontal().then_some("")]
             data-unit=[short_unit] {
-            @for width in widths { (drawing(chart, *width, &format!("{title}. {about}"))) }
+            @for width in widths { (drawing(chart, (*width, least(width)), &format!("{title}. {about}"))) }
         }
     }
 }
 
 /// A chart for one width, without its legend, and its height.
 pub(crate) fn alone(chart: &Chart, width: u16, about: &str) -> (Markup, f64) {
-    (drawing(chart, width, about), PlotArea::new(chart, f64::from(width)).height)
+    (drawing(chart, (width, 0.0), about), PlotArea::new(chart, f64::from(width), 0.0).height)
 }
 
 /// A map without its legend, and its size.
@@ -86,8 +102,9 @@ pub(crate) fn map_alone(drawn: &Map, about: &str) -> (Markup, (f64, f64)) {
     (map::drawing(drawn, about), (map::WIDTH, map::height(drawn)))
 }
 
-fn drawing(chart: &Chart, width: u16, about: &str) -> Markup {
-    let area = PlotArea::new(chart, f64::from(width));
+/// Draws a chart in this width and at least this height.
+fn drawing(chart: &Chart, (width, least): (u16, f64), about: &str) -> Markup {
+    let area = PlotArea::new(chart, f64::from(width), least);
     let ends =
         if chart.mark.is_horizontal() { [area.top, area.bottom] } else { [area.left, area.right] };
     html! {

@@ -35,8 +35,12 @@ pub(super) struct PlotArea<'a> {
     end_labels: Vec<(f64, usize)>,
 }
 
+/// The height of drawings that are at least 400 wide.
+pub(super) const HEIGHT: f64 = 290.0;
+
 impl<'a> PlotArea<'a> {
-    pub(super) fn new(chart: &'a Chart, width: f64) -> Self {
+    /// `least` is the least height of the drawing; 0 for its own.
+    pub(super) fn new(chart: &'a Chart, width: f64, least: f64) -> Self {
         let horizontal = chart.mark.is_horizontal();
         let (across, side) = if horizontal { (&chart.y, &chart.x) } else { (&chart.x, &chart.y) };
         let longest = side.ticks.iter().map(|tick| text::width(&tick.label)).fold(0.0, f64::max);
@@ -63,8 +67,9 @@ impl<'a> PlotArea<'a> {
         } else if width < 400.0 {
             240.0
         } else {
-            290.0
+            HEIGHT
         };
+        let height = height.max(least);
         let mut area = Self {
             chart,
             width,
