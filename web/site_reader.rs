@@ -124,7 +124,7 @@ impl SiteReader {
         let pin = newest.unwrap_or(pin);
         let info = pin.generation().clone();
         *shown = Shown { pin: Some(pin), since: None };
-        drop(shown);
+        // Still locked: when somebody sees the generation, it has been announced.
         self.changes.send_replace(Some(info));
     }
 

@@ -407,6 +407,34 @@ try {
     await plain.close();
   });
 
+  await promise('a keyboard alone asks for a plan and takes figures along, without scripts', async () => {
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    const tab = await plain.newPage();
+    await tab.goto(`${base}/auth/dev-login?email=free@example.test`);
+    const reach = async (words) => {
+      for (let step = 0; step < 120; step++) {
+        await tab.keyboard.press('Tab');
+        const focused = tab.locator(':focus');
+        if (await focused.count() && (await focused.innerText()).trim() === words) return;
+      }
+      throw new Error(`"${words}" is not reached by Tab`);
+    };
+    await reach('Pricing');
+    await tab.keyboard.press('Enter');
+    await tab.waitForURL(/\/pricing/);
+    await reach('Choose Starter');
+    await tab.keyboard.press('Enter');
+    await tab.waitForURL(/\/plans\/starter/);
+    await reach('Request Starter');
+    await tab.keyboard.press('Enter');
+    await tab.locator('.notice', { hasText: 'We received your request' }).waitFor();
+    await tab.goto(`${base}/tables/coffee_prices`);
+    await reach('CSV');
+    const [download] = await Promise.all([tab.waitForEvent('download'), tab.keyboard.press('Enter')]);
+    assert(download.suggestedFilename().endsWith('.csv'), download.suggestedFilename());
+    await plain.close();
+  });
+
   await promise('without scripts filters, figures and sign-out work', async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false });
     const tab = await plain.newPage();

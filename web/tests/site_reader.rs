@@ -27,6 +27,7 @@ async fn viewers_of_a_popular_page_do_not_wait_for_it_after_an_update() {
     let stopping = watch::Sender::new(false);
     site_reader::start(&site.app, LIMIT, stopping.subscribe());
     let mut notified = site.app.reader.generations();
+    notified.wait_for(Option::is_some).await.unwrap();
     let (free, pro) =
         (site.sign_in("free@example.test").await, site.sign_in("pro@example.test").await);
     let pages = [
