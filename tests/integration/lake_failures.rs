@@ -196,9 +196,10 @@ fn during_a_catalog_outage_the_pinned_generation_is_served_and_recovery_is_notic
 fn during_a_storage_outage_cached_results_are_served_and_other_requests_fail_in_time_with_the_reason()
  {
     let Some(mut deployment) = Deployment::start() else { return };
-    let visitor = Visitor::come(&deployment);
     for (run, (how, cut)) in (2..).zip(WAYS) {
         println!("{how}");
+        // A server of its own: one renders what was requested before ahead of an update.
+        let visitor = Visitor::come(&deployment);
         visitor.follows(&deployment, run);
         let before = ["/tables/customers", "/api/v1/tables/customers/rows?limit=3", "/methodology"];
         let has_those = || {
