@@ -412,7 +412,7 @@ try {
     const tab = await plain.newPage();
     await tab.goto(`${base}/auth/dev-login?email=free@example.test`);
     const reach = async (words) => {
-      for (let step = 0; step < 120; step++) {
+      for (let step = 0; step < 300; step++) {
         await tab.keyboard.press('Tab');
         const focused = tab.locator(':focus');
         if (await focused.count() && (await focused.innerText()).trim() === words) return;
@@ -428,6 +428,7 @@ try {
     await reach('Request Starter');
     await tab.keyboard.press('Enter');
     await tab.locator('.notice', { hasText: 'We received your request' }).waitFor();
+    await tab.goto(`${base}/auth/dev-login?email=pro@example.test`);
     await tab.goto(`${base}/tables/coffee_prices`);
     await reach('CSV');
     const [download] = await Promise.all([tab.waitForEvent('download'), tab.keyboard.press('Enter')]);
