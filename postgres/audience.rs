@@ -92,9 +92,9 @@ impl Audiences {
             let mut known = self.known();
             if known.len() >= REMEMBERED && !known.contains_key(&key) {
                 known.retain(|_, other| other.sequence + 1 >= sequence);
-            }
-            if known.len() >= REMEMBERED && !known.contains_key(&key) {
-                known.clear();
+                if known.len() >= REMEMBERED {
+                    known.clear();
+                }
             }
             let new = || Known { sequence, seen: Arc::default() };
             known.entry(key).or_insert_with(new).seen.clone()

@@ -183,7 +183,8 @@ impl PageCache {
     fn begin_edition(&self, edition: &Edition) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.edition != *edition {
-            current.popular = self.count(&current, 1);
+            let counts = self.count(&current, 1);
+            current.popular = most_requested(counts, REMEMBERED).into_iter().collect();
             current.edition.clone_from(edition);
             self.cached.retain(|key, _| key.edition == *edition);
         }
@@ -204,7 +205,7 @@ impl PageCache {
                 *count = count.saturating_add(requests);
             }
         }
-        most_requested(counts, REMEMBERED).into_iter().collect()
+        counts
     }
 
     /// Returns the pages that were requested most in the last editions, those first that were

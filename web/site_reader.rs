@@ -7,7 +7,7 @@
 //! are notified only then.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -69,9 +69,13 @@ impl SiteReader {
         Ok(self.former(served.generation()).unwrap_or(served))
     }
 
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the shown generation if it is another one than the served one.
     fn former(&self, served: &GenerationInfo) -> Option<Pin> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.lock();
         let Shown { pin: Some(pin), since } = &mut *shown else { return None };
         if pin.generation().sequence == served.sequence {
             return None;
@@ -118,7 +122,7 @@ impl SiteReader {
 
     /// Shows a generation from now on, or the served one if requests read that one already.
     fn show(&self, pin: Pin) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.lock();
         let is_late = shown.since.is_some_and(|since| self.is_late(since));
         let newest = is_late.then(|| self.reader.pin().ok()).flatten();
         let pin = newest.unwrap_or(pin);
@@ -129,7 +133,7 @@ impl SiteReader {
     }
 
     fn is_shown(&self, generation: &GenerationInfo) -> bool {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.lock();
         shown.pin.as_ref().is_some_and(|pin| pin.generation().sequence == generation.sequence)
     }
 }

@@ -312,11 +312,7 @@ impl Reader {
     pub fn pin(&self) -> Result<Pin, ReaderError> {
         self.follow();
         let current = read_lock(&self.shared.current).clone();
-        let pin = |generation: Arc<OpenGeneration>| {
-            let info = read_lock(&generation.info).clone();
-            Pin { reader: self.clone(), generation, info, trouble: Arc::default(), budget: None }
-        };
-        current.map(pin).ok_or_else(|| {
+        current.map(|generation| Pin::of(self.clone(), generation)).ok_or_else(|| {
             let problem = read_lock(&self.shared.state).problem.clone();
             let problem = problem.unwrap_or_else(|| ReaderProblem {
                 since: Timestamp::now(),
@@ -388,13 +384,16 @@ impl Pin {
         &self.info
     }
 
-    /// Pins the same generation anew: with its metadata of now, without a budget, and without the
+    fn of(reader: Reader, generation: Arc<OpenGeneration>) -> Self {
+        let info = read_lock(&generation.info).clone();
+        Self { reader, generation, info, trouble: Arc::default(), budget: None }
+    }
+
+    /// Pins the same generation again, with its current metadata, without a budget, and without the
     /// errors of earlier queries.
     #[must_use]
     pub fn again(&self) -> Self {
-        let (reader, generation) = (self.reader.clone(), self.generation.clone());
-        let info = read_lock(&generation.info).clone();
-        Self { reader, generation, info, trouble: Arc::default(), budget: None }
+        Self::of(self.reader.clone(), self.generation.clone())
     }
 
     /// Returns a pin of the same generation whose queries, and those of its clones, share one

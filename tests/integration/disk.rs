@@ -313,7 +313,7 @@ fn a_disk_filled_by_others_during_an_export_does_not_harm_the_served_file() {
     let Some(disk) = Disk::mount("size=24m") else { return };
     let site = Site::runs();
     need(&site, &disk);
-    let told = [
+    let variables = [
         ("MATERIA_SNAPSHOT".to_owned(), "none".to_owned()),
         ("SERVING_DUCKDB_PATH".to_owned(), disk.served().to_str().unwrap().to_owned()),
     ];
@@ -325,7 +325,7 @@ fn a_disk_filled_by_others_during_an_export_does_not_harm_the_served_file() {
         // A process of its own, since those that other tests start from this one have, for a
         // moment, its deleted files open, whose space would become free after the disk is filled.
         let part = format!("export that waits until {}", name_of(step));
-        let mut exporter = Actor::start_told(&part, site.folder(), &told);
+        let mut exporter = Actor::start_told(&part, site.folder(), &variables);
         exporter.until_waiting();
         disk.leave(0);
         let (recorded, error) = exporter.finish_export();

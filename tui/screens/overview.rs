@@ -368,7 +368,7 @@ fn fields(canvas: &Canvas, context: &Context, columns: usize) -> Vec<Line<'stati
 fn expected_export(history: &[AttemptRecord]) -> Option<Timestamp> {
     const LAST: usize = 8;
     const LEAST: usize = 4;
-    /// Exports that follow each other faster are somebody's attempts.
+    /// Shorter intervals, in seconds, are manual attempts and not a schedule.
     const SHORTEST: i64 = 60;
     // Rollbacks have no lakehouse.
     let exports = history.iter().rev().filter(|record| record.lakehouse.is_some());

@@ -21,7 +21,7 @@ pub(crate) use errors::error_page;
 pub(crate) use filters::{FilteredPage, filters, filters_in_words};
 pub(crate) use forms::{Field, button, field, notice};
 pub(crate) use freshness::{Freshness, ago, name as generation_name};
-pub(crate) use panel::{formula_id, locked_banner, panel, panel_in_row, widest_beside};
+pub(crate) use panel::{formula_id, locked_banner, panel, panel_in_row, widest_chart_in_row};
 pub(crate) use panel_image::{Caption, has_image, panel_image};
 pub(crate) use panel_menu::PanelLinks;
 pub(crate) use pricing::{plan_title, plans};

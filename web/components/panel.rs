@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::{PanelLinks, chart, markdown, panel_menu::panel_menu, scroll};
 
 /// Returns, for each of the panels on a page, the columns of the widest one with a chart in its row.
-pub(crate) fn widest_beside<'a>(panels: impl Iterator<Item = &'a PanelData>) -> Vec<u8> {
+pub(crate) fn widest_chart_in_row<'a>(panels: impl Iterator<Item = &'a PanelData>) -> Vec<u8> {
     const COLUMNS: u8 = 12;
     let (mut rows, mut used): (Vec<Vec<(u8, bool)>>, u8) = (Vec::new(), COLUMNS);
     for panel in panels {
@@ -37,10 +37,10 @@ pub(crate) fn panel(id: &str, panel: &PanelData) -> Markup {
 }
 
 /// Works like [`panel`], with a menu of downloads, and as high as the widest chart in its row, which
-/// has `beside` columns ([`widest_beside`]).
+/// has `widest` columns ([`widest_chart_in_row`]).
 pub(crate) fn panel_in_row(
     id: &str,
-    (panel, beside): (&PanelData, u8),
+    (panel, widest): (&PanelData, u8),
     links: Option<&PanelLinks>,
     is_operator: bool,
 ) -> Markup {
@@ -55,7 +55,7 @@ pub(crate) fn panel_in_row(
             @match &panel.content {
                 Content::Stat(figure) => (stat(figure, panel.unit.as_deref())),
                 Content::Chart(drawing) => {
-                    (chart::chart(id, &panel.title, (panel.unit.as_deref(), panel.short_unit.as_deref()), drawing, (panel.width, beside)))
+                    (chart::chart(id, &panel.title, (panel.unit.as_deref(), panel.short_unit.as_deref()), drawing, (panel.width, widest)))
                     (cut(&panel.notes))
                     @if let Some(note) = &panel.note { p.note { (note) } }
                     (origin(panel))

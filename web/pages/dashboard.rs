@@ -398,12 +398,12 @@ impl View for DashboardPage {
             (self.sections())
             div.panels #panels data-live="" {
                 @let shown = || data.panels.iter().enumerate().filter(|(at, _)| self.is_shown(*at));
-                @let beside = components::widest_beside(shown().map(|(_, panel)| panel));
-                @for ((at, panel), beside) in shown().zip(beside) {
+                @let widest = components::widest_chart_in_row(shown().map(|(_, panel)| panel));
+                @for ((at, panel), widest) in shown().zip(widest) {
                     @if let Some(section) = &panel.section { h2.section id={ "section-" (at + 1) } { (section) } }
                     @let links = self.links.get(at).and_then(Option::as_ref);
                     @let id = links.map_or_else(|| format!("panel-{}", at + 1), |links| format!("panel-{}", links.name));
-                    (components::panel_in_row(&id, (panel, beside), links, self.is_operator))
+                    (components::panel_in_row(&id, (panel, widest), links, self.is_operator))
                 }
             }
             @if !data.sources.is_empty() {

@@ -263,7 +263,7 @@ fn a_narrow_chart_is_as_high_as_the_wide_one_beside_it() {
     let text = panel("Text", 4, None, Content::Markdown { text: "Words".to_owned() });
     let next = PanelData { section: Some("Next".to_owned()), ..narrow.clone() };
     let panels = [&wide, &narrow, &narrow, &text, &next, &text, &narrow];
-    assert_eq!(components::widest_beside(panels.into_iter()), [8, 8, 4, 4, 4, 4, 4]);
+    assert_eq!(components::widest_chart_in_row(panels.into_iter()), [8, 8, 4, 4, 4, 4, 4]);
     // Drawings fill the widths of their panels: their heights as parts of a column's width.
     let height = |panel: &PanelData, beside: u8| {
         let html = components::panel_in_row("x", (panel, beside), None, false).into_string();

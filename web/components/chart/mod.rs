@@ -53,15 +53,15 @@ fn sizes(columns: u8) -> (&'static str, &'static [u16]) {
 }
 
 /// Returns the least height of a chart's largest drawing that is shown as high as a chart of
-/// `beside` columns in the same row.
-fn least_height(columns: u8, beside: u8) -> f64 {
+/// `widest` columns in the same row.
+fn least_height(columns: u8, widest: u8) -> f64 {
     let largest = |columns| f64::from(sizes(columns).1.last().copied().unwrap_or_default());
-    if beside <= columns {
+    if widest <= columns {
         return 0.0;
     }
     // Drawings are scaled to the widths of their panels.
     let height =
-        HEIGHT * largest(columns) / largest(beside) * f64::from(beside) / f64::from(columns.max(1));
+        HEIGHT * largest(columns) / largest(widest) * f64::from(widest) / f64::from(columns.max(1));
     height.min(largest(columns))
 }
 
@@ -72,14 +72,14 @@ pub(crate) fn chart(
     title: &str,
     (unit, short_unit): (Option<&str>, Option<&str>),
     chart: &Chart,
-    (columns, beside): (u8, u8),
+    (columns, widest): (u8, u8),
 ) -> Markup {
     if chart.mark == Mark::Donut {
         return donut::donut(&format!("{title}. {}", about(chart, unit)), chart, short_unit);
     }
     let (set, widths) = sizes(columns);
     let largest = widths.last();
-    let least = |width| if Some(width) == largest { least_height(columns, beside) } else { 0.0 };
+    let least = |width| if Some(width) == largest { least_height(columns, widest) } else { 0.0 };
     let about = about(chart, unit);
     html! {
         @if chart.series.len() > 1 && chart.mark.has_legend() { (legend(chart)) }
